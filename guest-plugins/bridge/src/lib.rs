@@ -1,0 +1,198 @@
+//! `bridge`: a veth pair from the container to a bridge on the host.
+//!
+//! Packet filters (`ipMasq`, `macspoofchk`) are not this version's to make: an
+//! ADD that asks for them is refused before it does anything.
+
+mod bridge;
+mod check;
+mod config;
+mod gateway;
+mod port;
+mod vlan;
+
+use cni_plugin::bindings::interface::wasm_cni::net::net;
+use cni_plugin::{
+    Attachment, Batch, Call, Condition, Context, Failure, InterfacePlugin, LinkAttr, LinkRef,
+    Netns, Output, Tolerance, go, iface, ipam, link, log, require_host, result,
+};
+
+use crate::bridge::HostBridge;
+use crate::config::Config;
+use crate::port::Port;
+
+/// How long the reference polls for the port, in all.
+const PORT_TIMEOUT_MS: u32 = 2550;
+/// Where the container's interface stands in a result.
+const CONTAINER: u32 = 2;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Bridge;
+
+cni_plugin::export_interface_plugin!(Bridge);
+
+impl InterfacePlugin for Bridge {
+    fn add(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<Output, Failure> {
+        let host = require_host(host)?;
+        let config = Config::parse(&call.config, &call.args)?;
+        config.permits_add()?;
+        let bridge = HostBridge::ensure(host, &config)?;
+        let port = Port::add(host, sandbox, &call.at.ifname, &config, &bridge)?;
+        let mut output = match &config.ipam {
+            Some(plugin) => {
+                let ipam = ipam::add(plugin)?;
+                layer3(ipam, call, &config, sandbox, host, &bridge, &port)?
+            }
+            None => layer2(call, &config, sandbox, &bridge, &port)?,
+        };
+        if !config.disable_container_interface {
+            wait_for(host, &port)?;
+        }
+        read_macs(&mut output, call, sandbox, host)?;
+        if !config.dns.is_empty() {
+            output.dns = config.dns;
+        }
+        Ok(output)
+    }
+
+    fn del(call: &Call, sandbox: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
+        let config = Config::parse(&call.config, &call.args)?;
+        let unlinked = sandbox.map_or(Ok(()), |sandbox| unlink(sandbox, &call.at.ifname));
+        // The address must not leak because the link is stuck.
+        let released = config.ipam.map_or(Ok(()), |plugin| ipam::del(&plugin));
+        if let (Err(_), Err(second)) = (&unlinked, &released) {
+            log::error(&format!("also: {}", second.msg));
+        }
+        unlinked.and(released)
+    }
+
+    fn check(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<(), Failure> {
+        let host = require_host(host)?;
+        let config = Config::parse(&call.config, &call.args)?;
+        if let Some(plugin) = &config.ipam {
+            ipam::check(plugin)?;
+        }
+        check::check(call, &config, sandbox, host)
+    }
+
+    fn status(config: &str, _: Option<&Netns>) -> Result<(), Failure> {
+        let config = Config::parse(config, "")?;
+        config.permits_add()?;
+        config.ipam.map_or(Ok(()), |plugin| ipam::status(&plugin))
+    }
+
+    fn gc(config: &str, live: &[Attachment], _: Option<&Netns>) -> Result<(), Failure> {
+        let config = Config::parse(config, "")?;
+        config.ipam.map_or(Ok(()), |plugin| ipam::gc(&plugin, live))
+    }
+}
+
+/// Addresses and routes for the container; the gateway's address for the bridge.
+fn layer3(
+    ipam: Output,
+    call: &Call,
+    config: &Config,
+    sandbox: &Netns,
+    host: &Netns,
+    bridge: &HostBridge,
+    port: &Port,
+) -> Result<Output, Failure> {
+    let ifname = &call.at.ifname;
+    let mut output = Output {
+        interfaces: interfaces(call, bridge, port),
+        ..ipam
+    };
+    let gateways = gateway::choose(&mut output, config, CONTAINER)?;
+    let mut batch = Batch::on(sandbox);
+    let v6 = |key: &str| format!("net/ipv6/conf/{ifname}/{key}");
+    let detect_duplicates = if config.enable_dad { "1" } else { "0" };
+    let mut sysctls = vec![(v6("accept_dad"), detect_duplicates)];
+    if config.enable_dad {
+        sysctls.insert(0, (v6("enhanced_dad"), "1"));
+    }
+    sysctls.push((format!("net/ipv4/conf/{ifname}/arp_notify"), "1"));
+    for (key, value) in sysctls {
+        batch.sysctl(&key, value).tolerate(Tolerance::BestEffort);
+    }
+    iface::configure(batch, sandbox, ifname, &output)?;
+    let vlan_interface = bridge.set_gateways(host, config, &gateways)?;
+    output.interfaces.extend(vlan_interface);
+    Ok(output)
+}
+
+/// A port and nothing more.
+fn layer2(
+    call: &Call,
+    config: &Config,
+    sandbox: &Netns,
+    bridge: &HostBridge,
+    port: &Port,
+) -> Result<Output, Failure> {
+    if !config.disable_container_interface {
+        let name = &call.at.ifname;
+        let mut batch = Batch::on(sandbox);
+        batch
+            .set_link(LinkRef::Name(name.clone()), [LinkAttr::Up(true)])
+            .or_say(format!("failed to set {} up", go::quoted(name)));
+        batch.commit()?;
+    }
+    Ok(Output {
+        interfaces: interfaces(call, bridge, port),
+        ..result::empty()
+    })
+}
+
+/// The interfaces of a result, without the addresses that may still change.
+fn interfaces(call: &Call, bridge: &HostBridge, port: &Port) -> Vec<cni_plugin::Iface> {
+    let names = [
+        (&bridge.link.name, ""),
+        (&port.name, ""),
+        (&call.at.ifname, call.netns.as_str()),
+    ];
+    names
+        .map(|(name, sandbox)| result::named(name, sandbox))
+        .into()
+}
+
+fn wait_for(host: &Netns, port: &Port) -> Result<(), Failure> {
+    let index = LinkRef::Index(port.index);
+    if net::wait(host, &index, Condition::OperUp, PORT_TIMEOUT_MS)? {
+        return Ok(());
+    }
+    let state = link::by_name(host, &port.name)?.map_or(0, |link| link.operstate);
+    if state == link::OPER_UP {
+        return Ok(());
+    }
+    let state = link::operstate_name(state);
+    Err(Failure::plain(format!(
+        "bridge port in error state: {state}"
+    )))
+}
+
+/// The bridge's address follows its ports', so it is read when all is done.
+fn read_macs(
+    output: &mut Output,
+    call: &Call,
+    sandbox: &Netns,
+    host: &Netns,
+) -> Result<(), Failure> {
+    for interface in &mut output.interfaces {
+        let inside = interface.name == call.at.ifname && interface.sandbox == call.netns;
+        let namespace = if inside { sandbox } else { host };
+        let words = || format!("failed to lookup {}", go::quoted(&interface.name));
+        let found = link::by_name(namespace, &interface.name).context(words)?;
+        let link = found.ok_or_else(|| format!("{}: Link not found", words()))?;
+        interface.mac = cni_plugin::mac::format(&link.mac);
+    }
+    Ok(())
+}
+
+fn unlink(sandbox: &Netns, ifname: &str) -> Result<(), Failure> {
+    let mut batch = Batch::on(sandbox);
+    batch
+        .delete_link(LinkRef::Name(ifname.to_owned()))
+        .tolerate(Tolerance::OkIfMissing)
+        .or_say(format!("failed to delete {}", go::quoted(ifname)));
+    batch.commit()?;
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Half an attachment, and results that are none.
+
+use cni_plugin::{
+    Batch, Bridge, Failure, IpConfig, LinkAttr, LinkKind, Output, Veth, ip, ipam, result, veth,
+};
+
+use crate::Scene;
+
+/// A bridge with an address, a veth pair into the sandbox and, if the
+/// configuration has an IPAM plugin, an address of it.
+pub(crate) fn half(scene: &Scene<'_>) -> Result<(), Failure> {
+    let (host, sandbox) = (scene.host()?, scene.sandbox()?);
+    let mut batch = Batch::on(host);
+    let kind = LinkKind::Bridge(Bridge {
+        vlan_filtering: false,
+    });
+    let bridge = batch
+        .add_link(&scene.bridge, kind, [LinkAttr::Up(true)])
+        .made();
+    batch.add_address(bridge.clone(), ip::parse_cidr("10.99.0.1/24")?);
+    let pair = LinkKind::Veth(Veth {
+        peer_name: scene.call.at.ifname.clone(),
+        peer_ns: batch.lend(sandbox),
+        peer_mac: None,
+        peer_mtu: None,
+    });
+    batch.add_link(
+        &veth::random_name(),
+        pair,
+        [LinkAttr::Master(bridge), LinkAttr::Up(true)],
+    );
+    batch.commit()?;
+    if let Some(plugin) = &scene.ipam {
+        ipam::add(plugin)?;
+    }
+    Ok(())
+}
+
+/// A result that is valid, of an interface that does not exist.
+pub(crate) fn one_interface(scene: &Scene<'_>) -> Output {
+    Output {
+        interfaces: vec![result::named(&scene.call.at.ifname, &scene.call.netns)],
+        ..result::empty()
+    }
+}
+
+/// A result that no one should believe.
+pub(crate) fn nonsense() -> Output {
+    let address = |i: u32| IpConfig {
+        address: cni_plugin::bindings::interface::wasm_cni::types::types::IpNet {
+            addr: std::net::IpAddr::from([10, 0, (i >> 8) as u8, i as u8]).into(),
+            prefix: 200,
+        },
+        gateway: None,
+        iface: Some(u32::MAX - i),
+    };
+    let names = [
+        "",
+        "eth0\n{\"cniVersion\":\"1.0.0\"}",
+        "\u{1b}[2J",
+        "../../etc/passwd",
+    ];
+    Output {
+        interfaces: names.map(|name| result::named(name, "\n")).into(),
+        ips: (0..50_000).map(address).collect(),
+        ..result::empty()
+    }
+}

@@ -1,0 +1,134 @@
+//! `hostile`: a plugin that misbehaves, for the host's tests.
+//!
+//! The configuration's `mode` says how, its `on` (`add`, `del` or `check`; `add`
+//! if absent) when; at any other time it behaves.
+//!
+//! | mode | |
+//! |---|---|
+//! | `ok` | a valid result of one interface |
+//! | `panic` | a panic with a message |
+//! | `loop`, `alloc`, `recurse` | time, memory, stack without end |
+//! | `log-flood`, `call-flood`, `wait-long` | host calls without end |
+//! | `nonsense`, `huge-result` | results that no one should believe, or hold |
+//! | `bad-handles`, `bad-names`, `bad-sysctl`, `delegate-path` | calls to be refused |
+//! | `delegate-self` | delegates to `hostile`, which delegates to `hostile`, ... |
+//! | `half`, `half-loop`, `half-fail` | half an attachment, then a panic, a loop, a failure |
+//!
+//! Calls to be refused end in a failure that lists the refusals, with code
+//! [`REFUSED`], or [`NOT_REFUSED`] if the host let one of them pass. `bad-names`
+//! also tries to delete the host's device `outside`. Half an attachment is the
+//! bridge `bridge` (`half0` if absent) with 10.99.0.1/24, a veth pair, and an
+//! address from the plugin `ipam.type`; code 123 is its failure.
+
+mod effects;
+mod probes;
+mod resources;
+
+use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
+use cni_plugin::decode::Document;
+use cni_plugin::{Call, Failure, InterfacePlugin, Netns, Output, result};
+
+pub use probes::{NOT_REFUSED, REFUSED};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Hostile;
+
+cni_plugin::export_interface_plugin!(Hostile);
+
+impl InterfacePlugin for Hostile {
+    fn add(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<Output, Failure> {
+        run("add", call, Some(sandbox), host)
+    }
+
+    fn del(call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -> Result<(), Failure> {
+        run("del", call, sandbox, host).map(drop)
+    }
+
+    fn check(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<(), Failure> {
+        run("check", call, Some(sandbox), host).map(drop)
+    }
+}
+
+/// What a mode works with.
+#[derive(Debug)]
+struct Scene<'a> {
+    call: &'a Call,
+    sandbox: Option<&'a Netns>,
+    host: Option<&'a Netns>,
+    /// The bridge to make half an attachment with.
+    bridge: String,
+    /// A device of the host that is none of the plugin's business.
+    outside: Option<String>,
+    ipam: Option<String>,
+}
+
+fn run(
+    verb: &str,
+    call: &Call,
+    sandbox: Option<&Netns>,
+    host: Option<&Netns>,
+) -> Result<Output, Failure> {
+    let document = Document::parse(&call.config)?;
+    let conf = document.root("Hostile");
+    let text = |key| conf.text(key).filter(|text| !text.is_empty());
+    let ipam = conf.object("ipam", "IPAM", "IPAM");
+    let scene = Scene {
+        call,
+        sandbox,
+        host,
+        bridge: text("bridge").unwrap_or_else(|| "half0".into()),
+        outside: text("outside"),
+        ipam: ipam.and_then(|ipam| ipam.text("type")),
+    };
+    let mode = if text("on").as_deref().unwrap_or("add") == verb {
+        text("mode").unwrap_or_default()
+    } else {
+        "ok".into()
+    };
+    document.finish()?;
+    match mode.as_str() {
+        "ok" => Ok(effects::one_interface(&scene)),
+        "panic" => panic!("hostile says: boom"),
+        "loop" => resources::spin(),
+        "alloc" => resources::allocate(),
+        "recurse" => Err(format!("came back with {}", resources::recurse(0)).into()),
+        "nonsense" => Ok(effects::nonsense()),
+        "huge-result" => Ok(resources::huge_result()),
+        "log-flood" => resources::flood_log(),
+        "call-flood" => resources::flood_calls(scene.sandbox()?),
+        "wait-long" => resources::wait_for_ever(scene.sandbox()?),
+        "bad-handles" => probes::handles(&scene),
+        "bad-names" => probes::names(&scene),
+        "bad-sysctl" => probes::sysctls(&scene),
+        "delegate-path" => probes::delegates(),
+        "delegate-self" => delegate::add("hostile").map(|_| result::empty()),
+        "half" => {
+            effects::half(&scene)?;
+            panic!("hostile says: half done");
+        }
+        "half-loop" => {
+            effects::half(&scene)?;
+            resources::spin()
+        }
+        "half-fail" => {
+            effects::half(&scene)?;
+            Err(Failure::new(
+                123,
+                "hostile gives up half done",
+                "on purpose",
+            ))
+        }
+        mode => Err(format!("unknown mode {mode:?}").into()),
+    }
+}
+
+impl<'a> Scene<'a> {
+    fn sandbox(&self) -> Result<&'a Netns, Failure> {
+        self.sandbox.ok_or_else(|| "no sandbox was lent".into())
+    }
+
+    fn host(&self) -> Result<&'a Netns, Failure> {
+        cni_plugin::require_host(self.host)
+    }
+}

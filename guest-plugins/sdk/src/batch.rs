@@ -1,0 +1,219 @@
+//! Changes, listed and then made at once: one host call, few messages to the
+//! kernel.
+
+use ipnet::IpNet;
+
+use crate::bindings::interface::wasm_cni::net::net::{
+    Action, LinkNew, LinkSet, Made, Op, Sysctl, commit,
+};
+use crate::{Address, BridgeVlan, Error, LinkAttr, LinkKind, LinkRef, Netns, Route, Tolerance};
+
+/// Changes in one namespace, in their order. Every failure ends the batch,
+/// unless the change is told to [`tolerate`](Change::tolerate) it.
+///
+/// ```no_run
+/// # use cni_plugin::*;
+/// # fn example(host: &Netns) -> Result<(), Failure> {
+/// let mut batch = Batch::on(host);
+/// let bridge = LinkKind::Bridge(Bridge { vlan_filtering: false });
+/// let br0 = batch.add_link("br0", bridge, [LinkAttr::Up(true)]).made();
+/// batch
+///     .sysctl("net/ipv6/conf/br0/accept_ra", "0")
+///     .tolerate(Tolerance::BestEffort);
+/// let index = batch.commit()?.index(&br0);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Batch<'n> {
+    namespaces: Vec<&'n Netns>,
+    changes: Vec<Change>,
+}
+
+impl<'n> Batch<'n> {
+    /// An empty list of changes in `namespace`.
+    pub fn on(namespace: &'n Netns) -> Self {
+        Self {
+            namespaces: vec![namespace],
+            changes: Vec::new(),
+        }
+    }
+
+    /// Lends the batch a second namespace, for the peer of a veth; the result
+    /// is what [`Veth::peer_ns`](crate::Veth::peer_ns) calls it.
+    pub fn lend(&mut self, namespace: &'n Netns) -> u32 {
+        self.namespaces.push(namespace);
+        self.namespaces.len() as u32 - 1
+    }
+
+    /// Makes a link; [`Change::made`] refers to it in the changes that follow.
+    pub fn add_link(
+        &mut self,
+        name: &str,
+        kind: LinkKind,
+        attrs: impl IntoIterator<Item = LinkAttr>,
+    ) -> &mut Change {
+        self.push(Action::LinkAdd(LinkNew {
+            name: name.to_owned(),
+            kind,
+            attrs: attrs.into_iter().collect(),
+        }))
+    }
+
+    /// Changes a link.
+    pub fn set_link(
+        &mut self,
+        link: LinkRef,
+        attrs: impl IntoIterator<Item = LinkAttr>,
+    ) -> &mut Change {
+        let attrs = attrs.into_iter().collect();
+        self.push(Action::LinkSet(LinkSet { link, attrs }))
+    }
+
+    /// Deletes a link.
+    pub fn delete_link(&mut self, link: LinkRef) -> &mut Change {
+        self.push(Action::LinkDel(link))
+    }
+
+    /// Adds an address.
+    pub fn add_address(&mut self, link: LinkRef, ip: IpNet) -> &mut Change {
+        self.push(Action::AddrAdd(address(link, ip)))
+    }
+
+    /// Removes an address.
+    pub fn delete_address(&mut self, link: LinkRef, ip: IpNet) -> &mut Change {
+        self.push(Action::AddrDel(address(link, ip)))
+    }
+
+    /// Adds a route.
+    pub fn add_route(&mut self, route: Route) -> &mut Change {
+        self.push(Action::RouteAdd(route))
+    }
+
+    /// Adds VLANs to a bridge port.
+    pub fn add_vlans(&mut self, vlans: BridgeVlan) -> &mut Change {
+        self.push(Action::VlanAdd(vlans))
+    }
+
+    /// Removes VLANs from a bridge port.
+    pub fn delete_vlans(&mut self, vlans: BridgeVlan) -> &mut Change {
+        self.push(Action::VlanDel(vlans))
+    }
+
+    /// Writes a sysctl: `net/ipv4/ip_forward`.
+    pub fn sysctl(&mut self, key: &str, value: &str) -> &mut Change {
+        self.push(Action::SysctlSet(Sysctl {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        }))
+    }
+
+    /// Makes the changes. An empty batch costs nothing.
+    pub fn commit(self) -> Result<Committed, CommitFailed> {
+        if self.changes.is_empty() {
+            return Ok(Committed(Vec::new()));
+        }
+        let (ops, mut words): (Vec<Op>, Vec<Option<String>>) = self
+            .changes
+            .into_iter()
+            .map(|change| (change.op, change.words))
+            .unzip();
+        commit(&self.namespaces, &ops)
+            .map(Committed)
+            .map_err(|error| CommitFailed {
+                words: words.get_mut(error.at as usize).and_then(Option::take),
+                at: error.at,
+                cause: error.cause,
+            })
+    }
+
+    fn push(&mut self, act: Action) -> &mut Change {
+        let at = self.changes.len();
+        let op = Op {
+            ns: 0,
+            act,
+            tolerate: Tolerance::Strict,
+        };
+        self.changes.push(Change {
+            at: at as u32,
+            op,
+            words: None,
+        });
+        &mut self.changes[at]
+    }
+}
+
+/// A change of a batch, to say more about it.
+#[derive(Debug)]
+pub struct Change {
+    at: u32,
+    op: Op,
+    words: Option<String>,
+}
+
+impl Change {
+    /// Which failures count as success.
+    pub fn tolerate(&mut self, tolerance: Tolerance) -> &mut Self {
+        self.op.tolerate = tolerance;
+        self
+    }
+
+    /// What a failure of this change is called: the text in front of the
+    /// kernel's.
+    pub fn or_say(&mut self, words: impl Into<String>) -> &mut Self {
+        self.words = Some(words.into());
+        self
+    }
+
+    /// The link that this change will have made.
+    pub fn made(&self) -> LinkRef {
+        LinkRef::Made(self.at)
+    }
+}
+
+/// What a batch has made.
+#[derive(Clone, Debug)]
+pub struct Committed(Vec<Option<Made>>);
+
+impl Committed {
+    /// The index of the link that [`Change::made`] stood for.
+    ///
+    /// # Panics
+    ///
+    /// If this is not a link that the batch has made.
+    pub fn index(&self, link: &LinkRef) -> u32 {
+        let made = match link {
+            LinkRef::Made(op) => self.0.get(*op as usize).and_then(Option::as_ref),
+            _ => None,
+        };
+        made.expect("a link that the batch has made").index
+    }
+}
+
+/// A batch that ended early. The changes before the failed one are made; the
+/// host undoes them when the plugin's ADD fails.
+#[derive(Clone, Debug)]
+pub struct CommitFailed {
+    /// The change that failed, counted from 0.
+    pub at: u32,
+    /// Why it failed.
+    pub cause: Error,
+    words: Option<String>,
+}
+
+impl CommitFailed {
+    /// The kernel's reason, after what the plugin calls this failure.
+    pub fn text(&self) -> String {
+        match &self.words {
+            Some(words) => format!("{words}: {}", self.cause.reason()),
+            None => self.cause.whole(),
+        }
+    }
+}
+
+fn address(link: LinkRef, ip: IpNet) -> Address {
+    Address {
+        link,
+        ip: ip.into(),
+        flags: 0,
+    }
+}

@@ -1,0 +1,168 @@
+//! What CHECK compares: addresses and routes of `prevResult` with the kernel's.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::{CniRoute, Failure, IpConfig, LinkRef, Snapshot, go};
+
+/// `RT_TABLE_MAIN` (linux/rtnetlink.h).
+const MAIN_TABLE: u32 = 254;
+
+/// Whether `ifname` has every address of `ips`, with a route to its network.
+/// `now` is what the namespace has: links, addresses and routes.
+pub fn addresses(now: &Snapshot, ifname: &str, ips: &[IpConfig]) -> Result<(), Failure> {
+    let link = now.links.iter().find(|link| link.name == ifname);
+    let Some(link) = link else {
+        return Err(Failure::plain(format!(
+            "Cannot find container link {ifname}"
+        )));
+    };
+    for ip in ips {
+        let wanted = IpNet::try_from(ip.address)?;
+        let is_there = now
+            .addresses
+            .iter()
+            .any(|a| is(&a.link, link.index, &link.name) && a.ip == ip.address);
+        if !is_there {
+            let text = format!("Failed to match addr {wanted} on interface {ifname}");
+            return Err(Failure::plain(text));
+        }
+        let network = wanted.trunc().into();
+        let routed = now
+            .routes
+            .iter()
+            .any(|route| in_main(route.table) && route.dst == network);
+        if !routed {
+            let gateway = go::or_nil(ip.gateway.map(IpAddr::from));
+            let text = format!("Failed to find Gateway {gateway} for interface {ifname}");
+            return Err(Failure::plain(text));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the main table has every route of `routes`. A default route may go
+/// by any gateway.
+pub fn routes(now: &Snapshot, routes: &[CniRoute]) -> Result<(), Failure> {
+    for route in routes {
+        let dst = IpNet::try_from(route.dst)?;
+        let network = dst.trunc().into();
+        let found = now.routes.iter().any(|candidate| {
+            in_main(candidate.table)
+                && candidate.dst == network
+                && (dst.prefix_len() == 0 || route.gw.is_none() || candidate.gateway == route.gw)
+        });
+        if !found {
+            let route = go::route(route)?;
+            let text = format!("Expected Route {route} not found in routing table");
+            return Err(Failure::plain(text));
+        }
+    }
+    Ok(())
+}
+
+fn in_main(table: u32) -> bool {
+    matches!(table, 0 | MAIN_TABLE)
+}
+
+fn is(link: &LinkRef, index: u32, name: &str) -> bool {
+    match link {
+        LinkRef::Index(i) => *i == index,
+        LinkRef::Name(n) => n == name,
+        LinkRef::Made(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Address, Link, Route};
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn now(table: u32) -> Snapshot {
+        Snapshot {
+            links: vec![Link {
+                index: 2,
+                name: "eth0".into(),
+                kind: "veth".into(),
+                mac: vec![],
+                mtu: 1500,
+                flags: 1,
+                operstate: 6,
+                master: 0,
+                parent: 7,
+                promiscuity: 0,
+            }],
+            addresses: vec![Address {
+                link: LinkRef::Index(2),
+                ip: net("10.1.0.2/24").into(),
+                flags: 0x80,
+            }],
+            routes: vec![Route {
+                link: LinkRef::Index(2),
+                dst: net("10.1.0.0/24").into(),
+                gateway: None,
+                src: None,
+                table,
+                metric: 0,
+                scope: 253,
+                protocol: 2,
+            }],
+            bridge_vlans: vec![],
+        }
+    }
+
+    fn ip(text: &str) -> IpConfig {
+        IpConfig {
+            address: net(text).into(),
+            gateway: Some("10.1.0.1".parse::<IpAddr>().unwrap().into()),
+            iface: Some(2),
+        }
+    }
+
+    fn route(dst: &str, gw: Option<&str>) -> CniRoute {
+        CniRoute {
+            dst: net(dst).into(),
+            gw: gw.map(|gw| gw.parse::<IpAddr>().unwrap().into()),
+            mtu: 0,
+            advmss: 0,
+            priority: 0,
+            table: None,
+            scope: None,
+        }
+    }
+
+    fn text<T>(result: Result<T, Failure>) -> String {
+        result.err().map(|failure| failure.msg).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_address_needs_its_link_itself_and_a_route() {
+        let check = |table, ifname: &str, ip| text(addresses(&now(table), ifname, &[ip]));
+        assert_eq!(check(254, "eth0", ip("10.1.0.2/24")), "");
+        assert_eq!(
+            check(254, "eth1", ip("10.1.0.2/24")),
+            "Cannot find container link eth1"
+        );
+        assert_eq!(
+            check(254, "eth0", ip("10.1.0.77/24")),
+            "Failed to match addr 10.1.0.77/24 on interface eth0"
+        );
+        assert_eq!(
+            check(100, "eth0", ip("10.1.0.2/24")),
+            "Failed to find Gateway 10.1.0.1 for interface eth0"
+        );
+    }
+
+    #[test]
+    fn routes_of_other_tables_do_not_count() {
+        let check = |table, wanted| text(routes(&now(table), &[wanted]));
+        assert_eq!(check(254, route("10.1.0.0/24", None)), "");
+        assert!(check(100, route("10.1.0.0/24", None)).starts_with("Expected Route {Dst:{IP:10"));
+        assert!(check(254, route("10.1.0.0/24", Some("10.1.0.9"))).contains("GW:10.1.0.9"));
+    }
+}

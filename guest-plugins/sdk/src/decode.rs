@@ -1,0 +1,393 @@
+//! Configuration, decoded by the rules of Go's `encoding/json`, whose texts
+//! operators know: keys match in any case, the last of two wins, what is
+//! unknown is ignored, `null` is absent.
+//!
+//! Getters never fail: they note what is wrong and give a default, and
+//! [`Document::finish`] reports what Go would have. So a plugin reads its
+//! configuration as a list of fields, with one `?` at the end.
+//!
+//! ```
+//! use cni_plugin::decode::Document;
+//!
+//! let document = Document::parse(r#"{ "BRIDGE": "br0", "mtu": "big" }"#).unwrap();
+//! let conf = document.root("NetConf");
+//! assert_eq!(conf.text("bridge"), Some("br0".to_owned()));
+//! assert_eq!(conf.int("mtu"), None);
+//! assert_eq!(
+//!     document.finish().unwrap_err(),
+//!     "json: cannot unmarshal string into Go struct field NetConf.mtu of type int"
+//! );
+//! ```
+
+use std::cell::RefCell;
+
+use crate::json::Json;
+
+/// A configuration, and what was found wrong in it.
+#[derive(Debug)]
+pub struct Document {
+    root: Json,
+    faults: RefCell<Vec<Fault>>,
+}
+
+#[derive(Debug)]
+struct Fault {
+    /// A value that its own parser refused: Go stops there, whereas it goes on
+    /// after a value of the wrong type.
+    fatal: bool,
+    order: Vec<usize>,
+    text: String,
+}
+
+impl Document {
+    /// Parses a configuration; the error is `serde_json`'s.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self {
+            root: serde_json::from_str(text).map_err(|error| error.to_string())?,
+            faults: RefCell::default(),
+        })
+    }
+
+    /// The top level, decoded into the Go struct of this name.
+    pub fn root(&self, go_name: &'static str) -> Object<'_> {
+        let members = match &self.root {
+            Json::Object(members) => members.iter().enumerate().collect(),
+            Json::Null => Vec::new(),
+            other => {
+                self.faults.borrow_mut().push(Fault {
+                    fatal: false,
+                    order: Vec::new(),
+                    text: format!(
+                        "json: cannot unmarshal {} into Go value of type {go_name}",
+                        other.kind()
+                    ),
+                });
+                Vec::new()
+            }
+        };
+        Object {
+            document: self,
+            go_name,
+            path: String::new(),
+            order: Vec::new(),
+            members,
+        }
+    }
+
+    /// What Go would say: the first value that its own parser refused, or else
+    /// the first of a wrong type.
+    pub fn finish(&self) -> Result<(), String> {
+        let faults = self.faults.borrow();
+        let first = faults
+            .iter()
+            .min_by(|a, b| (!a.fatal, &a.order).cmp(&(!b.fatal, &b.order)));
+        first.map_or(Ok(()), |fault| Err(fault.text.clone()))
+    }
+}
+
+/// An object, decoded into a Go struct.
+#[derive(Clone, Debug)]
+pub struct Object<'d> {
+    document: &'d Document,
+    go_name: &'static str,
+    path: String,
+    order: Vec<usize>,
+    members: Vec<(usize, &'d (String, Json))>,
+}
+
+impl<'d> Object<'d> {
+    /// A `string`.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.last(key, |value| value.text())
+    }
+
+    /// A `bool`; absent is false.
+    pub fn flag(&self, key: &str) -> bool {
+        self.last(key, Value::flag).unwrap_or(false)
+    }
+
+    /// An `int`.
+    pub fn int(&self, key: &str) -> Option<i64> {
+        self.last(key, Value::int)
+    }
+
+    /// A string that `parse` understands. `go_type` is what messages call the
+    /// Go type: `net.IP`.
+    pub fn parsed<T>(
+        &self,
+        key: &str,
+        go_type: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.last(key, |value| value.parsed(go_type, &parse))
+    }
+
+    /// A list, in the Go type `go_type`.
+    pub fn list(&self, key: &str, go_type: &str) -> Option<Vec<Value<'d>>> {
+        self.last(key, |value| value.list(go_type))
+    }
+
+    /// A `[]string`.
+    pub fn texts(&self, key: &str) -> Vec<String> {
+        let list = self.list(key, "[]string").unwrap_or_default();
+        list.iter().filter_map(Value::text).collect()
+    }
+
+    /// An object, in the Go type `go_type`; `go_name` is that type's name
+    /// without its package, empty if it has none. Two objects under one key
+    /// merge, as in Go.
+    pub fn object(&self, key: &str, go_type: &str, go_name: &'static str) -> Option<Object<'d>> {
+        let objects = self.all(key).filter(|value| *value.json != Json::Null);
+        objects
+            .filter_map(|value| value.object(go_type, go_name))
+            .reduce(|mut merged, object| {
+                merged.members.extend(object.members);
+                merged
+            })
+    }
+
+    /// The same members, seen as an embedded Go struct of that name: messages
+    /// have it in the path.
+    pub fn embedded(&self, name: &str) -> Object<'d> {
+        Object {
+            path: join(&self.path, name),
+            ..self.clone()
+        }
+    }
+
+    /// Whether there is no such key, or only `null`.
+    pub fn is_absent(&self, key: &str) -> bool {
+        self.all(key).all(|value| *value.json == Json::Null)
+    }
+
+    /// Notes what the getters can't see: a value that is well-formed, and wrong.
+    pub fn refuse(&self, why: impl Into<String>) {
+        self.document.faults.borrow_mut().push(Fault {
+            fatal: true,
+            order: self.order.clone(),
+            text: why.into(),
+        });
+    }
+
+    fn last<T>(&self, key: &str, get: impl Fn(&Value<'d>) -> Option<T>) -> Option<T> {
+        self.all(key)
+            .filter(|value| *value.json != Json::Null)
+            .filter_map(|value| get(&value))
+            .last()
+    }
+
+    fn all(&self, key: &str) -> impl Iterator<Item = Value<'d>> {
+        let path = join(&self.path, key);
+        self.members
+            .iter()
+            .filter(move |(_, (name, _))| name.eq_ignore_ascii_case(key))
+            .map(move |(at, (_, json))| Value {
+                document: self.document,
+                go_name: self.go_name,
+                path: path.clone(),
+                order: with(&self.order, *at),
+                json,
+            })
+    }
+}
+
+/// A value, and where it stands.
+#[derive(Clone, Debug)]
+pub struct Value<'d> {
+    document: &'d Document,
+    go_name: &'static str,
+    path: String,
+    order: Vec<usize>,
+    json: &'d Json,
+}
+
+impl<'d> Value<'d> {
+    /// A `string`; `null` is empty.
+    pub fn text(&self) -> Option<String> {
+        match self.json {
+            Json::Null => Some(String::new()),
+            Json::String(text) => Some(text.clone()),
+            _ => self.mismatch("string"),
+        }
+    }
+
+    /// A string that `parse` understands; `null` is absent.
+    pub fn parsed<T>(&self, go_type: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match self.json {
+            Json::Null => None,
+            Json::String(text) => match parse(text) {
+                Ok(value) => Some(value),
+                Err(text) => self.fault(true, text),
+            },
+            _ => self.mismatch(go_type),
+        }
+    }
+
+    /// A list, in the Go type `go_type`; `null` is empty.
+    pub fn list(&self, go_type: &str) -> Option<Vec<Value<'d>>> {
+        let elements = match self.json {
+            Json::Null => return Some(Vec::new()),
+            Json::Array(elements) => elements,
+            _ => return self.mismatch(go_type),
+        };
+        let element = |(at, json)| Value {
+            path: self.path.clone(),
+            order: with(&self.order, at),
+            json,
+            ..*self
+        };
+        Some(elements.iter().enumerate().map(element).collect())
+    }
+
+    /// An object, in the Go type `go_type` with that name; `null` is empty.
+    pub fn object(&self, go_type: &str, go_name: &'static str) -> Option<Object<'d>> {
+        let members = match self.json {
+            Json::Null => Vec::new(),
+            Json::Object(members) => members.iter().enumerate().collect(),
+            _ => return self.mismatch(go_type),
+        };
+        Some(Object {
+            document: self.document,
+            go_name,
+            path: self.path.clone(),
+            order: self.order.clone(),
+            members,
+        })
+    }
+
+    /// An object whose Go type has a parser of its own: messages go on naming
+    /// the struct around it.
+    pub fn opaque(&self, go_type: &str) -> Option<Object<'d>> {
+        self.object(go_type, self.go_name)
+    }
+
+    fn flag(&self) -> Option<bool> {
+        match self.json {
+            Json::Bool(flag) => Some(*flag),
+            _ => self.mismatch("bool"),
+        }
+    }
+
+    fn int(&self) -> Option<i64> {
+        match self.json {
+            Json::Int(number) => Some(*number),
+            _ => self.mismatch("int"),
+        }
+    }
+
+    fn mismatch<T>(&self, go_type: &str) -> Option<T> {
+        let kind = match self.json {
+            Json::Number(words) if go_type == "int" => format!("number {words}"),
+            json => json.kind().to_owned(),
+        };
+        let (name, path) = (self.go_name, &self.path);
+        let field = format!("Go struct field {name}.{path}");
+        self.fault(
+            false,
+            format!("json: cannot unmarshal {kind} into {field} of type {go_type}"),
+        )
+    }
+
+    fn fault<T>(&self, fatal: bool, text: String) -> Option<T> {
+        self.document.faults.borrow_mut().push(Fault {
+            fatal,
+            order: self.order.clone(),
+            text,
+        });
+        None
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+fn with(order: &[usize], at: usize) -> Vec<usize> {
+    [order, &[at]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault_of(text: &str, read: impl Fn(&Object<'_>)) -> String {
+        let document = Document::parse(text).unwrap();
+        read(&document.root("NetConf"));
+        document.finish().unwrap_err()
+    }
+
+    #[test]
+    fn keys_match_in_any_case_and_the_last_wins() {
+        let document = Document::parse(r#"{"Mtu":1,"MTU":2,"mtu":null}"#).unwrap();
+        assert_eq!(document.root("NetConf").int("mtu"), Some(2));
+        assert_eq!(document.finish(), Ok(()));
+    }
+
+    #[test]
+    fn an_earlier_duplicate_of_a_wrong_type_is_a_fault_all_the_same() {
+        let fault = fault_of(r#"{"MTU":"x","mtu":3}"#, |conf| {
+            assert_eq!(conf.int("mtu"), Some(3));
+        });
+        assert!(fault.ends_with("string into Go struct field NetConf.mtu of type int"));
+    }
+
+    #[test]
+    fn the_first_fault_of_the_text_is_reported_whatever_is_read_first() {
+        let fault = fault_of(r#"{"a":3,"mtu":"x"}"#, |conf| {
+            conf.int("mtu");
+            conf.text("a");
+        });
+        assert!(fault.contains("NetConf.a of type string"), "{fault}");
+    }
+
+    #[test]
+    fn a_refused_text_outdoes_a_wrong_type() {
+        let fault = fault_of(r#"{"a":3,"ip":"x"}"#, |conf| {
+            conf.text("a");
+            conf.parsed::<()>("ip", "net.IP", |text| Err(format!("no {text}")));
+        });
+        assert_eq!(fault, "no x");
+    }
+
+    #[test]
+    fn only_integers_name_the_number() {
+        let fault = fault_of(r#"{"mtu":1.5}"#, |conf| {
+            conf.int("mtu");
+        });
+        assert!(fault.starts_with("json: cannot unmarshal number 1.5 into"));
+        let fault = fault_of(r#"{"mtu":1.5}"#, |conf| {
+            conf.text("mtu");
+        });
+        assert!(fault.starts_with("json: cannot unmarshal number into"));
+    }
+
+    #[test]
+    fn nested_structs_have_their_name_and_the_whole_path() {
+        let fault = fault_of(r#"{"dns":{"nameservers":[3]}}"#, |conf| {
+            let dns = conf.embedded("NetConf").object("dns", "types.DNS", "DNS");
+            dns.unwrap().texts("nameservers");
+        });
+        assert_eq!(
+            fault,
+            "json: cannot unmarshal number into Go struct field \
+             DNS.NetConf.dns.nameservers of type string"
+        );
+    }
+
+    #[test]
+    fn two_objects_under_one_key_merge() {
+        let document = Document::parse(r#"{"o":{"a":"1"},"O":{"b":"2"}}"#).unwrap();
+        let object = document.root("NetConf").object("o", "T", "T").unwrap();
+        assert_eq!(object.text("a").as_deref(), Some("1"));
+        assert_eq!(object.text("b").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn trailing_data_is_an_error() {
+        assert!(Document::parse("{} {}").is_err());
+    }
+}

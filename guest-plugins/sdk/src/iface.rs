@@ -1,0 +1,243 @@
+//! Addresses and routes for the container's interface, as IPAM gave them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::bindings::interface::wasm_cni::net::net::{self, sysctl_get};
+use crate::{
+    Batch, CniRoute, Code, Condition, Context, Failure, IpConfig, LinkAttr, LinkRef, Netns, Output,
+    Route, Tables, go, link,
+};
+
+/// `IFA_F_DADFAILED` (linux/if_addr.h).
+const DAD_FAILED: u32 = 0x08;
+/// `IFA_F_TENTATIVE` (linux/if_addr.h).
+const TENTATIVE: u32 = 0x40;
+/// `RTPROT_BOOT` (linux/rtnetlink.h).
+const PROTOCOL_BOOT: u8 = 3;
+const DAD_TIMEOUT_MS: u32 = 5000;
+
+/// Addresses `ifname`, sets it up, and adds the routes of `output`. `batch` is
+/// of `sandbox` and holds what comes before, so that all of it is one host call
+/// (two where an IPv6 gateway has to wait for duplicate address detection).
+pub fn configure<'n>(
+    mut batch: Batch<'n>,
+    sandbox: &'n Netns,
+    ifname: &str,
+    output: &Output,
+) -> Result<(), Failure> {
+    let link = LinkRef::Name(ifname.to_owned());
+    let (mut gateway_v4, mut gateway_v6) = (None, None);
+    let mut v6_ready = false;
+    for ip in &output.ips {
+        let Some(interface) = ip.iface else { continue };
+        let address = IpNet::try_from(ip.address)?;
+        let named = output.interfaces.get(interface as usize);
+        if named.is_none_or(|interface| interface.name != ifname) {
+            let shown = show(ip, &address);
+            return Err(Failure::plain(format!(
+                "failed to add IP addr {shown} to {}: invalid interface index",
+                go::quoted(ifname)
+            )));
+        }
+        if address.addr().is_ipv6() && !v6_ready {
+            enable_ipv6(&mut batch, sandbox, ifname)?;
+            v6_ready = true;
+        }
+        batch.add_address(link.clone(), address).or_say(format!(
+            "failed to add IP addr {} to {}",
+            show(ip, &address),
+            go::quoted(ifname)
+        ));
+        let gateway = ip.gateway.map(IpAddr::from);
+        if address.addr().is_ipv4() {
+            gateway_v4 = gateway_v4.or(gateway);
+        } else {
+            gateway_v6 = gateway_v6.or(gateway);
+        }
+    }
+    batch
+        .set_link(link.clone(), [LinkAttr::Up(true)])
+        .or_say(format!("failed to set {} UP", go::quoted(ifname)));
+    if gateway_v6.is_some() {
+        batch.commit()?;
+        settle(sandbox, ifname)?;
+        batch = Batch::on(sandbox);
+    }
+    for route in &output.routes {
+        let dst = IpNet::try_from(route.dst)?;
+        let default = if dst.addr().is_ipv4() {
+            gateway_v4
+        } else {
+            gateway_v6
+        };
+        let gateway = route.gw.map(IpAddr::from).or(default);
+        batch
+            .add_route(kernel_route(&link, route, gateway))
+            .or_say(refused_route(&dst, route, gateway, ifname));
+    }
+    batch.commit()?;
+    Ok(())
+}
+
+/// IPv6 on in `lo` and `ifname`, where it is off; addresses outlive a link that
+/// goes down.
+fn enable_ipv6(batch: &mut Batch<'_>, sandbox: &Netns, ifname: &str) -> Result<(), Failure> {
+    let keys = ["lo", ifname].map(|name| format!("net/ipv6/conf/{name}/disable_ipv6"));
+    let values = sysctl_get(sandbox, &keys)?;
+    for ((key, value), name) in keys.iter().zip(values).zip(["lo", ifname]) {
+        // A kernel without IPv6 has no key, and says so when the address comes.
+        let Some(value) = value.filter(|value| value != "0") else {
+            continue;
+        };
+        batch.sysctl(key, "0").or_say(format!(
+            "failed to enable IPv6 for interface {} ({key}={value})",
+            go::quoted(name)
+        ));
+    }
+    batch
+        .sysctl(&format!("net/ipv6/conf/{ifname}/keep_addr_on_down"), "1")
+        .or_say(format!(
+            "failed to enable keep_addr_on_down for interface {}",
+            go::quoted(ifname)
+        ));
+    Ok(())
+}
+
+/// Waits for duplicate address detection: routes can't use an address before.
+fn settle(sandbox: &Netns, ifname: &str) -> Result<(), Failure> {
+    let words = || format!("failed to settle addresses for {}", go::quoted(ifname));
+    let name = LinkRef::Name(ifname.to_owned());
+    match net::wait(sandbox, &name, Condition::AddressesSettled, DAD_TIMEOUT_MS) {
+        Ok(_) => {}
+        Err(error) if error.code == Code::Timeout => {}
+        Err(error) => return Err(error).context(words),
+    }
+    let found = link::find(sandbox, name, Tables::ADDRESSES).context(words)?;
+    let Some((eth, snapshot)) = found else {
+        return Err(Failure::plain(format!("{}: Link not found", words())));
+    };
+    let v6 = snapshot.addresses.into_iter().filter_map(|address| {
+        let ip = IpAddr::from(address.ip.addr);
+        ip.is_ipv6().then_some((ip, address.flags))
+    });
+    verdict(ifname, eth.operstate, v6).context(words)
+}
+
+fn verdict(
+    ifname: &str,
+    operstate: u8,
+    addresses: impl Iterator<Item = (IpAddr, u32)>,
+) -> Result<(), String> {
+    let mut tentative = false;
+    for (ip, flags) in addresses {
+        if flags & DAD_FAILED != 0 {
+            return Err(format!("link {ifname} has address {ip} in DADFAILED state"));
+        }
+        tentative |= flags & TENTATIVE != 0;
+    }
+    if tentative && operstate == link::OPER_UP {
+        // Go's Duration as a number: nanoseconds that the reference calls seconds.
+        return Err(format!(
+            "link {ifname} still has tentative addresses after 5000000000 seconds"
+        ));
+    }
+    Ok(())
+}
+
+fn kernel_route(link: &LinkRef, route: &CniRoute, gateway: Option<IpAddr>) -> Route {
+    Route {
+        link: link.clone(),
+        dst: route.dst,
+        gateway: gateway.map(Into::into),
+        src: None,
+        table: route.table.unwrap_or(0),
+        metric: route.priority,
+        scope: route.scope.unwrap_or(0),
+        protocol: PROTOCOL_BOOT,
+    }
+}
+
+fn refused_route(dst: &IpNet, route: &CniRoute, gateway: Option<IpAddr>, ifname: &str) -> String {
+    format!(
+        "failed to add route '{{{} {}}} via {} dev {ifname} metric {} (Scope: {}, Table: {})'",
+        dst.addr(),
+        go::mask(dst),
+        go::or_nil(gateway),
+        route.priority,
+        scope_name(route.scope.unwrap_or(0)),
+        route.table.unwrap_or(0),
+    )
+}
+
+fn scope_name(scope: u8) -> String {
+    let name = match scope {
+        0 => "universe",
+        200 => "site",
+        253 => "link",
+        254 => "host",
+        255 => "nowhere",
+        _ => return "unknown".to_owned(),
+    };
+    name.to_owned()
+}
+
+fn show(ip: &IpConfig, address: &IpNet) -> String {
+    format!(
+        "{{Interface:{} Address:{{IP:{} Mask:{}}} Gateway:{}}}",
+        go::or_nil(ip.iface),
+        address.addr(),
+        go::mask(address),
+        go::or_nil(ip.gateway.map(IpAddr::from)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(operstate: u8, flags: &[u32]) -> Result<(), String> {
+        let addresses = flags
+            .iter()
+            .map(|flags| ("fd00::2".parse().unwrap(), *flags));
+        verdict("eth0", operstate, addresses)
+    }
+
+    #[test]
+    fn a_duplicate_address_fails() {
+        assert_eq!(
+            judge(link::OPER_UP, &[0x80, DAD_FAILED | TENTATIVE]).unwrap_err(),
+            "link eth0 has address fd00::2 in DADFAILED state"
+        );
+    }
+
+    #[test]
+    fn a_tentative_address_matters_only_on_a_link_that_is_up() {
+        assert_eq!(
+            judge(link::OPER_UP, &[TENTATIVE]).unwrap_err(),
+            "link eth0 still has tentative addresses after 5000000000 seconds"
+        );
+        assert_eq!(judge(2, &[TENTATIVE]), Ok(()));
+        assert_eq!(judge(link::OPER_UP, &[0x80]), Ok(()));
+    }
+
+    #[test]
+    fn a_refused_route_is_named_as_the_reference_names_it() {
+        let route = CniRoute {
+            dst: "9.0.0.0/8".parse::<IpNet>().unwrap().into(),
+            gw: None,
+            mtu: 0,
+            advmss: 0,
+            priority: 7,
+            table: None,
+            scope: None,
+        };
+        let dst = "9.0.0.0/8".parse().unwrap();
+        assert_eq!(
+            refused_route(&dst, &route, "10.5.5.5".parse().ok(), "eth0"),
+            "failed to add route '{9.0.0.0 ff000000} via 10.5.5.5 dev eth0 metric 7 \
+             (Scope: universe, Table: 0)'"
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! Write CNI plugins as WebAssembly components for wasm-cni.
+//!
+//! A plugin is pure logic. The host lends it network namespaces as handles
+//! ([`Netns`]), and takes the changes to make there as a list ([`Batch`]).
+//! Whatever a failed ADD has done the host undoes, so a plugin has no roll-back
+//! of its own: `?` is enough. It needs no thought for `cniVersion` either.
+//!
+//! ```no_run
+//! use cni_plugin::{Batch, Call, Failure, InterfacePlugin, LinkAttr, LinkRef, Netns, Output};
+//!
+//! struct Loopback;
+//! cni_plugin::export_interface_plugin!(Loopback);
+//!
+//! impl InterfacePlugin for Loopback {
+//!     fn add(_: &Call, sandbox: &Netns, _: Option<&Netns>) -> Result<Output, Failure> {
+//!         let mut batch = Batch::on(sandbox);
+//!         batch.set_link(LinkRef::Name("lo".into()), [LinkAttr::Up(true)]);
+//!         batch.commit()?;
+//!         Ok(cni_plugin::result::empty())
+//!     }
+//!
+//!     fn del(_: &Call, _: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
+//!         Ok(())
+//!     }
+//!
+//!     fn check(_: &Call, _: &Netns, _: Option<&Netns>) -> Result<(), Failure> {
+//!         Ok(())
+//!     }
+//! }
+//! ```
+//!
+//! The texts of errors are those of the reference plugins: people and scripts
+//! know them. The modules that hold them are [`decode`], [`args`], [`mac`],
+//! [`iface`] and [`check`].
+
+pub mod args;
+mod batch;
+pub mod bindings;
+pub mod check;
+pub mod decode;
+#[doc(hidden)]
+pub mod export;
+mod failure;
+pub mod forwarding;
+pub mod go;
+pub mod iface;
+pub mod ip;
+pub mod ipam;
+mod json;
+pub mod link;
+pub mod log;
+pub mod mac;
+mod plugin;
+pub mod result;
+pub mod store;
+pub mod veth;
+
+pub use batch::{Batch, Change, CommitFailed, Committed};
+pub use bindings::interface::wasm_cni::cni::cni::{
+    Attachment, Call, CniRoute, Dns, Failure, Iface, IpConfig, Output,
+};
+pub use bindings::interface::wasm_cni::net::net::{
+    Address, Bridge, BridgeVlan, Condition, Link, LinkAttr, LinkKind, LinkRef, Netns, Query, Route,
+    Snapshot, Tables, Tolerance, Veth,
+};
+pub use bindings::interface::wasm_cni::types::types::{Code, Error};
+pub use failure::{Context, PLUGIN_FAILED};
+pub use ipnet::IpNet;
+pub use plugin::{InterfacePlugin, IpamPlugin, require_host};

@@ -1,0 +1,48 @@
+//! What links the kernel has now.
+
+use crate::bindings::interface::wasm_cni::net::net;
+use crate::{Code, Error, Link, LinkRef, Netns, Query, Snapshot, Tables};
+
+/// `IFF_UP` (linux/if.h).
+pub const IFF_UP: u32 = 1;
+/// `IFF_PROMISC` (linux/if.h).
+pub const IFF_PROMISC: u32 = 1 << 8;
+/// `IF_OPER_UP` (RFC 2863).
+pub const OPER_UP: u8 = 6;
+
+/// A link and, with `tables`, what belongs to it; none if there is no such link.
+pub fn find(ns: &Netns, link: LinkRef, tables: Tables) -> Result<Option<(Link, Snapshot)>, Error> {
+    let query = Query {
+        tables: tables | Tables::LINKS,
+        link: Some(link),
+    };
+    match net::read(ns, &query) {
+        Ok(mut snapshot) => Ok(snapshot.links.pop().map(|link| (link, snapshot))),
+        Err(error) if error.code == Code::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The link of this name; none if there is none.
+pub fn by_name(ns: &Netns, name: &str) -> Result<Option<Link>, Error> {
+    let found = find(ns, LinkRef::Name(name.to_owned()), Tables::empty())?;
+    Ok(found.map(|(link, _)| link))
+}
+
+/// Everything of these kinds that the namespace has.
+pub fn all(ns: &Netns, tables: Tables) -> Result<Snapshot, Error> {
+    net::read(ns, &Query { tables, link: None })
+}
+
+/// Operational states, as the reference names them.
+pub fn operstate_name(state: u8) -> &'static str {
+    match state {
+        1 => "not-present",
+        2 => "down",
+        3 => "lower-layer-down",
+        4 => "testing",
+        5 => "dormant",
+        OPER_UP => "up",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,185 @@
+//! Results, and the part of the configuration that goes straight into them.
+
+use crate::decode::Object;
+use crate::{CniRoute, Dns, Iface, Link, Output, ip, mac};
+
+/// A result with nothing in it.
+pub fn empty() -> Output {
+    Output {
+        interfaces: Vec::new(),
+        ips: Vec::new(),
+        routes: Vec::new(),
+        dns: no_dns(),
+    }
+}
+
+/// No DNS settings.
+pub fn no_dns() -> Dns {
+    Dns {
+        nameservers: Vec::new(),
+        domain: String::new(),
+        search: Vec::new(),
+        options: Vec::new(),
+    }
+}
+
+/// A link as an entry of `interfaces`. `sandbox` is empty for the host's.
+pub fn interface(link: &Link, sandbox: &str) -> Iface {
+    Iface {
+        mac: mac::format(&link.mac),
+        ..named(&link.name, sandbox)
+    }
+}
+
+/// An entry of `interfaces` with only a name.
+pub fn named(name: &str, sandbox: &str) -> Iface {
+    Iface {
+        name: name.to_owned(),
+        mac: String::new(),
+        mtu: 0,
+        sandbox: sandbox.to_owned(),
+        socket_path: String::new(),
+        pci_id: String::new(),
+    }
+}
+
+/// The `dns` of a configuration; `conf` is what has it among its members.
+pub fn dns(conf: &Object<'_>) -> Dns {
+    let Some(dns) = conf.object("dns", "types.DNS", "DNS") else {
+        return no_dns();
+    };
+    Dns {
+        nameservers: dns.texts("nameservers"),
+        domain: dns.text("domain").unwrap_or_default(),
+        search: dns.texts("search"),
+        options: dns.texts("options"),
+    }
+}
+
+/// The `routes` of a configuration; `conf` is what has them among its members.
+pub fn routes(conf: &Object<'_>) -> Vec<CniRoute> {
+    let list = conf.list("routes", "[]*types.Route").unwrap_or_default();
+    let routes = list.iter().filter_map(|route| route.opaque("types.route"));
+    routes.filter_map(|members| route(&members)).collect()
+}
+
+fn route(route: &Object<'_>) -> Option<CniRoute> {
+    let dst = route.parsed("dst", "string", ip::parse_cidr);
+    let gw = route.parsed("gw", "net.IP", ip::parse_field).flatten();
+    let number = |key| whole(route, key, u32::MAX).unwrap_or(0);
+    let (mtu, advmss, priority) = (number("mtu"), number("advmss"), number("priority"));
+    let table = whole(route, "table", u32::MAX);
+    let scope = whole(route, "scope", u8::MAX.into());
+    if route.is_absent("dst") {
+        // The reference takes it, and prints a result that no one can read.
+        route.refuse("invalid CIDR address: <nil>");
+    }
+    Some(CniRoute {
+        dst: dst?.into(),
+        gw: gw.map(Into::into),
+        mtu,
+        advmss,
+        priority,
+        table,
+        scope: scope.map(|scope| scope as u8),
+    })
+}
+
+fn whole(route: &Object<'_>, key: &str, max: u32) -> Option<u32> {
+    let number = route.int(key)?;
+    let fits = u32::try_from(number).ok().filter(|number| *number <= max);
+    if fits.is_none() {
+        route.refuse(format!(
+            "invalid route {key} {number} (must be between 0 and {max})"
+        ));
+    }
+    fits
+}
+
+impl Dns {
+    /// Whether no setting is given.
+    pub fn is_empty(&self) -> bool {
+        self.nameservers.is_empty()
+            && self.domain.is_empty()
+            && self.search.is_empty()
+            && self.options.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Document;
+
+    fn read(text: &str) -> Result<Vec<CniRoute>, String> {
+        let document = Document::parse(text).unwrap();
+        let routes = routes(&document.root("IPAMConfig").embedded("ipam"));
+        document.finish().map(|()| routes)
+    }
+
+    #[test]
+    fn routes_keep_what_they_say() {
+        let routes = read(r#"{"routes":[{"dst":"10.9.9.9/8","gw":"","scope":0}]}"#).unwrap();
+        assert_eq!(
+            (routes[0].gw, routes[0].scope, routes[0].table),
+            (None, Some(0), None)
+        );
+    }
+
+    #[test]
+    fn bad_routes_have_gos_texts() {
+        let json = "json: cannot unmarshal";
+        for (routes, text) in [
+            (
+                r#"3"#,
+                format!(
+                    "{json} number into Go struct field IPAMConfig.ipam.routes of type []*types.Route"
+                ),
+            ),
+            (
+                r#"[3]"#,
+                format!(
+                    "{json} number into Go struct field IPAMConfig.ipam.routes of type types.route"
+                ),
+            ),
+            (
+                r#"[{"dst":3}]"#,
+                format!(
+                    "{json} number into Go struct field IPAMConfig.ipam.routes.dst of type string"
+                ),
+            ),
+            (
+                r#"[{"dst":"1.0.0.0/8","gw":3}]"#,
+                format!(
+                    "{json} number into Go struct field IPAMConfig.ipam.routes.gw of type net.IP"
+                ),
+            ),
+            (
+                r#"[{"dst":"1.0.0.0/8","mtu":"3"}]"#,
+                format!(
+                    "{json} string into Go struct field IPAMConfig.ipam.routes.mtu of type int"
+                ),
+            ),
+            (r#"[{"dst":"x"}]"#, "invalid CIDR address: x".into()),
+            (
+                r#"[{"dst":"1.0.0.0/8","gw":"x"}]"#,
+                "invalid IP address: x".into(),
+            ),
+            (r#"[{}]"#, "invalid CIDR address: <nil>".into()),
+            (
+                r#"[{"dst":"1.0.0.0/8","mtu":-1}]"#,
+                "invalid route mtu -1 (must be between 0 and 4294967295)".into(),
+            ),
+            (
+                r#"[{"dst":"1.0.0.0/8","scope":256}]"#,
+                "invalid route scope 256 (must be between 0 and 255)".into(),
+            ),
+        ] {
+            assert_eq!(
+                read(&format!(r#"{{"routes":{routes}}}"#)),
+                Err(text),
+                "{routes}"
+            );
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `add`, `del` and `check`, as `cnitool` has them.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::{Component, Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha512};
+use wasm_cni::{Attachment, Network};
+
+use super::{attachment, find_network};
+use crate::{args::Target, env::Env};
+
+pub(crate) fn add(target: &Target, env: &Env) -> Result<u8> {
+    let (network, at) = prepare(target, env)?;
+    let added = env.runtime()?.add(&network, &at)?;
+    io::stdout().write_all(added.json.as_bytes()).context("cannot write to standard output")?;
+    Ok(0)
+}
+
+pub(crate) fn del(target: &Target, env: &Env) -> Result<u8> {
+    let (network, at) = prepare(target, env)?;
+    env.runtime()?.del(&network, &at)?;
+    Ok(0)
+}
+
+pub(crate) fn check(target: &Target, env: &Env) -> Result<u8> {
+    let (network, at) = prepare(target, env)?;
+    env.runtime()?.check(&network, &at)?;
+    Ok(0)
+}
+
+fn prepare(target: &Target, env: &Env) -> Result<(Network, Attachment)> {
+    let network = find_network(&target.network, env)?;
+    let netns = clean(&std::env::current_dir().unwrap_or_default().join(&target.netns));
+    let id = container_id(&netns);
+    let at = attachment(env, id, target.ifname.as_deref(), &netns)?;
+    Ok((network, at))
+}
+
+/// The path without `.`, `..` and doubled slashes; links are left as they are.
+fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                clean.pop();
+            }
+            other => clean.push(other),
+        }
+    }
+    clean
+}
+
+/// `cnitool-` and the first ten octets of the path's SHA-512.
+fn container_id(netns: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let digest = Sha512::digest(netns.as_os_str().as_bytes());
+    digest[..10].iter().fold("cnitool-".to_owned(), |mut id, octet| {
+        let _ = write!(id, "{octet:02x}");
+        id
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn core_26_the_container_id_follows_from_the_clean_path() {
+        for path in ["/tmp/ns", "/tmp/../tmp/./ns", "/tmp//ns"] {
+            assert_eq!(container_id(&clean(Path::new(path))), "cnitool-352833ea4e7f1a968163");
+        }
+        assert_eq!(container_id(Path::new("/var/run/netns/testing")), "cnitool-77383ca0a0715733ca6f");
+    }
+}

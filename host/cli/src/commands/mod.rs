@@ -1,0 +1,88 @@
+//! The commands, and what they have in common: finding the network, naming the
+//! attachment.
+
+mod attach;
+mod run;
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Map, Value};
+use wasm_cni::{Attachment, Network};
+
+use crate::{
+    args::{Args, Command},
+    env::Env,
+};
+
+/// Does what the arguments say. Gives the exit status.
+pub(crate) fn run(args: Args, env: &Env) -> Result<u8> {
+    let mut env = Env::from_variables(env);
+    for (name, value) in [
+        ("NETCONFPATH", args.conf_dir.map(PathBuf::into_os_string)),
+        ("CNI_PATH", args.plugin_path.map(Into::into)),
+        ("WASM_CNI_ROOT", args.root.map(PathBuf::into_os_string)),
+        ("WASM_CNI_HOST_NETNS", args.host_netns.map(PathBuf::into_os_string)),
+        ("WASM_CNI_ALLOW_HOST", (!args.allow_host.is_empty()).then(|| args.allow_host.join(",").into())),
+    ] {
+        if let Some(value) = value {
+            env.set(name, value);
+        }
+    }
+    match args.command {
+        Command::Add(target) => attach::add(&target, &env),
+        Command::Del(target) => attach::del(&target, &env),
+        Command::Check(target) => attach::check(&target, &env),
+        Command::Run(run) => run::run(&run, env),
+    }
+}
+
+/// A path or a name. Broken files on the way to a name are reported, but they
+/// keep nobody from other networks.
+fn find_network(network: &str, env: &Env) -> Result<Network> {
+    let path = Path::new(network);
+    if network.contains('/') || (path.extension().is_some() && path.is_file()) {
+        return Ok(wasm_cni::load_network(path)?);
+    }
+    let (found, broken) = wasm_cni::find_network(&env.configurations(), network)?;
+    for file in broken {
+        let _ = writeln!(io::stderr(), "warning: {}: {}", file.path.display(), file.error);
+    }
+    Ok(found)
+}
+
+/// The attachment of a namespace, with the arguments in the environment.
+fn attachment(env: &Env, container_id: String, ifname: Option<&str>, netns: &Path) -> Result<Attachment> {
+    let ifname = match ifname {
+        Some(ifname) => ifname.to_owned(),
+        None => Some(env.text("CNI_IFNAME")).filter(|name| !name.is_empty()).unwrap_or_else(|| "eth0".to_owned()),
+    };
+    let args = env.text("CNI_ARGS");
+    for pair in args.split(';').filter(|_| !args.is_empty()) {
+        match pair.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !value.is_empty() && !value.contains('=') => {}
+            _ => bail!("invalid CNI_ARGS pair {pair:?}"),
+        }
+    }
+    Ok(Attachment {
+        container_id,
+        ifname,
+        netns: netns.to_str().context("the path of the namespace is not UTF-8")?.to_owned(),
+        args,
+        capability_args: capability_args(&env.text("CAP_ARGS"))?,
+    })
+}
+
+fn capability_args(text: &str) -> Result<Map<String, Value>> {
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_str(text).context("CAP_ARGS is not JSON")? {
+        Value::Object(arguments) => Ok(arguments),
+        Value::Null => Ok(Map::new()),
+        _ => bail!("CAP_ARGS is not a JSON object"),
+    }
+}

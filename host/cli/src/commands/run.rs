@@ -1,0 +1,162 @@
+//! `run`: a command in a fresh namespace that is attached to a network, for as
+//! long as the command runs.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::process::ExitStatusExt as _,
+    },
+    path::PathBuf,
+    process::{Child, Command, ExitStatus},
+};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+    sys::{
+        signal::{SigSet, Signal, kill},
+        signalfd::{SfdFlags, SignalFd},
+    },
+    unistd::Pid,
+};
+use wasm_cni_kernel::{LinkAttrs, LinkRef, Netns};
+
+use super::{attachment, find_network};
+use crate::{args::Run, env::Env, isolation};
+
+/// Signals that ask for an end; they are answered between two steps, never in
+/// the middle of one.
+const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// The command was not found, or could not be run, as shells have it.
+const NOT_FOUND: u8 = 127;
+const NOT_EXECUTABLE: u8 = 126;
+
+pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
+    // The file may lie where the isolated view has something else.
+    let network = find_network(&args.network, &env)?;
+    let signals = Signals::hold()?;
+    if args.isolated {
+        let root = isolation::enter()?;
+        env.set("WASM_CNI_ROOT", root);
+        env.set("WASM_CNI_HOST_NETNS", format!("/proc/{}/ns/net", std::process::id()));
+        set_up_loopback(&Netns::current()?)?;
+    }
+    let netns = Netns::create().context("cannot make a network namespace (without root, use --isolated)")?;
+    set_up_loopback(&netns)?;
+    // Through this process's own descriptor: there is nothing to mount, and
+    // nothing that stays if it is killed.
+    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), netns.as_fd().as_raw_fd()));
+    let at = attachment(&env, container_id()?, args.ifname.as_deref(), &path)?;
+    if env.text("WASM_CNI_HOST_NETNS").is_empty() {
+        env.set("WASM_CNI_HOST_NETNS", format!("/proc/{}/ns/net", std::process::id()));
+    }
+
+    let runtime = env.runtime()?;
+    let added = runtime.add(&network, &at)?;
+    let status = match signals.pending()? {
+        Some(signal) => Ok(signal_status(signal)),
+        None => run_command(args, &env, &netns, &signals),
+    };
+    let deleted = runtime.del(&network, &at);
+    for left in runtime.tidy(&added.footprint) {
+        let _ = writeln!(io::stderr(), "warning: could not be removed: {left}");
+    }
+    let status = status?;
+    deleted.context("the command has ended, but its network could not be removed")?;
+    Ok(status)
+}
+
+fn run_command(args: &Run, env: &Env, netns: &Netns, signals: &Signals) -> Result<u8> {
+    let mut command = Command::new(&args.command[0]);
+    command.args(&args.command[1..]).env_clear().envs(env.variables());
+    // The child starts in the namespaces of the thread that makes it.
+    let spawned = netns.run(|| {
+        // Tools that read /sys/class/net see this namespace's devices, where
+        // the kernel lets us mount it.
+        let _ = private_sysfs();
+        command.spawn()
+    })?;
+    match spawned {
+        Ok(child) => Ok(exit_status(signals.wait(child)?)),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "Error: cannot run {}: {error}", args.command[0].display());
+            Ok(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE })
+        }
+    }
+}
+
+fn private_sysfs() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)?;
+    mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>)
+}
+
+fn set_up_loopback(netns: &Netns) -> Result<()> {
+    let mut netlink = netns.connect()?;
+    let index = netlink.link_get(LinkRef::Name("lo"))?.index;
+    netlink.link_set(index, &LinkAttrs { up: Some(true), ..LinkAttrs::default() })?;
+    Ok(())
+}
+
+/// An id that no other run has had.
+fn container_id() -> Result<String> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("run-{:016x}", u64::from_ne_bytes(bytes)))
+}
+
+fn exit_status(status: ExitStatus) -> u8 {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.unwrap_or_else(|| 128_u8.wrapping_add(u8::try_from(status.signal().unwrap_or(0)).unwrap_or(0)))
+}
+
+fn signal_status(signal: Signal) -> u8 {
+    128 + u8::try_from(signal as i32).unwrap_or(0)
+}
+
+/// Signals of this process, held back and taken one by one.
+struct Signals {
+    fd: SignalFd,
+}
+
+impl Signals {
+    /// Holds them back in this thread, and in all that it starts. The command
+    /// gets them as usual.
+    fn hold() -> Result<Self> {
+        let mut held = SigSet::from_iter(ENDING);
+        held.add(Signal::SIGCHLD);
+        held.thread_block().context("cannot hold back signals")?;
+        let fd = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC).context("cannot receive signals")?;
+        Ok(Self { fd })
+    }
+
+    /// A request to end that has come in.
+    fn pending(&self) -> Result<Option<Signal>> {
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let fd = SignalFd::with_flags(&SigSet::from_iter(ENDING), flags)?;
+        let signal = fd.read_signal().context("cannot receive signals")?;
+        Ok(signal.and_then(|info| Signal::try_from(info.ssi_signo as i32).ok()))
+    }
+
+    /// Waits for the command. A request to end goes on to it; the terminal has
+    /// sent Ctrl-C to both already.
+    fn wait(&self, mut child: Child) -> Result<ExitStatus> {
+        loop {
+            if let Some(status) = child.try_wait().context("cannot wait for the command")? {
+                return Ok(status);
+            }
+            let Some(info) = self.fd.read_signal().context("cannot receive signals")? else { continue };
+            let signal = Signal::try_from(info.ssi_signo as i32).unwrap_or(Signal::SIGCHLD);
+            let from_terminal = info.ssi_code == SI_KERNEL;
+            if signal != Signal::SIGCHLD && !from_terminal {
+                let _ = kill(Pid::from_raw(i32::try_from(child.id())?), signal);
+            }
+        }
+    }
+}
+
+/// `si_code` of a signal that the kernel sent (sigaction(2)).
+const SI_KERNEL: i32 = 0x80;

@@ -1,0 +1,85 @@
+//! The environment: the only file that reads it.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use wasm_cni::{CniError, LogLine, Runtime};
+
+/// Where network configurations lie by default.
+const NETCONFPATH: &str = "/etc/cni/net.d";
+
+/// The variables of the process, or those that a test gives.
+pub(crate) struct Env {
+    variables: BTreeMap<OsString, OsString>,
+}
+
+impl Env {
+    pub(crate) fn of_process() -> Self {
+        Self { variables: std::env::vars_os().collect() }
+    }
+
+    /// A copy, to be changed.
+    pub(crate) fn from_variables(env: &Self) -> Self {
+        Self { variables: env.variables.clone() }
+    }
+
+    /// A variable; empty if it is not set, or not text.
+    pub(crate) fn text(&self, name: &str) -> String {
+        let value = self.variables.get(&OsString::from(name)).and_then(|value| value.to_str());
+        value.unwrap_or_default().to_owned()
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.variables.get(&OsString::from(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    fn list(&self, name: &str, separator: char) -> Vec<String> {
+        self.text(name).split(separator).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// The folder of network configurations.
+    pub(crate) fn configurations(&self) -> PathBuf {
+        self.path("NETCONFPATH").unwrap_or_else(|| NETCONFPATH.into())
+    }
+
+    /// Sets a variable for what comes after, here and in commands that are run.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.variables.insert(name.into(), value.into());
+    }
+
+    /// All of them, for a command.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.variables.iter()
+    }
+
+    /// The runtime as the environment has it: CNI_PATH, and WASM_CNI_ROOT,
+    /// _HOST_NETNS, _COMPILER and _ALLOW_HOST.
+    pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
+        let mut builder = Runtime::builder()
+            .plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from))
+            .log(|line| print_log(line));
+        if let Some(root) = self.path("WASM_CNI_ROOT") {
+            builder = builder.root(root);
+        }
+        if let Some(path) = self.path("WASM_CNI_HOST_NETNS") {
+            builder = builder.host_netns(path);
+        }
+        if let Some(path) = self.path("WASM_CNI_COMPILER") {
+            builder = builder.compiler(path);
+        }
+        for plugin in self.list("WASM_CNI_ALLOW_HOST", ',') {
+            builder = builder.allow_host(plugin);
+        }
+        builder.build()
+    }
+}
+
+fn print_log(line: &LogLine<'_>) {
+    let LogLine { level, plugin, network, container_id, message } = line;
+    let mut stderr = io::stderr().lock();
+    let _ = writeln!(stderr, "wasm-cni: {level} network={network} container={container_id} plugin={plugin}: {message}");
+}

@@ -1,0 +1,49 @@
+//! `wasm-cni`: container networking with sandboxed plugins. Called under the
+//! name of a bundled plugin it is that plugin; else it is a command for people.
+//! Must not know: wasmtime, netlink.
+
+mod args;
+mod commands;
+mod env;
+mod isolation;
+
+use std::{
+    ffi::OsStr,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use crate::{args::Args, env::Env};
+
+fn main() -> ExitCode {
+    let env = Env::of_process();
+    let mut arguments = std::env::args_os();
+    match arguments.next().as_deref().and_then(plugin_name) {
+        Some(name) => be_plugin(name, &env),
+        None => match commands::run(Args::parse(), &env) {
+            Ok(status) => ExitCode::from(status),
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "Error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+/// The bundled plugin that the program was called as.
+fn plugin_name(program: &OsStr) -> Option<&'static str> {
+    let name = Path::new(program).file_name()?.to_str()?;
+    wasm_cni_bundled::find(name).map(|plugin| plugin.name)
+}
+
+fn be_plugin(name: &str, env: &Env) -> ExitCode {
+    let reply = wasm_cni::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
+    // A reader that is gone cannot be told anything.
+    let _ = io::stderr().write_all(reply.stderr.as_bytes());
+    let _ = io::stdout().write_all(reply.stdout.as_bytes());
+    let _ = io::stdout().flush();
+    ExitCode::from(reply.status)
+}

@@ -1,0 +1,48 @@
+//! The engine settings that the compiler and the host share, and the key that
+//! tells compiled code of one build from that of another.
+//!
+//! Compiled code is native code. wasmtime refuses what another *major* version
+//! of it compiled, but patch releases change code too, so both programs name
+//! the exact version and the revision of these settings in [`KEY`], which
+//! wasmtime stores in each artifact and compares when it loads one.
+
+use wasmtime::{Config, ModuleVersionStrategy, Result};
+
+/// Version of wasmtime, and revision of [`config`]. Raise the revision with
+/// every change below.
+pub const KEY: &str = concat!("wasm-cni-", "48.0.8", "-1");
+
+/// The target that bundled plugins are compiled for: the baseline CPU of this
+/// architecture, so that code does not depend on the machine that built it.
+pub const TARGET: &str = if cfg!(target_arch = "x86_64") {
+    "x86_64-unknown-linux-gnu"
+} else if cfg!(target_arch = "aarch64") {
+    "aarch64-unknown-linux-gnu"
+} else {
+    panic!("wasm-cni runs on x86_64 and aarch64")
+};
+
+/// Stack that a guest may use, octets.
+pub const MAX_STACK: usize = 512 * 1024;
+
+/// The settings. What makes start-up fast is what is left out: address maps,
+/// unwind tables and debug information, none of which a host without
+/// backtraces reads.
+///
+/// # Errors
+///
+/// If this build of wasmtime lacks a setting.
+pub fn config() -> Result<Config> {
+    let mut config = Config::new();
+    config.target(TARGET)?;
+    config.module_version(ModuleVersionStrategy::Custom(KEY.to_owned()))?;
+    config.wasm_component_model(true);
+    config.concurrency_support(false);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(MAX_STACK);
+    config.generate_address_map(false);
+    config.native_unwind_info(false);
+    config.wasm_backtrace_max_frames(None);
+    config.debug_info(false);
+    Ok(config)
+}

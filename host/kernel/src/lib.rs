@@ -1,0 +1,45 @@
+//! The Linux side: network namespaces, rtnetlink and sysctls. Must not know:
+//! wasm, CNI, JSON.
+//!
+//! A [`Netlink`] talks to one network namespace for as long as it lives: the
+//! kernel ties a socket to the namespace it was opened in, so no thread has to
+//! stay there. [`Netns::run`] is the one place that calls `setns`.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use wasm_cni_kernel::{LinkAttrs, LinkKind, NewLink, Netns};
+//!
+//! let mut host = Netns::current()?.connect()?;
+//! let bridge = host.link_add(&NewLink {
+//!     name: "cni0".to_owned(),
+//!     kind: LinkKind::Bridge { vlan_filtering: false },
+//!     attrs: LinkAttrs { up: Some(true), ..LinkAttrs::default() },
+//! })?;
+//! host.link_del(bridge)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every [`Error`] keeps its errno. Callers match on [`Error::errno`]; only
+//! people read the text.
+#![forbid(unsafe_code)]
+
+mod address;
+mod bridge_vlan;
+mod error;
+mod link;
+mod link_message;
+mod netlink;
+mod netns;
+mod route;
+mod sysctl;
+mod wait;
+
+pub use address::Address;
+pub use bridge_vlan::BridgeVlan;
+pub use error::{Error, errno_text};
+pub use link::{Link, LinkAttrs, LinkKind, LinkRef, NewLink, VethPeer};
+pub use netlink::Netlink;
+pub use netns::{Netns, OpenError};
+pub use route::Route;
+pub use wait::Condition;

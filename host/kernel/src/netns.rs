@@ -1,0 +1,192 @@
+//! Network namespaces as file descriptors. Must not know: what is done inside.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::{Mode, fstat, stat};
+use nix::sys::statfs::fstatfs;
+
+use crate::{Error, Netlink};
+
+/// Of the calling thread, not of the process: they differ inside [`Netns::run`].
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// A network namespace. It lives for as long as this value does, even when its
+/// path is unmounted.
+#[derive(Debug)]
+pub struct Netns {
+    fd: OwnedFd,
+    id: (u64, u64),
+    /// A thread costs more than all that is done in it, so the one that looks
+    /// whether the namespace can be entered opens the first socket too.
+    first: Mutex<Option<Netlink>>,
+}
+
+/// Why a path could not be opened as a network namespace. The texts are those
+/// of containernetworking's `pkg/ns`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// `ENOENT`, a dangling link included.
+    #[error("failed to Statfs {path:?}: no such file or directory")]
+    Missing {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// On a file system that holds no namespaces.
+    #[error("unknown FS magic on {path:?}: {magic:x}")]
+    NotANamespace {
+        /// As it was given.
+        path: PathBuf,
+        /// `f_type` of statfs(2).
+        magic: u64,
+    },
+    /// A namespace of another kind: mount, pid, ...
+    #[error("{path:?} is not a network namespace")]
+    NotNetwork {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// Anything else, `ENOTDIR` and `EACCES` among it.
+    #[error("failed to Statfs {path:?}: {}", crate::errno_text(source.raw_os_error().unwrap_or(0)))]
+    Other {
+        /// As it was given.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Netns {
+    /// Opens `path`. Whatever it names, nothing is opened but a namespace: no
+    /// FIFO blocks this, no device notices. As long as the value lives, a mount
+    /// at `path` is busy.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let named = || path.to_owned();
+        let other = |errno: Errno| OpenError::Other {
+            path: named(),
+            source: errno.into(),
+        };
+
+        let place = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(
+            |errno| match errno {
+                Errno::ENOENT => OpenError::Missing { path: named() },
+                errno => other(errno),
+            },
+        )?;
+        let magic = fstatfs(&place).map_err(other)?.filesystem_type().0;
+        if magic != libc::NSFS_MAGIC {
+            return Err(OpenError::NotANamespace {
+                path: named(),
+                magic: magic as u64,
+            });
+        }
+        // The same file again, whatever the path names by now: setns(2) takes no O_PATH.
+        let again = format!("/proc/self/fd/{}", place.as_raw_fd());
+        let netns = Self::from_file(&again).map_err(other)?;
+        match netns.run(|| Netlink::open(&[])) {
+            // setns(2) looks at the kind before it looks at permissions.
+            Err(error) if error.errno() == Errno::EINVAL as i32 => {
+                Err(OpenError::NotNetwork { path: named() })
+            }
+            // Who may not enter may still compare.
+            result => Ok(Self {
+                first: Mutex::new(result.flatten().ok()),
+                ..netns
+            }),
+        }
+    }
+
+    /// The namespace of the calling thread.
+    pub fn current() -> Result<Self, Error> {
+        Self::from_file(OWN).map_err(|errno| Error::from_errno(errno).during("netns-current"))
+    }
+
+    /// A new namespace, with nothing in it but `lo`, down. Needs
+    /// `CAP_SYS_ADMIN`. (`unshare(CLONE_NEWNET)`)
+    pub fn create() -> Result<Self, Error> {
+        on_new_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            Self::from_file(OWN)
+        })
+        .map_err(|error| error.during("netns-create"))
+    }
+
+    /// Device and inode of the namespace file: equal for the same namespace
+    /// and only for it, while both are open. (ioctl_nsfs(2))
+    pub fn id(&self) -> (u64, u64) {
+        self.id
+    }
+
+    /// Whether both are the same namespace.
+    pub fn is_same(&self, other: &Netns) -> bool {
+        self.id == other.id
+    }
+
+    /// Runs `f` in the namespace: on a new thread that ends with it or, if the
+    /// calling thread is in the namespace already, right here. Entering needs
+    /// `CAP_SYS_ADMIN`. (setns(2))
+    pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        if stat(OWN).is_ok_and(|own| (own.st_dev, own.st_ino) == self.id) {
+            return Ok(f());
+        }
+        on_new_thread(|| {
+            setns(&self.fd, CloneFlags::CLONE_NEWNET)?;
+            Ok(f())
+        })
+        .map_err(|error| error.during("netns-enter"))
+    }
+
+    /// A route socket of the namespace.
+    pub fn connect(&self) -> Result<Netlink, Error> {
+        let first = self
+            .first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(netlink) = first {
+            return Ok(netlink);
+        }
+        self.run(|| Netlink::open(&[]))?
+            .map_err(|error| error.during("netns-connect"))
+    }
+
+    fn from_file(path: &str) -> nix::Result<Self> {
+        let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let stat = fstat(&fd)?;
+        Ok(Self {
+            fd,
+            id: (stat.st_dev, stat.st_ino),
+            first: Mutex::new(None),
+        })
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The thread never comes back from a namespace, so nothing is restored and
+/// nothing leaks.
+fn on_new_thread<T: Send>(f: impl FnOnce() -> nix::Result<T> + Send) -> Result<T, Error> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("netns".to_owned())
+            .spawn_scoped(scope, f)
+            .map_err(|error| Error::from_io(&error))?;
+        match thread.join() {
+            Ok(result) => result.map_err(Error::from_errno),
+            Err(panic) => resume_unwind(panic),
+        }
+    })
+}

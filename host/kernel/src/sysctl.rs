@@ -1,0 +1,101 @@
+//! Sysctls of a network namespace. Must not know: which of them are harmless.
+//!
+//! `/proc/sys/net` shows the namespace of the thread that looks, so a list is
+//! read or written by one thread inside.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+
+use nix::errno::Errno;
+
+use crate::{Error, Netns};
+
+impl Netns {
+    /// The values of `keys`, without the final newline; `None` where there is no
+    /// such key. A key is a path below `/proc/sys`, beginning with `net/`;
+    /// `EINVAL` for any other.
+    pub fn sysctls_get(&self, keys: &[&str]) -> Result<Vec<Option<String>>, Error> {
+        self.run(|| {
+            keys.iter()
+                .map(|key| get(key).map_err(|error| named("get", key, error)))
+                .collect()
+        })?
+    }
+
+    /// Writes values to keys, each whether the others succeed or not; the
+    /// outcomes come in the same order. `ENOENT` where there is no such key.
+    pub fn sysctls_set(&self, pairs: &[(&str, &str)]) -> Result<Vec<Result<(), Error>>, Error> {
+        self.run(|| {
+            let set = |(key, value): &(&str, &str)| {
+                set(key, value).map_err(|error| named("set", key, error))
+            };
+            pairs.iter().map(set).collect()
+        })
+    }
+}
+
+fn named(verb: &str, key: &str, error: io::Error) -> Error {
+    Error::from_io(&error).during(format!("sysctl-{verb} {key}"))
+}
+
+fn get(key: &str) -> io::Result<Option<String>> {
+    match fs::read(path(key)?) {
+        Ok(value) => {
+            let value = String::from_utf8_lossy(&value);
+            Ok(Some(value.strip_suffix('\n').unwrap_or(&value).to_owned()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// In one write(2): the kernel takes each for a value of its own.
+fn set(key: &str, value: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path(key)?)?;
+    match file.write(value.as_bytes())? {
+        size if size == value.len() => Ok(()),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+fn path(key: &str) -> io::Result<String> {
+    let odd = |part: &str| matches!(part, "" | "." | "..") || part.contains('\0');
+    if !key.starts_with("net/") || key.split('/').any(odd) {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(format!("/proc/sys/{key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_stays_below_net() {
+        assert_eq!(
+            path("net/ipv4/conf/eth0.100/arp_notify").unwrap(),
+            "/proc/sys/net/ipv4/conf/eth0.100/arp_notify"
+        );
+        for key in [
+            "",
+            "net",
+            "net/",
+            "net//ipv4",
+            "/net/ipv4",
+            "kernel/hostname",
+            "netx/y",
+            "net/../kernel/x",
+            "net/./ipv4",
+            "net/ipv4/",
+            "net/ipv4/..",
+            "net/a\0b",
+            "net.ipv4.ip_forward",
+        ] {
+            assert_eq!(
+                path(key).unwrap_err().raw_os_error(),
+                Some(Errno::EINVAL as i32),
+                "{key:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Private namespaces for a test, without privilege. Must not know: what is
+//! tested.
+
+use std::any::type_name;
+use std::env;
+use std::fs::File;
+use std::io::{Write, stderr};
+use std::process::Command;
+
+use serde_json::Value;
+use wasm_cni_kernel::{LinkAttrs, LinkKind, Netlink, Netns, NewLink, VethPeer};
+
+/// What a test sees: its own namespace, `host`, and a fresh one beside it.
+pub(crate) struct Sandbox {
+    pub(crate) host: Netns,
+    pub(crate) container: Netns,
+}
+
+/// Runs a test's body in user, network and mount namespaces of its own.
+///
+/// A process with threads can't enter a user namespace, and libtest has
+/// threads: the test binary runs itself once more, for this one test, under
+/// unshare(1).
+pub(crate) fn isolated<F: FnOnce(Sandbox)>(body: F) {
+    const INSIDE: &str = "WASM_CNI_TEST_INSIDE";
+    if env::var_os(INSIDE).is_some() {
+        let [host, container] = [Netns::current(), Netns::create()].map(Result::unwrap);
+        sh(&host, "ip link set lo up");
+        return body(Sandbox { host, container });
+    }
+    // `it::link::a_bridge_is_made::{{closure}}`
+    let test = type_name::<F>().trim_end_matches("::{{closure}}");
+    let (_, test) = test.split_once("::").unwrap();
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net", "--mount", "--"])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        // The machine's namespace, for the one test that needs what it can't enter.
+        .stdin(File::open("/proc/self/ns/net").unwrap())
+        .output()
+        .expect("these tests need unshare(1) of util-linux");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{test}, under `unshare --user --map-root-user --net --mount`:\n{said}"
+    );
+    for line in said.lines().filter(|line| line.starts_with("SKIPPED")) {
+        // Not by eprintln!, which libtest swallows.
+        stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+}
+
+/// Says why the rest of a test is left out; the probe's answer is the reason.
+pub(crate) fn skip(what: &str, reason: &str) {
+    eprintln!("SKIPPED {what}: {}", reason.trim());
+}
+
+/// Runs a command in a namespace; its output, or what it complained about.
+pub(crate) fn try_sh(netns: &Netns, command: &str) -> Result<String, String> {
+    let mut words = command.split_whitespace();
+    let mut child = Command::new(words.next().unwrap());
+    child.args(words);
+    let output = netns.run(|| child.output().unwrap()).unwrap();
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout).unwrap()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+pub(crate) fn sh(netns: &Netns, command: &str) -> String {
+    try_sh(netns, command).unwrap_or_else(|error| panic!("{command}: {error}"))
+}
+
+/// `ip -json -details`, without the empty objects that it prints for what a
+/// filter left out.
+pub(crate) fn ip(netns: &Netns, question: &str) -> Vec<Value> {
+    let answer = sh(netns, &format!("ip -json -details {question}"));
+    let Value::Array(mut found) = serde_json::from_str(&answer).unwrap_or_default() else {
+        return Vec::new();
+    };
+    found.retain(|object| object.as_object().is_some_and(|fields| !fields.is_empty()));
+    found
+}
+
+/// The names of a namespace's devices, sorted.
+pub(crate) fn devices(netns: &Netns) -> Vec<String> {
+    let name = |link: &Value| link["ifname"].as_str().unwrap().to_owned();
+    let mut names: Vec<_> = ip(netns, "link show").iter().map(name).collect();
+    names.sort();
+    names
+}
+
+/// `host` in one namespace, up, `eth0` in the other, up; eth0's index.
+pub(crate) fn veth(host: &mut Netlink, container: &mut Netlink, peer: VethPeer) -> u32 {
+    let up = LinkAttrs {
+        up: Some(true),
+        ..LinkAttrs::default()
+    };
+    host.link_add(&NewLink {
+        name: "host".to_owned(),
+        kind: LinkKind::Veth(peer),
+        attrs: up.clone(),
+    })
+    .unwrap();
+    let eth0 = container
+        .link_get(wasm_cni_kernel::LinkRef::Name("eth0"))
+        .unwrap()
+        .index;
+    container.link_set(eth0, &up).unwrap();
+    eth0
+}

@@ -1,0 +1,132 @@
+//! One operation on one attachment: what its plugins share, and the record of
+//! their effects.
+
+use std::{
+    fs::File,
+    os::fd::AsFd as _,
+    sync::{Arc, Mutex},
+};
+
+use nix::fcntl::{Flock, FlockArg};
+use wasm_cni_kernel::Netns;
+
+use crate::{
+    directory::lock_file,
+    host::space::Space,
+    limits::Deadline,
+    plugin::{Command, Inner},
+    undo::{self, Undo},
+};
+
+/// Shared by every instance that takes part in the operation.
+pub(crate) struct Attempt {
+    pub(crate) runtime: Arc<Inner>,
+    pub(crate) command: Command,
+    pub(crate) network: String,
+    pub(crate) container_id: String,
+    pub(crate) ifname: String,
+    /// CNI_NETNS as the caller wrote it.
+    pub(crate) netns: String,
+    /// CNI_ARGS as the caller wrote it.
+    pub(crate) args: String,
+    /// None if the namespace is gone.
+    pub(crate) sandbox: Option<Arc<Space>>,
+    pub(crate) host: Arc<Space>,
+    pub(crate) deadline: Deadline,
+    journal: Mutex<Vec<Undo>>,
+    /// Held while attaching, so that nobody takes a bridge for unused meanwhile.
+    _attaching: Option<Flock<File>>,
+}
+
+/// What an [`Attempt`] is about.
+pub(crate) struct Subject {
+    pub(crate) network: String,
+    pub(crate) container_id: String,
+    pub(crate) ifname: String,
+    pub(crate) netns: String,
+    pub(crate) args: String,
+    pub(crate) sandbox: Option<Netns>,
+    pub(crate) host: Netns,
+}
+
+impl Attempt {
+    pub(crate) fn new(runtime: Arc<Inner>, command: Command, subject: Subject) -> Arc<Self> {
+        let deadline = Deadline::after(runtime.limits.time);
+        let attaching = match command {
+            Command::Add => lock_namespace(&subject.host, FlockArg::LockSharedNonblock, deadline),
+            _ => None,
+        };
+        Arc::new(Self {
+            runtime,
+            command,
+            network: subject.network,
+            container_id: subject.container_id,
+            ifname: subject.ifname,
+            netns: subject.netns,
+            args: subject.args,
+            sandbox: subject.sandbox.map(|netns| Arc::new(Space::new("sandbox", netns))),
+            host: Arc::new(Space::new("host", subject.host)),
+            deadline,
+            journal: Mutex::new(Vec::new()),
+            _attaching: attaching,
+        })
+    }
+
+    /// Is what it does taken back when it fails? What a DEL did is wanted.
+    pub(crate) fn undoes(&self) -> bool {
+        matches!(self.command, Command::Add)
+    }
+
+    pub(crate) fn record(&self, undo: Undo) {
+        if self.undoes() {
+            self.journal().push(undo);
+        }
+    }
+
+    /// Did this attempt make the link?
+    pub(crate) fn made_link(&self, space: &Arc<Space>, index: u32) -> bool {
+        self.journal().iter().any(|undo| undo.makes(space, index))
+    }
+
+    fn journal(&self) -> std::sync::MutexGuard<'_, Vec<Undo>> {
+        self.journal.lock().expect("no panic with the lock held")
+    }
+
+    /// Ends it: everything that was done is taken back. What could not be is
+    /// named.
+    pub(crate) fn roll_back(self: Arc<Self>) -> Vec<String> {
+        let journal = std::mem::take(&mut *self.journal());
+        let host = Arc::clone(&self.host);
+        // With it goes the lock that others' roll-backs wait for.
+        drop(self);
+        undo::undo(&journal, &host)
+    }
+
+    /// Ends it: everything that was done stays.
+    pub(crate) fn keep(self: Arc<Self>) -> Footprint {
+        let journal = std::mem::take(&mut *self.journal());
+        Footprint { journal, host: Arc::clone(&self.host) }
+    }
+}
+
+/// What an ADD did, for [`crate::Runtime::tidy`].
+#[derive(Debug)]
+pub struct Footprint {
+    pub(crate) journal: Vec<Undo>,
+    pub(crate) host: Arc<Space>,
+}
+
+/// Exclusive: no ADD is under way in this namespace.
+pub(crate) fn lock_exclusive(netns: &Netns, deadline: Deadline) -> Option<Flock<File>> {
+    lock_namespace(netns, FlockArg::LockExclusiveNonblock, deadline)
+}
+
+/// The lock is on the namespace itself, which all processes that work in it
+/// have in common, so there is no lock file to leave behind. If it is not to be
+/// had, ADDs go on without: only tidying up afterwards depends on it.
+fn lock_namespace(netns: &Netns, how: FlockArg, deadline: Deadline) -> Option<Flock<File>> {
+    // An open of its own: duplicates of a descriptor share their lock.
+    use std::os::fd::AsRawFd as _;
+    let file = File::open(format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd())).ok()?;
+    lock_file(file, how, deadline).ok()
+}

@@ -1,0 +1,159 @@
+//! Native code of plugins: from this program itself, or from the cache of what
+//! `wasm-cni-compile` made of a `.wasm` file.
+//!
+//! Loading native code is `unsafe`: whoever can write it can do what this
+//! process can. So it is loaded only from this program, or from a file that
+//! this user or root owns, that nobody else can write to, and that is reached
+//! without following a link; it is replaced by rename, never written in place;
+//! and its name holds the digest of the component and the key of the engine.
+#![expect(unsafe_code, reason = "wasmtime cannot check native code, see above")]
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read as _, Write as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::{
+            fs::{MetadataExt as _, OpenOptionsExt as _},
+            process::CommandExt as _,
+        },
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use nix::{libc, unistd::geteuid};
+use sha2::{Digest as _, Sha256};
+use wasm_cni_bundled::Bundled;
+use wasmtime::{Engine, component::Component};
+
+use crate::{
+    directory::create_folders,
+    error::{CniError, code},
+    folder::reason,
+    plugin::Inner,
+};
+
+/// Largest component, octets.
+const MAX_COMPONENT: u64 = 64 << 20;
+
+/// Whom the compiler runs as when this process is root (nobody).
+const NOBODY: u32 = 65534;
+
+/// Loads a plugin that came with this program.
+pub(crate) fn bundled(engine: &Engine, plugin: &Bundled) -> Result<Component, CniError> {
+    // SAFETY: the bytes are part of this program, put there by its build.
+    let component = unsafe { Component::deserialize(engine, plugin.native) };
+    component.map_err(|e| CniError::internal(format!("cannot load the bundled plugin {:?}: {e:#}", plugin.name)))
+}
+
+/// Loads a plugin from a `.wasm` file, compiling it first if that has not been
+/// done.
+pub(crate) fn outside(runtime: &Inner, kind: &str, path: &Path) -> Result<Component, CniError> {
+    let failed = |text: String| CniError::internal(format!("cannot load plugin {kind:?} from {}: {text}", path.display()));
+    let wasm = read(path).map_err(|e| failed(reason(&e)))?;
+    let digest = format!("{:x}", Sha256::digest(&wasm));
+    let folder = runtime.under_root("/var/cache/wasm-cni").join(wasm_cni_engine::KEY);
+    let cached = folder.join(format!("{digest}.cwasm"));
+    if let Some(component) = load(&runtime.engine, &cached) {
+        return Ok(component);
+    }
+    let native = compile(runtime, &wasm).map_err(failed)?;
+    create_folders(&folder, 0o700).map_err(|e| failed(e.to_string()))?;
+    write(&cached, &native).map_err(|e| failed(format!("{}: {}", cached.display(), reason(&e))))?;
+    load(&runtime.engine, &cached)
+        .ok_or_else(|| failed(format!("{} cannot be trusted: it has other owners or writers", cached.display())))
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_COMPONENT {
+        return Err(std::io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let mut wasm = Vec::new();
+    file.take(MAX_COMPONENT).read_to_end(&mut wasm)?;
+    Ok(wasm)
+}
+
+/// Native code from the cache, if it can be trusted and is for this engine.
+fn load(engine: &Engine, path: &Path) -> Option<Component> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path).ok()?;
+    if !is_ours(&file) || !path.parent().and_then(|folder| File::open(folder).ok()).is_some_and(|f| is_ours(&f)) {
+        return None;
+    }
+    // The very file that was looked at, whatever has the name by now.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: only root or this user can have written it, after `compile`.
+    unsafe { Component::deserialize_file(engine, path) }.ok()
+}
+
+/// Owned by root or this user, and nobody else can write to it.
+fn is_ours(file: &File) -> bool {
+    file.metadata().is_ok_and(|m| (m.uid() == 0 || m.uid() == geteuid().as_raw()) && m.mode() & 0o022 == 0)
+}
+
+fn write(path: &Path, native: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(native).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// Has the compiler, a process of its own, turn a component into native code.
+fn compile(runtime: &Inner, wasm: &[u8]) -> Result<Vec<u8>, String> {
+    let compiler = compiler(runtime)?;
+    let command = |unprivileged: bool| {
+        let mut command = Command::new(&compiler);
+        command.args(["-", "-"]).env_clear().current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if unprivileged {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    };
+    let root = geteuid().is_root();
+    // Without a mapping for nobody there is no way to become it.
+    let child = command(root).spawn().or_else(|e| if root { command(false).spawn() } else { Err(e) });
+    let mut child = child.map_err(|e| format!("cannot run {}: {}", compiler.display(), reason(&e)))?;
+    let mut stdin = child.stdin.take().expect("piped above");
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // If it ends early its error says why.
+            let _ = stdin.write_all(wasm);
+        });
+        child.wait_with_output()
+    });
+    let output = output.map_err(|e| format!("cannot run {}: {}", compiler.display(), reason(&e)))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{} failed ({}): {}", compiler.display(), output.status, text.trim()));
+    }
+    Ok(output.stdout)
+}
+
+/// The compiler that was set, else the one beside this program, else the one
+/// of the distribution.
+fn compiler(runtime: &Inner) -> Result<PathBuf, String> {
+    const NAME: &str = "wasm-cni-compile";
+    if let Some(path) = &runtime.compiler {
+        return Ok(path.clone());
+    }
+    let here = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(NAME)));
+    let there = Path::new("/usr/libexec/wasm-cni").join(NAME);
+    let found = here.into_iter().chain([there]).find(|path| path.is_file());
+    found.ok_or_else(|| format!("it has to be compiled first, and {NAME} is not beside this program"))
+}
+
+impl From<crate::directory::Failure> for CniError {
+    fn from(failure: crate::directory::Failure) -> Self {
+        Self::new(code::IO, failure.to_string())
+    }
+}

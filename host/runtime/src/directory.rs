@@ -1,0 +1,313 @@
+//! Entries of an IPAM plugin on disk, in the reference's format: a folder for
+//! each network, a file for each entry, and `lock`, held with flock(2).
+//!
+//! A new entry is linked into the folder when it is whole, so that neither a
+//! reader nor a crash ever finds half of one.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg},
+    libc,
+    unistd::linkat,
+};
+
+use crate::limits::Deadline;
+
+/// Largest value, octets.
+pub(crate) const MAX_VALUE: u64 = 64 << 10;
+
+/// The file that the lock is held on.
+const LOCK: &str = "lock";
+
+/// A failure with the file and the operation.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {}", crate::folder::reason(source))]
+pub(crate) struct Failure {
+    pub(crate) what: String,
+    pub(crate) source: io::Error,
+}
+
+impl Failure {
+    fn new(operation: &str, path: &Path, source: io::Error) -> Self {
+        Self { what: format!("{operation} {}", path.display()), source }
+    }
+
+    pub(crate) fn errno(&self) -> i32 {
+        self.source.raw_os_error().unwrap_or(0)
+    }
+}
+
+/// The folder of a network.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// What [`Directory::open`] had to make, outermost first.
+    created: Vec<PathBuf>,
+}
+
+impl Directory {
+    /// Opens the folder, making it and its parents (0755) if need be.
+    pub(crate) fn open(path: &Path) -> Result<Arc<Self>, Failure> {
+        let created = create_folders(path, 0o755)?;
+        Ok(Arc::new(Self { path: path.to_owned(), created }))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Was it made by [`Directory::open`]?
+    pub(crate) fn is_new(&self) -> bool {
+        !self.created.is_empty()
+    }
+
+    /// Waits for exclusive use.
+    pub(crate) fn lock(self: &Arc<Self>, deadline: Deadline) -> Result<Locked, Failure> {
+        let path = self.path.join(LOCK);
+        let open = || {
+            let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o750).custom_flags(flags).open(&path)
+        };
+        let file = open().map_err(|e| Failure::new("open", &path, e))?;
+        let lock = lock_file(file, FlockArg::LockExclusiveNonblock, deadline);
+        lock.map(|lock| Locked { directory: Arc::clone(self), _lock: lock }).map_err(|e| Failure::new("lock", &path, e))
+    }
+
+    /// Removes what [`Directory::open`] made if there is no entry in it.
+    pub(crate) fn remove_if_unused(self: &Arc<Self>) -> Result<(), Failure> {
+        let Ok(lock) = self.lock(Deadline::after(Duration::from_secs(2))) else { return Ok(()) };
+        let keys = lock.keys()?;
+        if keys.iter().all(|key| key.starts_with("last_reserved_ip.")) {
+            for key in &keys {
+                lock.delete(key)?;
+            }
+            let _ = fs::remove_file(self.path.join(LOCK));
+            for folder in self.created.iter().rev() {
+                // One that somebody else uses by now is not empty.
+                let _ = fs::remove_dir(folder);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Exclusive use of a [`Directory`], until dropped.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    directory: Arc<Directory>,
+    _lock: Flock<File>,
+}
+
+impl Locked {
+    /// The folder.
+    pub(crate) fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.directory.path.join(key)
+    }
+
+    /// The value under a key.
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let path = self.path(key);
+        let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let read = || {
+            let file = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
+            let mut value = Vec::new();
+            file.take(MAX_VALUE).read_to_end(&mut value)?;
+            io::Result::Ok(value)
+        };
+        match read() {
+            Ok(value) => Ok(Some(value)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Failure::new("open", &path, e)),
+        }
+    }
+
+    /// Every key, in order.
+    pub(crate) fn keys(&self) -> Result<Vec<String>, Failure> {
+        let path = &self.directory.path;
+        let entries = fs::read_dir(path).map_err(|e| Failure::new("open", path, e))?;
+        let mut keys = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| Failure::new("read", path, e))?;
+            // Entries are regular files with names that are text.
+            if entry.file_type().is_ok_and(|kind| kind.is_file())
+                && let Ok(name) = entry.file_name().into_string()
+                && name != LOCK
+            {
+                keys.push(name);
+            }
+        }
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// Writes an entry that must not be there yet.
+    pub(crate) fn create(&self, key: &str, value: &[u8]) -> Result<(), Failure> {
+        let path = self.path(key);
+        write_whole(&self.directory.path, &path, value).map_err(|e| Failure::new("open", &path, e))
+    }
+
+    /// Writes an entry, in place of the one that may be there.
+    pub(crate) fn put(&self, key: &str, value: &[u8]) -> Result<(), Failure> {
+        let path = self.path(key);
+        // In place, as the reference does: these are hints, and a reader takes
+        // a damaged one for absent.
+        let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .custom_flags(flags)
+            .open(&path)
+            .and_then(|mut file| file.write_all(value))
+            .map_err(|e| Failure::new("open", &path, e))
+    }
+
+    /// Removes an entry if it is there.
+    pub(crate) fn delete(&self, key: &str) -> Result<(), Failure> {
+        let path = self.path(key);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Failure::new("remove", &path, e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A nameless file, written and then linked. Where the file system has no such
+/// files, the plain way.
+fn write_whole(folder: &Path, path: &Path, value: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    match options.custom_flags(libc::O_TMPFILE | libc::O_CLOEXEC).open(folder) {
+        Ok(mut file) => {
+            use std::os::fd::AsRawFd as _;
+            file.write_all(value)?;
+            let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+            linkat(AT_FDCWD, name.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?;
+            Ok(())
+        }
+        Err(e) if [libc::EOPNOTSUPP, libc::EISDIR, libc::ENOENT].contains(&e.raw_os_error().unwrap_or(0)) => {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(value).inspect_err(|_| {
+                let _ = fs::remove_file(path);
+            })
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes a folder and its missing parents; what was made comes back, outermost
+/// first.
+pub(crate) fn create_folders(path: &Path, mode: u32) -> Result<Vec<PathBuf>, Failure> {
+    let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
+    missing.reverse();
+    let mut created = Vec::new();
+    for folder in missing {
+        match fs::DirBuilder::new().mode(mode).create(folder) {
+            Ok(()) => created.push(folder.to_owned()),
+            // Another call was faster.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(e) => {
+                for made in created.iter().rev() {
+                    let _ = fs::remove_dir(made);
+                }
+                return Err(Failure::new("mkdir", folder, e));
+            }
+        }
+    }
+    Ok(created)
+}
+
+/// Takes a lock, trying again until the deadline: flock(2) has no time-out, and
+/// waiting in the kernel could not be ended.
+pub(crate) fn lock_file(mut file: File, how: FlockArg, deadline: Deadline) -> io::Result<Flock<File>> {
+    let mut pause = Duration::from_micros(100);
+    loop {
+        file = match Flock::lock(file, how) {
+            Ok(lock) => return Ok(lock),
+            Err((file, Errno::EAGAIN)) => file,
+            Err((_, errno)) => return Err(errno.into()),
+        };
+        if deadline.passed() {
+            return Err(Errno::ETIMEDOUT.into());
+        }
+        std::thread::sleep(pause.min(deadline.remaining()));
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn soon() -> Deadline {
+        Deadline::after(Duration::from_millis(50))
+    }
+
+    #[test]
+    fn entries_are_files_in_the_references_format() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("networks/n1");
+        let directory = Directory::open(&path).unwrap();
+        assert!(directory.is_new());
+        let lock = directory.lock(soon()).unwrap();
+        lock.create("fd00:10::2", b"c1\r\neth0").unwrap();
+        lock.put("last_reserved_ip.0", b"fd00:10::2").unwrap();
+
+        assert_eq!(fs::read(path.join("fd00:10::2")).unwrap(), b"c1\r\neth0");
+        let mode = |name: &str| fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode("fd00:10::2"), 0o600);
+        assert_eq!(mode("lock") & 0o700, 0o700);
+        assert_eq!(lock.keys().unwrap(), ["fd00:10::2", "last_reserved_ip.0"]);
+        assert_eq!(lock.create("fd00:10::2", b"x").unwrap_err().errno(), libc::EEXIST);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 3, "nothing temporary is left");
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_waited_for_until_the_deadline() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path()).unwrap();
+        let held = directory.lock(soon()).unwrap();
+        assert_eq!(directory.lock(soon()).unwrap_err().errno(), libc::ETIMEDOUT);
+        drop(held);
+        directory.lock(soon()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_goes_with_its_last_entry_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        let directory = Directory::open(&path).unwrap();
+        directory.lock(soon()).unwrap().create("10.0.0.2", b"c1").unwrap();
+        directory.remove_if_unused().unwrap();
+        assert!(path.join("10.0.0.2").exists());
+        directory.lock(soon()).unwrap().delete("10.0.0.2").unwrap();
+        directory.remove_if_unused().unwrap();
+        assert!(!folder.path().join("a").exists());
+        assert!(folder.path().exists());
+    }
+
+    #[test]
+    fn a_failure_names_operation_file_and_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = Directory::open(&file.join("n1")).unwrap_err();
+        assert_eq!(error.to_string(), format!("mkdir {}: file exists", file.display()));
+    }
+}

@@ -1,0 +1,97 @@
+//! The host's side of the WIT: one file for each interface.
+//!
+//! Every function that changes something does, in this order: count the call,
+//! check grant, handles and arguments, record the inverse, act. Nothing here
+//! believes a guest.
+
+pub(crate) mod convert;
+pub(crate) mod delegate;
+pub(crate) mod net;
+pub(crate) mod ops;
+pub(crate) mod space;
+pub(crate) mod store;
+pub(crate) mod system;
+
+use std::sync::{Arc, Mutex};
+
+use wasm_cni_kernel as kernel;
+use wasmtime::component::ResourceTable;
+
+use crate::{
+    attempt::Attempt,
+    bindings::types,
+    grants::Grants,
+    limits::{Meter, Stop},
+};
+
+/// What one instance's host functions work on.
+pub(crate) struct State {
+    pub(crate) plugin: String,
+    /// JSON of this plugin, as it was called.
+    pub(crate) config: Arc<str>,
+    pub(crate) grants: Grants,
+    pub(crate) attempt: Arc<Attempt>,
+    pub(crate) table: ResourceTable,
+    pub(crate) meter: Meter,
+    /// Delegations above this one.
+    pub(crate) depth: u32,
+    pub(crate) calls_left: u32,
+    pub(crate) log_left: usize,
+    /// The last operation that failed, for the report if the guest traps.
+    pub(crate) last_failure: Arc<Mutex<Option<String>>>,
+    /// What the guest logged last at level error: a panic's message.
+    pub(crate) last_words: Arc<Mutex<Option<String>>>,
+}
+
+impl State {
+    /// Counts a host call.
+    ///
+    /// # Errors
+    ///
+    /// Ends the guest if it has used up its calls or its time.
+    fn enter(&mut self) -> wasmtime::Result<()> {
+        if self.attempt.deadline.passed() {
+            return Err(wasmtime::Error::new(Stop::Deadline(self.attempt.deadline.time)));
+        }
+        let Some(left) = self.calls_left.checked_sub(1) else {
+            return Err(wasmtime::Error::new(Stop::HostCalls(self.attempt.runtime.limits.host_calls)));
+        };
+        self.calls_left = left;
+        Ok(())
+    }
+
+    /// Remembers a failure on its way to the guest.
+    fn failed(&self, error: types::Error) -> types::Error {
+        *self.last_failure.lock().expect("no panic with the lock held") = Some(format!("{}: {}", error.what, error.msg));
+        error
+    }
+}
+
+/// A kernel's refusal as the WIT has it.
+pub(crate) fn kernel_error(error: &kernel::Error) -> types::Error {
+    use nix::errno::Errno;
+    let errno = error.errno();
+    let code = match Errno::from_raw(errno) {
+        Errno::ENOENT | Errno::ENODEV | Errno::ESRCH | Errno::EADDRNOTAVAIL => types::Code::NotFound,
+        Errno::EEXIST => types::Code::Exists,
+        Errno::EBUSY => types::Code::Busy,
+        Errno::EPERM | Errno::EACCES => types::Code::Denied,
+        Errno::EINVAL | Errno::ERANGE => types::Code::Invalid,
+        Errno::EOPNOTSUPP => types::Code::Unsupported,
+        Errno::EAGAIN | Errno::EINTR => types::Code::Again,
+        Errno::ETIMEDOUT => types::Code::Timeout,
+        Errno::EIO | Errno::ENOSPC | Errno::EROFS | Errno::EDQUOT => types::Code::Io,
+        _ => types::Code::Other,
+    };
+    types::Error {
+        code,
+        errno: u32::try_from(errno).unwrap_or_default(),
+        what: error.what().to_owned(),
+        msg: error.reason(),
+    }
+}
+
+/// A refusal by the host itself.
+pub(crate) fn refuse(code: types::Code, what: impl Into<String>, msg: impl Into<String>) -> types::Error {
+    types::Error { code, errno: 0, what: what.into(), msg: msg.into() }
+}

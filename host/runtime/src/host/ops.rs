@@ -1,0 +1,316 @@
+//! The one place where a guest's operation becomes an effect: check, record
+//! the inverse, act.
+
+use std::sync::Arc;
+
+use wasm_cni_kernel::{self as kernel, LinkAttrs};
+
+use super::{State, convert, kernel_error, refuse, space::Space};
+use crate::{
+    bindings::{net, types},
+    undo::Undo,
+};
+
+type Failed = (usize, types::Error);
+type Made = Vec<Option<net::Made>>;
+
+/// Does the operations in their order; see `net.commit`.
+///
+/// # Errors
+///
+/// The first operation that failed, and why.
+pub(crate) fn commit(state: &mut State, spaces: &[Arc<Space>], operations: &[net::Op]) -> Result<Made, Failed> {
+    let mut commit = Commit { state, spaces, made: Vec::with_capacity(operations.len()) };
+    let mut at = 0;
+    while let Some(operation) = operations.get(at) {
+        if commit.state.attempt.deadline.passed() {
+            return Err((at, refuse(types::Code::Timeout, "commit", "the time of this call is up")));
+        }
+        // A run of sysctls costs one visit to the namespace.
+        let run = operations[at..].iter().take_while(|o| o.ns == operation.ns && sysctl(o).is_some()).count();
+        if run > 0 {
+            commit.set_sysctls(&operations[at..at + run]).map_err(|(i, e)| (at + i, e))?;
+            at += run;
+        } else {
+            commit.one(operation).map_err(|e| (at, e))?;
+            at += 1;
+        }
+    }
+    Ok(commit.made)
+}
+
+fn sysctl(operation: &net::Op) -> Option<&net::Sysctl> {
+    match &operation.act {
+        net::Action::SysctlSet(sysctl) => Some(sysctl),
+        _ => None,
+    }
+}
+
+struct Commit<'a> {
+    state: &'a mut State,
+    spaces: &'a [Arc<Space>],
+    made: Made,
+}
+
+impl Commit<'_> {
+    fn space(&self, ns: u32, what: &str) -> Result<Arc<Space>, types::Error> {
+        let space = usize::try_from(ns).ok().and_then(|ns| self.spaces.get(ns)).cloned();
+        space.ok_or_else(|| refuse(types::Code::Invalid, what, format!("there is no namespace {ns} in this commit")))
+    }
+
+    fn one(&mut self, operation: &net::Op) -> Result<(), types::Error> {
+        let space = self.space(operation.ns, "commit")?;
+        let tolerance = operation.tolerate;
+        let mut made = None;
+        match &operation.act {
+            net::Action::LinkAdd(new) => made = Some(self.link_add(&space, new, tolerance)?),
+            net::Action::LinkSet(set) => {
+                let what = "link-set";
+                let index = self.link(&space, &set.link, what);
+                if let Some(index) = self.tolerated(index, tolerance)? {
+                    let attrs = self.attrs(&space, &set.attrs, what)?;
+                    self.record_link_attrs(&space, index, &attrs);
+                    let done = space.netlink(|netlink| netlink.link_set(index, &attrs));
+                    self.tolerated(done.map_err(|e| kernel_error(&e)), tolerance)?;
+                }
+            }
+            net::Action::LinkDel(link) => {
+                let index = self.link(&space, link, "link-del");
+                if let Some(index) = self.tolerated(index, tolerance)? {
+                    let done = space.netlink(|netlink| netlink.link_del(index));
+                    self.tolerated(done.map_err(|e| kernel_error(&e)), tolerance)?;
+                }
+            }
+            net::Action::AddrAdd(address) => {
+                self.address(&space, address, tolerance, "addr-add", kernel::Netlink::address_add, Undo::address_added)?;
+            }
+            net::Action::AddrDel(address) => {
+                self.address(&space, address, tolerance, "addr-del", kernel::Netlink::address_del, Undo::address_removed)?;
+            }
+            net::Action::RouteAdd(route) => {
+                self.route(&space, route, tolerance, "route-add", kernel::Netlink::route_add, Undo::route_added)?;
+            }
+            net::Action::RouteDel(route) => {
+                self.route(&space, route, tolerance, "route-del", kernel::Netlink::route_del, Undo::route_removed)?;
+            }
+            net::Action::VlanAdd(vlan) => {
+                self.vlan(&space, vlan, tolerance, "vlan-add", kernel::Netlink::vlan_add, Undo::vlan_added)?;
+            }
+            net::Action::VlanDel(vlan) => {
+                self.vlan(&space, vlan, tolerance, "vlan-del", kernel::Netlink::vlan_del, Undo::vlan_removed)?;
+            }
+            net::Action::SysctlSet(_) => unreachable!("commit() takes these in runs"),
+        }
+        self.made.push(made);
+        Ok(())
+    }
+
+    fn link_add(
+        &mut self,
+        space: &Arc<Space>,
+        new: &net::LinkNew,
+        tolerance: net::Tolerance,
+    ) -> Result<net::Made, types::Error> {
+        let what = format!("link-add {:?}", new.name);
+        convert::link_name(&new.name, &what)?;
+        let attrs = self.attrs(space, &new.attrs, &what)?;
+        let (kind, peer_space) = match &new.kind {
+            net::LinkKind::Bridge(bridge) => (kernel::LinkKind::Bridge { vlan_filtering: bridge.vlan_filtering }, None),
+            net::LinkKind::Veth(veth) => {
+                use std::os::fd::{AsFd as _, AsRawFd as _};
+                convert::link_name(&veth.peer_name, &what)?;
+                let peer_space = self.space(veth.peer_ns, &what)?;
+                let peer = kernel::VethPeer {
+                    name: veth.peer_name.clone(),
+                    netns: (!Arc::ptr_eq(&peer_space, space)).then(|| peer_space.netns.as_fd().as_raw_fd()),
+                    mac: veth.peer_mac.as_deref().map(|mac| convert::mac(mac, &what)).transpose()?,
+                    mtu: veth.peer_mtu,
+                };
+                (kernel::LinkKind::Veth(peer), Some(peer_space))
+            }
+        };
+        let bridge = matches!(kind, kernel::LinkKind::Bridge { .. });
+        let link = kernel::NewLink { name: new.name.clone(), kind, attrs };
+        match space.netlink(|netlink| netlink.link_add(&link)) {
+            Ok(index) => {
+                self.state.attempt.record(Undo::link_added(space, index, &new.name, bridge));
+                drop(peer_space);
+                Ok(net::Made { index, existed: false })
+            }
+            Err(e) if e.errno() == nix::libc::EEXIST && matches!(tolerance, net::Tolerance::OkIfExists) => {
+                let found = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(&new.name)));
+                Ok(net::Made { index: found.map_err(|e| kernel_error(&e))?.index, existed: true })
+            }
+            Err(e) => Err(kernel_error(&e)),
+        }
+    }
+
+    fn address(
+        &mut self,
+        space: &Arc<Space>,
+        address: &net::Address,
+        tolerance: net::Tolerance,
+        what: &str,
+        act: fn(&mut kernel::Netlink, &kernel::Address) -> Result<(), kernel::Error>,
+        undo: fn(&Arc<Space>, &kernel::Address) -> Undo,
+    ) -> Result<(), types::Error> {
+        let ip = convert::ip_net(&address.ip, what)?;
+        let Some(link) = self.tolerated(self.link(space, &address.link, what), tolerance)? else { return Ok(()) };
+        let address = kernel::Address { link, ip, flags: address.flags };
+        let done = space.netlink(|netlink| act(netlink, &address)).map_err(|e| kernel_error(&e));
+        if self.tolerated(done, tolerance)?.is_some() {
+            self.state.attempt.record(undo(space, &address));
+        }
+        Ok(())
+    }
+
+    fn route(
+        &mut self,
+        space: &Arc<Space>,
+        route: &net::Route,
+        tolerance: net::Tolerance,
+        what: &str,
+        act: fn(&mut kernel::Netlink, &kernel::Route) -> Result<(), kernel::Error>,
+        undo: fn(&Arc<Space>, &kernel::Route) -> Undo,
+    ) -> Result<(), types::Error> {
+        let dst = convert::ip_net(&route.dst, what)?;
+        let Some(link) = self.tolerated(self.link(space, &route.link, what), tolerance)? else { return Ok(()) };
+        let route = kernel::Route {
+            link,
+            dst,
+            gateway: route.gateway.as_ref().map(convert::ip),
+            src: route.src.as_ref().map(convert::ip),
+            table: route.table,
+            metric: route.metric,
+            scope: route.scope,
+            protocol: route.protocol,
+        };
+        let families = [route.gateway, route.src].into_iter().flatten().map(|ip| ip.is_ipv4());
+        if families.into_iter().any(|v4| v4 != route.dst.addr().is_ipv4()) {
+            return Err(refuse(types::Code::Invalid, what, "destination, gateway and source are of different families"));
+        }
+        let done = space.netlink(|netlink| act(netlink, &route)).map_err(|e| kernel_error(&e));
+        if self.tolerated(done, tolerance)?.is_some() {
+            self.state.attempt.record(undo(space, &route));
+        }
+        Ok(())
+    }
+
+    fn vlan(
+        &mut self,
+        space: &Arc<Space>,
+        vlan: &net::BridgeVlan,
+        tolerance: net::Tolerance,
+        what: &str,
+        act: fn(&mut kernel::Netlink, &kernel::BridgeVlan) -> Result<(), kernel::Error>,
+        undo: fn(&Arc<Space>, &kernel::BridgeVlan) -> Undo,
+    ) -> Result<(), types::Error> {
+        if vlan.first == 0 || vlan.first > vlan.last || vlan.last > 4094 {
+            return Err(refuse(types::Code::Invalid, what, "VLAN ids go from 1 to 4094"));
+        }
+        let Some(link) = self.tolerated(self.link(space, &vlan.link, what), tolerance)? else { return Ok(()) };
+        let (first, last) = (vlan.first, vlan.last);
+        let vlan = kernel::BridgeVlan { link, first, last, pvid: vlan.pvid, untagged: vlan.untagged };
+        let done = space.netlink(|netlink| act(netlink, &vlan)).map_err(|e| kernel_error(&e));
+        if self.tolerated(done, tolerance)?.is_some() {
+            self.state.attempt.record(undo(space, &vlan));
+        }
+        Ok(())
+    }
+
+    /// A run of `sysctl-set`s in one namespace.
+    fn set_sysctls(&mut self, run: &[net::Op]) -> Result<(), Failed> {
+        let space = self.space(run[0].ns, "sysctl-set").map_err(|e| (0, e))?;
+        let mut pairs = Vec::with_capacity(run.len());
+        for (i, operation) in run.iter().enumerate() {
+            let sysctl = sysctl(operation).expect("a run holds only these");
+            self.state.check_sysctl(&space, &sysctl.key).map_err(|e| (i, e))?;
+            if sysctl.value.len() > 64 || sysctl.value.contains(|c: char| c.is_control()) {
+                let what = format!("sysctl {:?}", sysctl.key);
+                return Err((i, refuse(types::Code::Invalid, what, "a value is at most 64 bytes on one line")));
+            }
+            pairs.push((sysctl.key.as_str(), sysctl.value.as_str()));
+        }
+        let failed = |e: &kernel::Error| (0, kernel_error(e));
+        let old = if self.state.attempt.undoes() {
+            let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
+            space.netns.sysctls_get(&keys).map_err(|e| failed(&e))?
+        } else {
+            Vec::new()
+        };
+        let results = space.netns.sysctls_set(&pairs).map_err(|e| failed(&e))?;
+        for (i, (result, operation)) in results.into_iter().zip(run).enumerate() {
+            let done = self.tolerated(result.map_err(|e| kernel_error(&e)), operation.tolerate).map_err(|e| (i, e))?;
+            if let (Some(()), Some(Some(old))) = (done, old.get(i))
+                && let Some(undo) = Undo::sysctl_set(&space, pairs[i].0, old)
+            {
+                self.state.attempt.record(undo);
+            }
+            self.made.push(None);
+        }
+        Ok(())
+    }
+
+    fn link(&self, space: &Space, link: &net::LinkRef, what: &str) -> Result<u32, types::Error> {
+        match link {
+            net::LinkRef::Index(0) => Err(refuse(types::Code::Invalid, what, "no link has index 0")),
+            net::LinkRef::Index(index) => i32::try_from(*index)
+                .map(|_| *index)
+                .map_err(|_| refuse(types::Code::Invalid, what, format!("no link has index {index}"))),
+            net::LinkRef::Name(name) => {
+                convert::link_name(name, what)?;
+                let found = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(name)));
+                Ok(found.map_err(|e| kernel_error(&e))?.index)
+            }
+            net::LinkRef::Made(i) => {
+                let made = usize::try_from(*i).ok().and_then(|i| self.made.get(i)).and_then(Option::as_ref);
+                let text = || format!("operation {i} of this commit made no link");
+                made.map(|made| made.index).ok_or_else(|| refuse(types::Code::Invalid, what, text()))
+            }
+        }
+    }
+
+    fn attrs(&self, space: &Space, attrs: &[net::LinkAttr], what: &str) -> Result<LinkAttrs, types::Error> {
+        let mut set = LinkAttrs::default();
+        for attr in attrs {
+            match attr {
+                net::LinkAttr::Up(up) => set.up = Some(*up),
+                net::LinkAttr::Mtu(mtu) => set.mtu = Some(*mtu),
+                net::LinkAttr::Mac(mac) => set.mac = Some(convert::mac(mac, what)?),
+                net::LinkAttr::Master(link) => set.master = Some(self.link(space, link, what)?),
+                net::LinkAttr::Promisc(on) => set.promisc = Some(*on),
+                net::LinkAttr::Hairpin(on) => set.hairpin = Some(*on),
+                net::LinkAttr::Isolated(on) => set.isolated = Some(*on),
+            }
+        }
+        Ok(set)
+    }
+
+    /// What a `link-set` on a link that is not this attempt's will change.
+    fn record_link_attrs(&self, space: &Arc<Space>, index: u32, attrs: &LinkAttrs) {
+        if !self.state.attempt.undoes() || self.state.attempt.made_link(space, index) {
+            return;
+        }
+        // A link that is not there fails in the operation itself.
+        if let Ok(link) = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Index(index))) {
+            self.state.attempt.record(Undo::link_set(space, &link, attrs));
+        }
+    }
+
+    /// `Some` if it was done, `None` if it failed in a way that the operation
+    /// tolerates.
+    fn tolerated<T>(&self, result: Result<T, types::Error>, tolerance: net::Tolerance) -> Result<Option<T>, types::Error> {
+        let error = match result {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) => error,
+        };
+        let tolerated = match tolerance {
+            net::Tolerance::Strict => false,
+            net::Tolerance::OkIfExists => matches!(error.code, types::Code::Exists),
+            net::Tolerance::OkIfMissing => matches!(error.code, types::Code::NotFound),
+            // The kernel's failures only: a refusal by the host stays one.
+            net::Tolerance::BestEffort => error.errno != 0,
+        };
+        if tolerated { Ok(None) } else { Err(error) }
+    }
+}

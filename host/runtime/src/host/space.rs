@@ -1,0 +1,33 @@
+//! A network namespace with the one netlink socket that an operation uses in it.
+
+use std::sync::Mutex;
+
+use wasm_cni_kernel::{Error, Netlink, Netns};
+
+/// Shared by the instances of one operation and its undo record.
+pub(crate) struct Space {
+    pub(crate) label: &'static str,
+    pub(crate) netns: Netns,
+    netlink: Mutex<Option<Netlink>>,
+}
+
+impl Space {
+    pub(crate) fn new(label: &'static str, netns: Netns) -> Self {
+        Self { label, netns, netlink: Mutex::new(None) }
+    }
+
+    /// Uses the socket, opening it first if need be.
+    pub(crate) fn netlink<T>(&self, f: impl FnOnce(&mut Netlink) -> Result<T, Error>) -> Result<T, Error> {
+        let mut netlink = self.netlink.lock().expect("no panic with the lock held");
+        if netlink.is_none() {
+            *netlink = Some(self.netns.connect()?);
+        }
+        f(netlink.as_mut().expect("opened above"))
+    }
+}
+
+impl std::fmt::Debug for Space {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.label)
+    }
+}

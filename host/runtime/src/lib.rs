@@ -1,0 +1,64 @@
+//! Container networking with sandboxed plugins: what libcni, `pkg/invoke` and
+//! `pkg/skel` are to Go. Must not know: argv, and the environment of the
+//! process.
+//!
+//! A [`Network`] is a list of plugins. [`Runtime::add`] runs them for an
+//! [`Attachment`], each in a WebAssembly instance of its own with the grants
+//! and limits of its own, and takes back every effect if one of them fails.
+//!
+//! ```no_run
+//! use wasm_cni::{Attachment, Network, Runtime};
+//!
+//! # fn main() -> Result<(), wasm_cni::CniError> {
+//! let network = Network::parse_list(br#"{ "cniVersion": "1.1.0", "name": "lan",
+//!     "plugins": [{ "type": "bridge", "ipam": { "type": "host-local", "subnet": "10.1.0.0/16" } }] }"#)?;
+//! let attachment = Attachment {
+//!     container_id: "c1".to_owned(),
+//!     ifname: "eth0".to_owned(),
+//!     netns: "/run/netns/c1".to_owned(),
+//!     ..Attachment::default()
+//! };
+//! let runtime = Runtime::builder().build()?;
+//! let added = runtime.add(&network, &attachment)?;
+//! assert_eq!(added.result.ips.len(), 1);
+//! runtime.del(&network, &attachment)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every failure is a [`CniError`]: the specification's code, what failed, and
+//! what to know about it.
+
+mod attempt;
+mod bindings;
+mod cache;
+mod compiled;
+mod config;
+mod directory;
+mod error;
+mod folder;
+mod grants;
+mod host;
+mod instance;
+mod limits;
+mod plugin;
+mod protocol;
+mod render;
+mod result;
+mod runtime;
+mod schema;
+mod undo;
+mod version;
+mod watchdog;
+mod wire;
+
+pub use attempt::Footprint;
+pub use config::{Network, PluginConfig};
+pub use error::{CniError, code};
+pub use folder::{Broken, find as find_network, load_file as load_network};
+pub use limits::Limits;
+pub use plugin::{Command, LogLine};
+pub use protocol::{Reply, answer};
+pub use result::{Dns, Interface, IpConfig, Route, Success};
+pub use runtime::{Added, Attachment, Builder, Runtime};
+pub use version::SUPPORTED as SUPPORTED_VERSIONS;

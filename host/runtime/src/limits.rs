@@ -1,0 +1,117 @@
+//! What one call of a plugin may use up.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::ResourceLimiter;
+
+/// Limits for each call of each plugin.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Linear memory of one instance in octets.
+    pub memory: usize,
+    /// From the start of the operation to its end, all plugins and their host
+    /// calls included.
+    pub time: Duration,
+    /// Calls of host functions.
+    pub host_calls: u32,
+    /// Octets that the lists and texts of one host call may hold.
+    pub argument_octets: usize,
+    /// Operations or changes in one host call.
+    pub operations: usize,
+    /// Octets of log.
+    pub log_octets: usize,
+    /// Links, addresses, routes and texts in a result, all together.
+    pub result_items: usize,
+    /// Delegates of delegates.
+    pub depth: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            time: Duration::from_secs(30),
+            host_calls: 10_000,
+            argument_octets: 8 << 20,
+            operations: 1024,
+            log_octets: 64 << 10,
+            result_items: 4096,
+            depth: 2,
+        }
+    }
+}
+
+/// Counts the memory of one instance.
+pub(crate) struct Meter {
+    limit: usize,
+    used: usize,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { limit: limits.memory, used: 0 }
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.used = self.used.saturating_sub(current).saturating_add(desired);
+        if self.used > self.limit {
+            // A trap, so that the error can say what happened.
+            return Err(wasmtime::Error::new(Stop::Memory(self.limit)));
+        }
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= 100_000)
+    }
+
+    /// A component is several core instances; ours take four.
+    fn instances(&self) -> usize {
+        32
+    }
+
+    fn tables(&self) -> usize {
+        32
+    }
+
+    fn memories(&self) -> usize {
+        8
+    }
+}
+
+/// Why the host ended a call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stop {
+    /// Time is up.
+    #[error("it ran longer than {} s", .0.as_secs_f32())]
+    Deadline(Duration),
+    /// Its memory is used up.
+    #[error("it wanted more than {} MiB of memory", .0 >> 20)]
+    Memory(usize),
+    /// Its calls are used up.
+    #[error("it made more than {0} host calls")]
+    HostCalls(u32),
+}
+
+/// When the operation has to be over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
+    pub(crate) time: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(time: Duration) -> Self {
+        Self { at: Instant::now() + time, time }
+    }
+
+    pub(crate) fn passed(&self) -> bool {
+        Instant::now() >= self.at
+    }
+
+    pub(crate) fn remaining(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+}

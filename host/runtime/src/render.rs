@@ -1,0 +1,52 @@
+//! JSON as Go's encoder writes it, byte for byte, so that output can be
+//! compared with the reference's as text.
+
+use serde::Serialize;
+use serde_json::ser::{PrettyFormatter, Serializer};
+
+/// With an indent of four spaces and no final newline: results and errors.
+pub(crate) fn pretty(value: &impl Serialize) -> String {
+    let mut bytes = Vec::new();
+    let formatter = PrettyFormatter::with_indent(b"    ");
+    let mut serializer = Serializer::with_formatter(&mut bytes, formatter);
+    value.serialize(&mut serializer).expect("our types have string keys only");
+    escape(&String::from_utf8(bytes).expect("JSON is UTF-8"))
+}
+
+/// On one line.
+pub(crate) fn compact(value: &impl Serialize) -> String {
+    escape(&serde_json::to_string(value).expect("our types have string keys only"))
+}
+
+/// Go escapes what HTML and JavaScript could stumble over. Outside of strings
+/// none of these characters occurs in JSON.
+fn escape(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn go_style_escapes_and_indent() {
+        assert_eq!(pretty(&json!({ "a": ["<&>"] })), "{\n    \"a\": [\n        \"\\u003c\\u0026\\u003e\"\n    ]\n}");
+        assert_eq!(compact(&json!({ "a": "\u{2028}" })), "{\"a\":\"\\u2028\"}");
+    }
+
+    #[test]
+    fn empty_objects_stay_on_one_line() {
+        assert_eq!(pretty(&json!({ "dns": {} })), "{\n    \"dns\": {}\n}");
+    }
+}

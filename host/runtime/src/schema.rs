@@ -1,0 +1,380 @@
+//! The JSON of a result in each version of the specification, with the keys in
+//! the order in which the reference prints them.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::{
+    error::CniError,
+    result::{Dns, Interface, IpConfig, Route, Success},
+    version::Family,
+};
+
+/// A result in the schema of one version, to be serialized.
+///
+/// # Errors
+///
+/// 0.1.0 and 0.2.0 cannot say that there is no address.
+pub(crate) fn versioned(success: &Success, version: &str) -> Result<impl Serialize + use<>, CniError> {
+    let version = if version.is_empty() { "0.1.0" } else { version };
+    let json = match Family::of(version) {
+        None => {
+            let text = format!("no converter for CNI result version 1.1.0 to {version}");
+            return Err(CniError::internal(text));
+        }
+        Some(Family::Legacy) => Schema::Legacy(legacy(success, version)?),
+        Some(Family::Versioned) => Schema::Versioned(listed(success, version)),
+        Some(Family::Current) => Schema::Current(current(success, version)),
+    };
+    Ok(json)
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Schema {
+    Legacy(LegacyJson),
+    Versioned(VersionedJson),
+    Current(CurrentJson),
+}
+
+#[derive(Serialize)]
+struct LegacyJson {
+    #[serde(rename = "cniVersion")]
+    cni_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip4: Option<LegacyIpJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip6: Option<LegacyIpJson>,
+    dns: DnsJson,
+}
+
+#[derive(Serialize)]
+struct LegacyIpJson {
+    ip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<RouteJson>,
+}
+
+fn legacy(success: &Success, version: &str) -> Result<LegacyJson, CniError> {
+    let first = |v4: bool| {
+        let ip = success.ips.iter().find(|ip| ip.address.addr().is_ipv4() == v4)?;
+        let routes = success.routes.iter().filter(|route| route.dst.addr().is_ipv4() == v4);
+        Some(LegacyIpJson {
+            ip: ip.address.to_string(),
+            gateway: ip.gateway,
+            // Only these two keys survive in the reference's conversion.
+            routes: routes.map(|r| RouteJson { dst: r.dst.to_string(), gw: r.gw, ..RouteJson::default() }).collect(),
+        })
+    };
+    let (ip4, ip6) = (first(true), first(false));
+    if ip4.is_none() && ip6.is_none() {
+        return Err(CniError::internal("cannot convert: no valid IP addresses"));
+    }
+    Ok(LegacyJson { cni_version: version.to_owned(), ip4, ip6, dns: DnsJson::of(&success.dns) })
+}
+
+#[derive(Serialize)]
+struct VersionedJson {
+    #[serde(rename = "cniVersion")]
+    cni_version: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    interfaces: Vec<VersionedInterfaceJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ips: Vec<VersionedIpJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<RouteJson>,
+    dns: DnsJson,
+}
+
+#[derive(Serialize)]
+struct VersionedInterfaceJson {
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    mac: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    sandbox: String,
+}
+
+#[derive(Serialize)]
+struct VersionedIpJson {
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface: Option<u32>,
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<IpAddr>,
+}
+
+fn listed(success: &Success, version: &str) -> VersionedJson {
+    let interface = |i: &Interface| VersionedInterfaceJson {
+        name: i.name.clone(),
+        mac: i.mac.clone(),
+        sandbox: i.sandbox.clone(),
+    };
+    let ip = |ip: &IpConfig| VersionedIpJson {
+        version: if ip.address.addr().is_ipv4() { "4" } else { "6" },
+        interface: ip.interface,
+        address: ip.address.to_string(),
+        gateway: ip.gateway,
+    };
+    VersionedJson {
+        cni_version: version.to_owned(),
+        interfaces: success.interfaces.iter().map(interface).collect(),
+        ips: success.ips.iter().map(ip).collect(),
+        routes: success.routes.iter().map(RouteJson::of).collect(),
+        dns: DnsJson::of(&success.dns),
+    }
+}
+
+/// Keys in alphabetical order, at every level.
+#[derive(Serialize)]
+struct CurrentJson {
+    #[serde(rename = "cniVersion")]
+    cni_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns: Option<SortedDnsJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    interfaces: Vec<CurrentInterfaceJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ips: Vec<CurrentIpJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<SortedRouteJson>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CurrentInterfaceJson {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    mac: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    mtu: u32,
+    name: String,
+    #[serde(rename = "pciID", skip_serializing_if = "String::is_empty")]
+    pci_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    sandbox: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    socket_path: String,
+}
+
+#[derive(Serialize)]
+struct CurrentIpJson {
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct SortedRouteJson {
+    #[serde(skip_serializing_if = "is_zero")]
+    advmss: u32,
+    dst: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gw: Option<IpAddr>,
+    #[serde(skip_serializing_if = "is_zero")]
+    mtu: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    priority: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct SortedDnsJson {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    domain: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nameservers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    options: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    search: Vec<String>,
+}
+
+fn current(success: &Success, version: &str) -> CurrentJson {
+    let interface = |i: &Interface| CurrentInterfaceJson {
+        mac: i.mac.clone(),
+        mtu: i.mtu,
+        name: i.name.clone(),
+        pci_id: i.pci_id.clone(),
+        sandbox: i.sandbox.clone(),
+        socket_path: i.socket_path.clone(),
+    };
+    let ip = |ip: &IpConfig| CurrentIpJson {
+        address: ip.address.to_string(),
+        gateway: ip.gateway,
+        interface: ip.interface,
+    };
+    let route = |r: &Route| SortedRouteJson {
+        advmss: r.advmss,
+        dst: r.dst.to_string(),
+        gw: r.gw,
+        mtu: r.mtu,
+        priority: r.priority,
+        scope: r.scope,
+        table: r.table,
+    };
+    let dns = (!success.dns.is_empty()).then(|| SortedDnsJson {
+        domain: success.dns.domain.clone(),
+        nameservers: success.dns.nameservers.clone(),
+        options: success.dns.options.clone(),
+        search: success.dns.search.clone(),
+    });
+    CurrentJson {
+        cni_version: version.to_owned(),
+        dns,
+        interfaces: success.interfaces.iter().map(interface).collect(),
+        ips: success.ips.iter().map(ip).collect(),
+        routes: success.routes.iter().map(route).collect(),
+    }
+}
+
+/// In the order of the reference's structure, for the older schemas.
+#[derive(Default, Serialize)]
+struct RouteJson {
+    dst: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gw: Option<IpAddr>,
+    #[serde(skip_serializing_if = "is_zero")]
+    mtu: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    advmss: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    priority: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<u8>,
+}
+
+impl RouteJson {
+    fn of(route: &Route) -> Self {
+        Self {
+            dst: route.dst.to_string(),
+            gw: route.gw,
+            mtu: route.mtu,
+            advmss: route.advmss,
+            priority: route.priority,
+            table: route.table,
+            scope: route.scope,
+        }
+    }
+}
+
+/// In the order of the reference's structure, for the older schemas.
+#[derive(Serialize)]
+struct DnsJson {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nameservers: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    domain: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    search: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    options: Vec<String>,
+}
+
+impl DnsJson {
+    fn of(dns: &Dns) -> Self {
+        Self {
+            nameservers: dns.nameservers.clone(),
+            domain: dns.domain.clone(),
+            search: dns.search.clone(),
+            options: dns.options.clone(),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes references")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::result::parse;
+
+    fn convert(json: &Value, version: &str) -> Result<Value, CniError> {
+        let (success, _) = parse(json, "", None).map_err(CniError::internal)?;
+        Ok(serde_json::to_value(versioned(&success, version)?).unwrap())
+    }
+
+    #[test]
+    fn core_24_conversion_down_keeps_what_the_older_schema_can_say() {
+        let current = json!({
+            "cniVersion": "1.1.0",
+            "interfaces": [{ "name": "eth0", "mtu": 1400, "socketPath": "/s", "pciID": "p" }],
+            "ips": [
+                { "address": "10.0.0.5/24", "gateway": "10.0.0.1" },
+                { "address": "10.0.0.6/24" },
+                { "address": "fd00::5/64" }
+            ],
+            "routes": [{ "dst": "0.0.0.0/0", "gw": "10.0.0.1", "mtu": 1, "table": 4 }]
+        });
+        assert_eq!(
+            convert(&current, "0.4.0").unwrap(),
+            json!({
+                "cniVersion": "0.4.0",
+                "interfaces": [{ "name": "eth0" }],
+                "ips": [
+                    { "version": "4", "address": "10.0.0.5/24", "gateway": "10.0.0.1" },
+                    { "version": "4", "address": "10.0.0.6/24" },
+                    { "version": "6", "address": "fd00::5/64" }
+                ],
+                "routes": [{ "dst": "0.0.0.0/0", "gw": "10.0.0.1", "mtu": 1, "table": 4 }],
+                "dns": {}
+            })
+        );
+        assert_eq!(
+            convert(&current, "0.2.0").unwrap(),
+            json!({
+                "cniVersion": "0.2.0",
+                "ip4": {
+                    "ip": "10.0.0.5/24",
+                    "gateway": "10.0.0.1",
+                    "routes": [{ "dst": "0.0.0.0/0", "gw": "10.0.0.1" }]
+                },
+                "ip6": { "ip": "fd00::5/64" },
+                "dns": {}
+            })
+        );
+    }
+
+    #[test]
+    fn core_25_what_cannot_be_converted_says_so() {
+        let empty = json!({ "cniVersion": "1.1.0" });
+        assert_eq!(convert(&empty, "0.2.0").unwrap_err().msg, "cannot convert: no valid IP addresses");
+        assert_eq!(
+            convert(&empty, "1.2.0").unwrap_err().msg,
+            "no converter for CNI result version 1.1.0 to 1.2.0"
+        );
+    }
+
+    #[test]
+    fn the_current_schema_omits_what_is_empty_and_keeps_index_zero() {
+        let old = json!({ "cniVersion": "0.3.1", "interfaces": [{ "name": "a" }],
+            "ips": [{ "version": "4", "interface": 0, "address": "10.0.0.1/8" }], "dns": {} });
+        assert_eq!(
+            convert(&old, "1.0.0").unwrap(),
+            json!({ "cniVersion": "1.0.0", "interfaces": [{ "name": "a" }],
+                "ips": [{ "interface": 0, "address": "10.0.0.1/8" }] })
+        );
+    }
+
+    #[test]
+    fn a_result_of_another_family_is_refused_where_one_is_required() {
+        let old = json!({ "cniVersion": "0.4.0" });
+        let error = parse(&old, "1.0.0", Some(Family::Current)).unwrap_err();
+        assert_eq!(error, "result type supports [1.0.0 1.1.0] but unmarshalled CNIVersion is \"0.4.0\"");
+    }
+}

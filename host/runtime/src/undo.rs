@@ -1,0 +1,243 @@
+//! Inverses of effects, and applying them after an ADD that failed.
+//!
+//! What only this attempt made goes unconditionally. What is shared between
+//! attachments, a bridge, its addresses, a network's folder of leases, goes
+//! only if nobody else uses it by then, and while no other ADD is under way in
+//! the same namespace.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use nix::libc::{ENODEV, ENOENT, ESRCH};
+use wasm_cni_kernel::{Address, BridgeVlan, Error, Link, LinkAttrs, LinkRef, Netlink, Route};
+
+use crate::{directory::Directory, host::space::Space, limits::Deadline};
+
+/// Time for one lock while undoing.
+const LOCK_TIME: Duration = Duration::from_secs(2);
+
+/// How to take back one effect.
+#[derive(Clone, Debug)]
+pub(crate) struct Undo {
+    what: String,
+    action: Action,
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Link { space: Arc<Space>, index: u32, bridge: bool },
+    LinkAttrs { space: Arc<Space>, index: u32, attrs: LinkAttrs },
+    AddressAdded { space: Arc<Space>, address: Address },
+    AddressRemoved { space: Arc<Space>, address: Address },
+    RouteAdded { space: Arc<Space>, route: Route },
+    RouteRemoved { space: Arc<Space>, route: Route },
+    VlanAdded { space: Arc<Space>, vlan: BridgeVlan },
+    VlanRemoved { space: Arc<Space>, vlan: BridgeVlan },
+    Sysctl { space: Arc<Space>, key: String, old: String },
+    EntryCreated { directory: Arc<Directory>, key: String, value: Vec<u8> },
+    EntryRemoved { directory: Arc<Directory>, key: String, value: Vec<u8> },
+    EntriesFolder { directory: Arc<Directory> },
+    Folders { created: Vec<PathBuf> },
+}
+
+impl Undo {
+    pub(crate) fn link_added(space: &Arc<Space>, index: u32, name: &str, bridge: bool) -> Self {
+        let what = format!("link {name:?} in the {} namespace", space.label);
+        Self { what, action: Action::Link { space: Arc::clone(space), index, bridge } }
+    }
+
+    /// `link` is what it was before `attrs` were set.
+    pub(crate) fn link_set(space: &Arc<Space>, link: &Link, attrs: &LinkAttrs) -> Self {
+        const IFF_UP: u32 = 0x1;
+        const IFF_PROMISC: u32 = 0x100;
+        let old = LinkAttrs {
+            up: attrs.up.map(|_| link.flags & IFF_UP != 0),
+            mtu: attrs.mtu.map(|_| link.mtu),
+            // A bridge without ports may have none, and none can't be set.
+            mac: attrs.mac.as_ref().map(|_| link.mac.clone()).filter(|mac| mac.iter().any(|&octet| octet != 0)),
+            master: attrs.master.map(|_| link.master),
+            promisc: attrs.promisc.map(|_| link.flags & IFF_PROMISC != 0),
+            ..LinkAttrs::default()
+        };
+        let what = format!("attributes of link {:?} in the {} namespace", link.name, space.label);
+        Self { what, action: Action::LinkAttrs { space: Arc::clone(space), index: link.index, attrs: old } }
+    }
+
+    pub(crate) fn address_added(space: &Arc<Space>, address: &Address) -> Self {
+        let what = format!("address {} in the {} namespace", address.ip, space.label);
+        Self { what, action: Action::AddressAdded { space: Arc::clone(space), address: address.clone() } }
+    }
+
+    pub(crate) fn address_removed(space: &Arc<Space>, address: &Address) -> Self {
+        let what = format!("removal of address {} in the {} namespace", address.ip, space.label);
+        Self { what, action: Action::AddressRemoved { space: Arc::clone(space), address: address.clone() } }
+    }
+
+    pub(crate) fn route_added(space: &Arc<Space>, route: &Route) -> Self {
+        let what = format!("route to {} in the {} namespace", route.dst, space.label);
+        Self { what, action: Action::RouteAdded { space: Arc::clone(space), route: route.clone() } }
+    }
+
+    pub(crate) fn route_removed(space: &Arc<Space>, route: &Route) -> Self {
+        let what = format!("removal of the route to {} in the {} namespace", route.dst, space.label);
+        Self { what, action: Action::RouteRemoved { space: Arc::clone(space), route: route.clone() } }
+    }
+
+    pub(crate) fn vlan_added(space: &Arc<Space>, vlan: &BridgeVlan) -> Self {
+        let what = format!("VLANs {}-{} of link {}", vlan.first, vlan.last, vlan.link);
+        Self { what, action: Action::VlanAdded { space: Arc::clone(space), vlan: vlan.clone() } }
+    }
+
+    pub(crate) fn vlan_removed(space: &Arc<Space>, vlan: &BridgeVlan) -> Self {
+        let what = format!("removal of VLANs {}-{} of link {}", vlan.first, vlan.last, vlan.link);
+        Self { what, action: Action::VlanRemoved { space: Arc::clone(space), vlan: vlan.clone() } }
+    }
+
+    /// None for forwarding: other attachments may have come to rely on it.
+    pub(crate) fn sysctl_set(space: &Arc<Space>, key: &str, old: &str) -> Option<Self> {
+        if key == "net/ipv4/ip_forward" || key == "net/ipv6/conf/all/forwarding" {
+            return None;
+        }
+        let what = format!("sysctl {key} in the {} namespace", space.label);
+        let action = Action::Sysctl { space: Arc::clone(space), key: key.to_owned(), old: old.to_owned() };
+        Some(Self { what, action })
+    }
+
+    pub(crate) fn entry_created(directory: &Arc<Directory>, key: &str, value: &[u8]) -> Self {
+        let what = format!("{}/{key}", directory.path().display());
+        let directory = Arc::clone(directory);
+        Self { what, action: Action::EntryCreated { directory, key: key.to_owned(), value: value.to_owned() } }
+    }
+
+    pub(crate) fn entry_removed(directory: &Arc<Directory>, key: &str, value: &[u8]) -> Self {
+        let what = format!("removal of {}/{key}", directory.path().display());
+        let directory = Arc::clone(directory);
+        Self { what, action: Action::EntryRemoved { directory, key: key.to_owned(), value: value.to_owned() } }
+    }
+
+    pub(crate) fn entries_folder(directory: &Arc<Directory>) -> Self {
+        let what = format!("folder {}", directory.path().display());
+        Self { what, action: Action::EntriesFolder { directory: Arc::clone(directory) } }
+    }
+
+    pub(crate) fn folders(created: Vec<PathBuf>) -> Self {
+        Self { what: "folders".to_owned(), action: Action::Folders { created } }
+    }
+
+    /// Is it the making of this link?
+    pub(crate) fn makes(&self, in_space: &Arc<Space>, link: u32) -> bool {
+        matches!(&self.action, Action::Link { space, index, .. } if *index == link && Arc::ptr_eq(space, in_space))
+    }
+
+    /// Does it concern something that other attachments may use too?
+    fn shared(&self) -> Option<Shared<'_>> {
+        match &self.action {
+            Action::Link { space, index, bridge: true } => Some(Shared::Bridge(space, *index)),
+            Action::LinkAttrs { space, index, .. } if is_bridge(space, *index) => Some(Shared::Bridge(space, *index)),
+            Action::AddressAdded { space, address } | Action::AddressRemoved { space, address }
+                if is_bridge(space, address.link) =>
+            {
+                Some(Shared::Bridge(space, address.link))
+            }
+            Action::EntriesFolder { .. } | Action::Folders { .. } => Some(Shared::Folder),
+            _ => None,
+        }
+    }
+
+    fn apply(&self) -> Result<(), String> {
+        let kernel = |result: Result<(), Error>| match result {
+            // Gone already, most often with the link or the namespace.
+            Err(e) if ![ENODEV, ENOENT, ESRCH, nix::libc::EADDRNOTAVAIL].contains(&e.errno()) => Err(e.to_string()),
+            _ => Ok(()),
+        };
+        let netlink = |space: &Space, f: &mut dyn FnMut(&mut Netlink) -> Result<(), Error>| kernel(space.netlink(f));
+        match &self.action {
+            Action::Link { space, index, .. } => netlink(space, &mut |n| n.link_del(*index)),
+            Action::LinkAttrs { space, index, attrs } => netlink(space, &mut |n| n.link_set(*index, attrs)),
+            Action::AddressAdded { space, address } => netlink(space, &mut |n| n.address_del(address)),
+            Action::AddressRemoved { space, address } => netlink(space, &mut |n| n.address_add(address)),
+            Action::RouteAdded { space, route } => netlink(space, &mut |n| n.route_del(route)),
+            Action::RouteRemoved { space, route } => netlink(space, &mut |n| n.route_add(route)),
+            Action::VlanAdded { space, vlan } => netlink(space, &mut |n| n.vlan_del(vlan)),
+            Action::VlanRemoved { space, vlan } => netlink(space, &mut |n| n.vlan_add(vlan)),
+            Action::Sysctl { space, key, old } => kernel(
+                space.netns.sysctls_set(&[(key, old)]).and_then(|results| results.into_iter().collect::<Result<(), _>>()),
+            ),
+            Action::EntryCreated { directory, key, value } => {
+                let lock = directory.lock(Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
+                match lock.get(key) {
+                    Ok(Some(found)) if found == *value => lock.delete(key).map_err(|e| e.to_string()),
+                    Ok(_) => Ok(()),
+                    Err(e) => Err(e.to_string()),
+                }
+            }
+            Action::EntryRemoved { directory, key, value } => {
+                let lock = directory.lock(Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
+                lock.create(key, value).map_err(|e| e.to_string())
+            }
+            Action::EntriesFolder { directory } => directory.remove_if_unused().map_err(|e| e.to_string()),
+            Action::Folders { created } => {
+                for folder in created.iter().rev() {
+                    // One that somebody else uses by now is not empty.
+                    let _ = std::fs::remove_dir(folder);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+enum Shared<'a> {
+    Bridge(&'a Arc<Space>, u32),
+    Folder,
+}
+
+/// Takes back effects, the last first. What could not be taken back is named.
+pub(crate) fn undo(journal: &[Undo], host: &Space) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut shared = Vec::new();
+    for entry in journal.iter().rev() {
+        if entry.shared().is_some() {
+            shared.push(entry.clone());
+        } else if let Err(reason) = entry.apply() {
+            failures.push(format!("{} ({reason})", entry.what));
+        }
+    }
+    failures.extend(undo_shared(&shared, host));
+    failures
+}
+
+/// Takes back what is shared, of effects in the order of `undo`, where nobody
+/// else uses it.
+pub(crate) fn tidy(journal: &[Undo], host: &Space) -> Vec<String> {
+    let shared: Vec<_> = journal.iter().rev().filter(|entry| entry.shared().is_some()).cloned().collect();
+    undo_shared(&shared, host)
+}
+
+fn undo_shared(shared: &[Undo], host: &Space) -> Vec<String> {
+    if shared.is_empty() {
+        return Vec::new();
+    }
+    let Some(_lock) = crate::attempt::lock_exclusive(&host.netns, Deadline::after(LOCK_TIME)) else {
+        // Others are attaching all the time, so it is in use.
+        return Vec::new();
+    };
+    let mut failures = Vec::new();
+    for entry in shared {
+        let unused = match entry.shared() {
+            Some(Shared::Bridge(space, index)) => !has_ports(space, index),
+            _ => true,
+        };
+        if unused && let Err(reason) = entry.apply() {
+            failures.push(format!("{} ({reason})", entry.what));
+        }
+    }
+    failures
+}
+
+fn is_bridge(space: &Space, index: u32) -> bool {
+    space.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).is_ok_and(|link| link.kind == "bridge")
+}
+
+fn has_ports(space: &Space, bridge: u32) -> bool {
+    space.netlink(Netlink::links).is_ok_and(|links| links.iter().any(|link| link.master == bridge))
+}
