@@ -109,7 +109,8 @@ fn cargo() -> Command {
         let Some(text) = name.to_str() else { continue };
         let keep = ["CARGO_HOME", "CARGO_MAKEFLAGS", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"].contains(&text)
             || ["CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_"].iter().any(|p| text.starts_with(p));
-        let ours = ["CARGO", "RUST"].iter().any(|p| text.starts_with(p)) || ["TARGET", "HOST", "PROFILE", "OPT_LEVEL", "DEBUG"].contains(&text);
+        let ours = ["CARGO", "RUST"].iter().any(|p| text.starts_with(p))
+            || ["TARGET", "HOST", "PROFILE", "OPT_LEVEL", "DEBUG"].contains(&text);
         if ours && !keep {
             command.env_remove(name);
         }

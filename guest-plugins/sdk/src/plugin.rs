@@ -71,3 +71,38 @@ impl Call {
             .ok_or_else(|| Failure::plain("Required prevResult missing"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result;
+
+    fn call(prev: Result<Option<Output>, String>) -> Call {
+        Call {
+            at: Attachment {
+                container_id: "c1".into(),
+                ifname: "eth0".into(),
+            },
+            netns: String::new(),
+            args: String::new(),
+            network: "n1".into(),
+            config: "{}".into(),
+            prev,
+        }
+    }
+
+    #[test]
+    fn an_unreadable_prev_result_matters_to_those_who_read_it() {
+        let unreadable = call(Err("could not parse prevResult: x".into()));
+        let failure = unreadable.required_prev_result().unwrap_err();
+        assert_eq!(failure, Failure::plain("could not parse prevResult: x"));
+        let missing = call(Ok(None));
+        let failure = missing.required_prev_result().unwrap_err();
+        assert_eq!(failure.msg, "Required prevResult missing");
+        assert!(
+            call(Ok(Some(result::empty())))
+                .required_prev_result()
+                .is_ok()
+        );
+    }
+}

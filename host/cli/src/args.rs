@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// The namespace for the host's end of things [default: $WASM_CNI_HOST_NETNS or the caller's]
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) host_netns: Option<PathBuf>,
+    /// Seconds that an operation may take [default: 30]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) timeout: Option<u32>,
     /// Give a plugin that is not bundled the host's namespace too
     #[arg(long, global = true, value_name = "PLUGIN")]
     pub(crate) allow_host: Vec<String>,

@@ -5,9 +5,10 @@ use std::{
     ffi::OsString,
     io::{self, Write as _},
     path::PathBuf,
+    time::Duration,
 };
 
-use wasm_cni::{CniError, LogLine, Runtime};
+use wasm_cni::{CniError, Limits, LogLine, Runtime};
 
 /// Where network configurations lie by default.
 const NETCONFPATH: &str = "/etc/cni/net.d";
@@ -57,7 +58,7 @@ impl Env {
     }
 
     /// The runtime as the environment has it: CNI_PATH, and WASM_CNI_ROOT,
-    /// _HOST_NETNS, _COMPILER and _ALLOW_HOST.
+    /// _HOST_NETNS, _COMPILER, _TIMEOUT and _ALLOW_HOST.
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
         let mut builder = Runtime::builder()
             .plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from))
@@ -70,6 +71,9 @@ impl Env {
         }
         if let Some(path) = self.path("WASM_CNI_COMPILER") {
             builder = builder.compiler(path);
+        }
+        if let Ok(seconds) = self.text("WASM_CNI_TIMEOUT").parse() {
+            builder = builder.limits(Limits { time: Duration::from_secs(seconds), ..Limits::default() });
         }
         for plugin in self.list("WASM_CNI_ALLOW_HOST", ',') {
             builder = builder.allow_host(plugin);

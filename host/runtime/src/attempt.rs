@@ -5,6 +5,7 @@ use std::{
     fs::File,
     os::fd::AsFd as _,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -12,11 +13,14 @@ use wasm_cni_kernel::Netns;
 
 use crate::{
     directory::lock_file,
-    host::space::Space,
+    host::space::{HOST, SANDBOX, Space},
     limits::Deadline,
     plugin::{Command, Inner},
     undo::{self, Undo},
 };
+
+/// Longest that an ADD waits for others' tidying up.
+const TIDYING: Duration = Duration::from_secs(1);
 
 /// Shared by every instance that takes part in the operation.
 pub(crate) struct Attempt {
@@ -53,7 +57,7 @@ impl Attempt {
     pub(crate) fn new(runtime: Arc<Inner>, command: Command, subject: Subject) -> Arc<Self> {
         let deadline = Deadline::after(runtime.limits.time);
         let attaching = match command {
-            Command::Add => lock_namespace(&subject.host, FlockArg::LockSharedNonblock, deadline),
+            Command::Add => lock_namespace(&subject.host, FlockArg::LockSharedNonblock, Deadline::after(TIDYING)),
             _ => None,
         };
         Arc::new(Self {
@@ -64,8 +68,8 @@ impl Attempt {
             ifname: subject.ifname,
             netns: subject.netns,
             args: subject.args,
-            sandbox: subject.sandbox.map(|netns| Arc::new(Space::new("sandbox", netns))),
-            host: Arc::new(Space::new("host", subject.host)),
+            sandbox: subject.sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
+            host: Arc::new(Space::new(HOST, subject.host)),
             deadline,
             journal: Mutex::new(Vec::new()),
             _attaching: attaching,

@@ -74,9 +74,8 @@ impl Cache {
             capability_args: at.capability_args.clone(),
             result: Some(result),
         };
-        let failed = |text: String| {
-            CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}"))
-        };
+        let failed =
+            |text: String| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}"));
         let created = create_folders(&self.folder, 0o700).map_err(|e| failed(e.to_string()))?;
         let path = self.path(network, at);
         write(&path, crate::render::compact(&entry).as_bytes())

@@ -50,7 +50,8 @@ pub(crate) fn bundled(engine: &Engine, plugin: &Bundled) -> Result<Component, Cn
 /// Loads a plugin from a `.wasm` file, compiling it first if that has not been
 /// done.
 pub(crate) fn outside(runtime: &Inner, kind: &str, path: &Path) -> Result<Component, CniError> {
-    let failed = |text: String| CniError::internal(format!("cannot load plugin {kind:?} from {}: {text}", path.display()));
+    let failed =
+        |text: String| CniError::internal(format!("cannot load plugin {kind:?} from {}: {text}", path.display()));
     let wasm = read(path).map_err(|e| failed(reason(&e)))?;
     let digest = format!("{:x}", Sha256::digest(&wasm));
     let folder = runtime.under_root("/var/cache/wasm-cni").join(wasm_cni_engine::KEY);

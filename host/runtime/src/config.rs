@@ -59,10 +59,8 @@ impl Network {
             Some(other) => return Err(list_error(&format!("invalid 'plugins' type {}", go_type(other)))),
         };
         let plugin = |(i, entry): (usize, &Value)| {
-            PluginConfig::new(entry).map_err(|e| CniError {
-                msg: format!("failed to parse plugin config {i}: {}", e.msg),
-                ..e
-            })
+            PluginConfig::new(entry)
+                .map_err(|e| CniError { msg: format!("failed to parse plugin config {i}: {}", e.msg), ..e })
         };
         Ok(Self {
             name,
@@ -209,7 +207,10 @@ mod tests {
             (json!({ "name": "n", "cniVersion": 1 }), "invalid cniVersion type float64"),
             (json!({ "name": "n", "plugins": [] }), "no plugins in list"),
             (json!({ "name": "n", "plugins": null }), "invalid 'plugins' type <nil>"),
-            (json!({ "name": "n", "disableCheck": "v", "plugins": [{ "type": "t" }] }), "invalid value \"v\" for disableCheck"),
+            (
+                json!({ "name": "n", "disableCheck": "v", "plugins": [{ "type": "t" }] }),
+                "invalid value \"v\" for disableCheck",
+            ),
         ] {
             assert_eq!(error_of(&list), format!("{prefix}{text}"));
         }
@@ -222,7 +223,8 @@ mod tests {
     #[test]
     fn core_39_the_newest_common_version_is_chosen() {
         let version = |plain: &str, offered: Value| {
-            let list = json!({ "name": "n", "cniVersion": plain, "cniVersions": offered, "plugins": [{ "type": "t" }] });
+            let list =
+                json!({ "name": "n", "cniVersion": plain, "cniVersions": offered, "plugins": [{ "type": "t" }] });
             Network::parse_list(list.to_string().as_bytes()).unwrap().cni_version
         };
         assert_eq!(version("0.4.0", json!(["0.3.1", "1.0.0", "1.1.5", "2.0.0"])), "1.0.0");

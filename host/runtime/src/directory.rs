@@ -75,7 +75,14 @@ impl Directory {
         let path = self.path.join(LOCK);
         let open = || {
             let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o750).custom_flags(flags).open(&path)
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o750)
+                .custom_flags(flags)
+                .open(&path)
         };
         let file = open().map_err(|e| Failure::new("open", &path, e))?;
         let lock = lock_file(file, FlockArg::LockExclusiveNonblock, deadline);
@@ -212,7 +219,8 @@ fn write_whole(folder: &Path, path: &Path, value: &[u8]) -> io::Result<()> {
 /// Makes a folder and its missing parents; what was made comes back, outermost
 /// first.
 pub(crate) fn create_folders(path: &Path, mode: u32) -> Result<Vec<PathBuf>, Failure> {
-    let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
+    let mut missing: Vec<&Path> =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
     missing.reverse();
     let mut created = Vec::new();
     for folder in missing {

@@ -32,8 +32,7 @@ const ADDRESSING: &[&str] = &[
     "net/ipv6/conf/*/ndisc_notify",
 ];
 
-const FORWARDING: &[&str] =
-    &["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/*/accept_ra"];
+const FORWARDING: &[&str] = &["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/*/accept_ra"];
 
 impl Grants {
     /// A plugin that works on both sides of the container's border.

@@ -225,6 +225,9 @@ fn crashed(
         match error.downcast_ref::<Trap>() {
             Some(Trap::UnreachableCodeReached) if words.is_some() => "it panicked".to_owned(),
             Some(Trap::StackOverflow) => "it used up its stack".to_owned(),
+            // A guest's own stack lies at the start of its memory, so that one
+            // that is too deep ends like this too.
+            Some(Trap::MemoryOutOfBounds) => "it used memory that it does not have".to_owned(),
             Some(trap) => trap.to_string(),
             None => format!("{error:#}"),
         }

@@ -214,7 +214,8 @@ fn world(kind: &str, component: &Component) -> Result<World, CniError> {
     } else if exports("wasm-cni:plugin/ipam@0.1.0") {
         Ok(World::Ipam)
     } else {
-        let text = format!("plugin {kind:?} exports neither wasm-cni:plugin/plugin@0.1.0 nor wasm-cni:plugin/ipam@0.1.0");
+        let text =
+            format!("plugin {kind:?} exports neither wasm-cni:plugin/plugin@0.1.0 nor wasm-cni:plugin/ipam@0.1.0");
         Err(CniError::internal(text))
     }
 }

@@ -204,7 +204,8 @@ impl Listed {
     fn into_success(self) -> Result<Success, String> {
         let interfaces = self.interfaces.unwrap_or_default().into_iter().map(InterfaceJson::into_interface).collect();
         let ips = self.ips.unwrap_or_default().into_iter().map(IpJson::into_ip).collect::<Result<_, _>>()?;
-        let routes = self.routes.unwrap_or_default().into_iter().map(RouteJson::into_route).collect::<Result<_, _>>()?;
+        let routes =
+            self.routes.unwrap_or_default().into_iter().map(RouteJson::into_route).collect::<Result<_, _>>()?;
         Ok(Success { interfaces, ips, routes, dns: self.dns.unwrap_or_default().into_dns() })
     }
 }

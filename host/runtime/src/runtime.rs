@@ -147,9 +147,8 @@ impl Runtime {
             return Ok(());
         }
         let cached = self.cache().result(&network.name, at).and_then(|json| self.previous(network, json.as_ref()));
-        let previous = cached.map_err(|e| {
-            CniError::internal(format!("failed to get network {:?} cached result: {e}", network.name))
-        })?;
+        let previous = cached
+            .map_err(|e| CniError::internal(format!("failed to get network {:?} cached result: {e}", network.name)))?;
         let attempt = self.attempt(Command::Check, network, at)?;
         let _watchdog = Watchdog::start(&self.inner.engine, attempt.deadline);
         for plugin in &network.plugins {
@@ -279,10 +278,9 @@ pub(crate) fn open_sandbox(command: Command, path: &str, host: &Netns, own: bool
         return Ok(None);
     }
     match Netns::open(Path::new(path)) {
-        Ok(netns) if !own && netns.is_same(host) => Err(CniError::new(
-            code::NETNS,
-            "plugin's netns and netns from CNI_NETNS should not be the same",
-        )),
+        Ok(netns) if !own && netns.is_same(host) => {
+            Err(CniError::new(code::NETNS, "plugin's netns and netns from CNI_NETNS should not be the same"))
+        }
         Ok(netns) => Ok(Some(netns)),
         Err(OpenError::Missing { .. }) if command == Command::Del => Ok(None),
         Err(e) => Err(CniError::internal(format!("failed to open netns {path:?}: {e}"))),

@@ -109,11 +109,8 @@ struct VersionedIpJson {
 }
 
 fn listed(success: &Success, version: &str) -> VersionedJson {
-    let interface = |i: &Interface| VersionedInterfaceJson {
-        name: i.name.clone(),
-        mac: i.mac.clone(),
-        sandbox: i.sandbox.clone(),
-    };
+    let interface =
+        |i: &Interface| VersionedInterfaceJson { name: i.name.clone(), mac: i.mac.clone(), sandbox: i.sandbox.clone() };
     let ip = |ip: &IpConfig| VersionedIpJson {
         version: if ip.address.addr().is_ipv4() { "4" } else { "6" },
         interface: ip.interface,
@@ -207,11 +204,8 @@ fn current(success: &Success, version: &str) -> CurrentJson {
         sandbox: i.sandbox.clone(),
         socket_path: i.socket_path.clone(),
     };
-    let ip = |ip: &IpConfig| CurrentIpJson {
-        address: ip.address.to_string(),
-        gateway: ip.gateway,
-        interface: ip.interface,
-    };
+    let ip =
+        |ip: &IpConfig| CurrentIpJson { address: ip.address.to_string(), gateway: ip.gateway, interface: ip.interface };
     let route = |r: &Route| SortedRouteJson {
         advmss: r.advmss,
         dst: r.dst.to_string(),
@@ -354,10 +348,7 @@ mod tests {
     fn core_25_what_cannot_be_converted_says_so() {
         let empty = json!({ "cniVersion": "1.1.0" });
         assert_eq!(convert(&empty, "0.2.0").unwrap_err().msg, "cannot convert: no valid IP addresses");
-        assert_eq!(
-            convert(&empty, "1.2.0").unwrap_err().msg,
-            "no converter for CNI result version 1.1.0 to 1.2.0"
-        );
+        assert_eq!(convert(&empty, "1.2.0").unwrap_err().msg, "no converter for CNI result version 1.1.0 to 1.2.0");
     }
 
     #[test]

@@ -160,7 +160,10 @@ impl Undo {
             Action::VlanAdded { space, vlan } => netlink(space, &mut |n| n.vlan_del(vlan)),
             Action::VlanRemoved { space, vlan } => netlink(space, &mut |n| n.vlan_add(vlan)),
             Action::Sysctl { space, key, old } => kernel(
-                space.netns.sysctls_set(&[(key, old)]).and_then(|results| results.into_iter().collect::<Result<(), _>>()),
+                space
+                    .netns
+                    .sysctls_set(&[(key, old)])
+                    .and_then(|results| results.into_iter().collect::<Result<(), _>>()),
             ),
             Action::EntryCreated { directory, key, value } => {
                 let lock = directory.lock(Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;

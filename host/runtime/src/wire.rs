@@ -8,8 +8,8 @@ use crate::{
     result::{Dns, Interface, IpConfig, Route, Success},
 };
 
-pub(crate) use crate::bindings::interface::wasm_cni::cni::cni::{Attachment, Call, Failure, Output};
 use crate::bindings::interface::wasm_cni::cni::cni;
+pub(crate) use crate::bindings::interface::wasm_cni::cni::cni::{Attachment, Call, Failure, Output};
 
 /// Longest text in a result or an error, octets.
 const MAX_TEXT: usize = 4096;

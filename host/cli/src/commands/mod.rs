@@ -26,6 +26,7 @@ pub(crate) fn run(args: Args, env: &Env) -> Result<u8> {
         ("CNI_PATH", args.plugin_path.map(Into::into)),
         ("WASM_CNI_ROOT", args.root.map(PathBuf::into_os_string)),
         ("WASM_CNI_HOST_NETNS", args.host_netns.map(PathBuf::into_os_string)),
+        ("WASM_CNI_TIMEOUT", args.timeout.map(|seconds| seconds.to_string().into())),
         ("WASM_CNI_ALLOW_HOST", (!args.allow_host.is_empty()).then(|| args.allow_host.join(",").into())),
     ] {
         if let Some(value) = value {

@@ -72,6 +72,7 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
 fn run_command(args: &Run, env: &Env, netns: &Netns, signals: &Signals) -> Result<u8> {
     let mut command = Command::new(&args.command[0]);
     command.args(&args.command[1..]).env_clear().envs(env.variables());
+    release_signals(&mut command);
     // The child starts in the namespaces of the thread that makes it.
     let spawned = netns.run(|| {
         // Tools that read /sys/class/net see this namespace's devices, where
@@ -86,6 +87,14 @@ fn run_command(args: &Run, env: &Env, netns: &Netns, signals: &Signals) -> Resul
             Ok(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE })
         }
     }
+}
+
+/// The command is not to inherit that signals are held back.
+#[expect(unsafe_code, reason = "a hook between fork and exec, see below")]
+fn release_signals(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+    // SAFETY: the hook makes one system call and allocates nothing.
+    unsafe { command.pre_exec(|| SigSet::empty().thread_set_mask().map_err(io::Error::from)) };
 }
 
 fn private_sysfs() -> nix::Result<()> {

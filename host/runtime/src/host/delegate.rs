@@ -55,13 +55,8 @@ impl State {
             let text = format!("plugin {:?} delegates more than {} deep", self.plugin, self.depth);
             return Err(CniError::internal(text));
         }
-        let request = instance::Request {
-            kind,
-            config: self.config.clone(),
-            previous: Ok(None),
-            verb,
-            depth: self.depth + 1,
-        };
+        let request =
+            instance::Request { kind, config: self.config.clone(), previous: Ok(None), verb, depth: self.depth + 1 };
         instance::run(&self.attempt, request)
     }
 }

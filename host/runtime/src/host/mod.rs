@@ -62,7 +62,8 @@ impl State {
 
     /// Remembers a failure on its way to the guest.
     fn failed(&self, error: types::Error) -> types::Error {
-        *self.last_failure.lock().expect("no panic with the lock held") = Some(format!("{}: {}", error.what, error.msg));
+        *self.last_failure.lock().expect("no panic with the lock held") =
+            Some(format!("{}: {}", error.what, error.msg));
         error
     }
 }

@@ -8,7 +8,10 @@ use std::{
 use wasm_cni_kernel as kernel;
 use wasmtime::component::Resource;
 
-use super::{State, convert, kernel_error, ops, refuse, space::Space};
+use super::{
+    State, convert, kernel_error, ops, refuse,
+    space::{SANDBOX, Space},
+};
 use crate::{
     bindings::{net, types},
     grants::sysctl_matches,
@@ -58,7 +61,11 @@ impl net::Host for State {
         }))
     }
 
-    fn read(&mut self, ns: Resource<Namespace>, what: net::Query) -> wasmtime::Result<Result<net::Snapshot, types::Error>> {
+    fn read(
+        &mut self,
+        ns: Resource<Namespace>,
+        what: net::Query,
+    ) -> wasmtime::Result<Result<net::Snapshot, types::Error>> {
         self.enter()?;
         let space = Arc::clone(&self.table.get(&ns)?.space);
         Ok(read(&space, &what).map_err(|e| self.failed(e)))
@@ -105,7 +112,7 @@ impl State {
     /// Do the grants name this sysctl in this namespace?
     pub(crate) fn check_sysctl(&self, space: &Space, key: &str) -> Result<(), types::Error> {
         let granted = match space.label {
-            "sandbox" => self.grants.sandbox_sysctls,
+            SANDBOX => self.grants.sandbox_sysctls,
             _ => self.grants.host_sysctls,
         };
         if granted.iter().any(|pattern| sysctl_matches(pattern, key)) {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use wasm_cni_kernel::{self as kernel, LinkAttrs};
 
-use super::{State, convert, kernel_error, refuse, space::Space};
+use super::{
+    State, convert, kernel_error, refuse,
+    space::{HOST, Space},
+};
 use crate::{
     bindings::{net, types},
     undo::Undo,
@@ -68,6 +71,7 @@ impl Commit<'_> {
                 let what = "link-set";
                 let index = self.link(&space, &set.link, what);
                 if let Some(index) = self.tolerated(index, tolerance)? {
+                    self.may_change(&space, index, what)?;
                     let attrs = self.attrs(&space, &set.attrs, what)?;
                     self.record_link_attrs(&space, index, &attrs);
                     let done = space.netlink(|netlink| netlink.link_set(index, &attrs));
@@ -77,15 +81,30 @@ impl Commit<'_> {
             net::Action::LinkDel(link) => {
                 let index = self.link(&space, link, "link-del");
                 if let Some(index) = self.tolerated(index, tolerance)? {
+                    self.may_delete(&space, index)?;
                     let done = space.netlink(|netlink| netlink.link_del(index));
                     self.tolerated(done.map_err(|e| kernel_error(&e)), tolerance)?;
                 }
             }
             net::Action::AddrAdd(address) => {
-                self.address(&space, address, tolerance, "addr-add", kernel::Netlink::address_add, Undo::address_added)?;
+                self.address(
+                    &space,
+                    address,
+                    tolerance,
+                    "addr-add",
+                    kernel::Netlink::address_add,
+                    Undo::address_added,
+                )?;
             }
             net::Action::AddrDel(address) => {
-                self.address(&space, address, tolerance, "addr-del", kernel::Netlink::address_del, Undo::address_removed)?;
+                self.address(
+                    &space,
+                    address,
+                    tolerance,
+                    "addr-del",
+                    kernel::Netlink::address_del,
+                    Undo::address_removed,
+                )?;
             }
             net::Action::RouteAdd(route) => {
                 self.route(&space, route, tolerance, "route-add", kernel::Netlink::route_add, Undo::route_added)?;
@@ -156,6 +175,7 @@ impl Commit<'_> {
     ) -> Result<(), types::Error> {
         let ip = convert::ip_net(&address.ip, what)?;
         let Some(link) = self.tolerated(self.link(space, &address.link, what), tolerance)? else { return Ok(()) };
+        self.may_change(space, link, what)?;
         let address = kernel::Address { link, ip, flags: address.flags };
         let done = space.netlink(|netlink| act(netlink, &address)).map_err(|e| kernel_error(&e));
         if self.tolerated(done, tolerance)?.is_some() {
@@ -175,6 +195,7 @@ impl Commit<'_> {
     ) -> Result<(), types::Error> {
         let dst = convert::ip_net(&route.dst, what)?;
         let Some(link) = self.tolerated(self.link(space, &route.link, what), tolerance)? else { return Ok(()) };
+        self.may_change(space, link, what)?;
         let route = kernel::Route {
             link,
             dst,
@@ -187,7 +208,11 @@ impl Commit<'_> {
         };
         let families = [route.gateway, route.src].into_iter().flatten().map(|ip| ip.is_ipv4());
         if families.into_iter().any(|v4| v4 != route.dst.addr().is_ipv4()) {
-            return Err(refuse(types::Code::Invalid, what, "destination, gateway and source are of different families"));
+            return Err(refuse(
+                types::Code::Invalid,
+                what,
+                "destination, gateway and source are of different families",
+            ));
         }
         let done = space.netlink(|netlink| act(netlink, &route)).map_err(|e| kernel_error(&e));
         if self.tolerated(done, tolerance)?.is_some() {
@@ -209,6 +234,7 @@ impl Commit<'_> {
             return Err(refuse(types::Code::Invalid, what, "VLAN ids go from 1 to 4094"));
         }
         let Some(link) = self.tolerated(self.link(space, &vlan.link, what), tolerance)? else { return Ok(()) };
+        self.may_change(space, link, what)?;
         let (first, last) = (vlan.first, vlan.last);
         let vlan = kernel::BridgeVlan { link, first, last, pvid: vlan.pvid, untagged: vlan.untagged };
         let done = space.netlink(|netlink| act(netlink, &vlan)).map_err(|e| kernel_error(&e));
@@ -270,6 +296,30 @@ impl Commit<'_> {
         }
     }
 
+    /// Of the host's links, a plugin changes those that this attempt made, and
+    /// bridges and their ports.
+    fn may_change(&self, space: &Arc<Space>, index: u32, what: &str) -> Result<(), types::Error> {
+        if space.label != HOST || self.state.attempt.made_link(space, index) {
+            return Ok(());
+        }
+        let link = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Index(index)));
+        let link = link.map_err(|e| kernel_error(&e))?;
+        if link.kind == "bridge" || link.master != 0 {
+            return Ok(());
+        }
+        let text = format!("plugin {:?} has no grant to change the host's link {:?}", self.state.plugin, link.name);
+        Err(refuse(types::Code::Denied, what, text))
+    }
+
+    /// Of the host's links, a plugin deletes those that this attempt made.
+    fn may_delete(&self, space: &Arc<Space>, index: u32) -> Result<(), types::Error> {
+        if space.label != HOST || self.state.attempt.made_link(space, index) {
+            return Ok(());
+        }
+        let text = format!("plugin {:?} has no grant to delete links of the host", self.state.plugin);
+        Err(refuse(types::Code::Denied, format!("link-del {index}"), text))
+    }
+
     fn attrs(&self, space: &Space, attrs: &[net::LinkAttr], what: &str) -> Result<LinkAttrs, types::Error> {
         let mut set = LinkAttrs::default();
         for attr in attrs {
@@ -299,7 +349,11 @@ impl Commit<'_> {
 
     /// `Some` if it was done, `None` if it failed in a way that the operation
     /// tolerates.
-    fn tolerated<T>(&self, result: Result<T, types::Error>, tolerance: net::Tolerance) -> Result<Option<T>, types::Error> {
+    fn tolerated<T>(
+        &self,
+        result: Result<T, types::Error>,
+        tolerance: net::Tolerance,
+    ) -> Result<Option<T>, types::Error> {
         let error = match result {
             Ok(value) => return Ok(Some(value)),
             Err(error) => error,

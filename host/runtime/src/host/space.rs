@@ -4,6 +4,11 @@ use std::sync::Mutex;
 
 use wasm_cni_kernel::{Error, Netlink, Netns};
 
+/// Label of the namespace that the host's end of things is in.
+pub(crate) const HOST: &str = "host";
+/// Label of the container's namespace.
+pub(crate) const SANDBOX: &str = "sandbox";
+
 /// Shared by the instances of one operation and its undo record.
 pub(crate) struct Space {
     pub(crate) label: &'static str,

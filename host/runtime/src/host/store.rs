@@ -52,7 +52,11 @@ impl store::HostTransaction for State {
         Ok(values.map_err(|e| self.failed(e)))
     }
 
-    fn find(&mut self, this: Resource<Transaction>, value: Vec<u8>) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
+    fn find(
+        &mut self,
+        this: Resource<Transaction>,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
         self.enter()?;
         let lock = &self.table.get(&this)?.lock;
         let search = || {

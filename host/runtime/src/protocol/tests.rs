@@ -35,7 +35,8 @@ fn plain(env: &[(&str, &str)], stdin: &str) -> (u32, String) {
 #[test]
 fn core_1_version_is_one_line() {
     let reply = call(&[("CNI_COMMAND", "VERSION"), ("CNI_PATH", "")], "nonsense");
-    let line = r#"{"cniVersion":"1.1.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}"#;
+    let line =
+        r#"{"cniVersion":"1.1.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}"#;
     assert_eq!(reply, Reply { stdout: format!("{line}\n"), ..Reply::default() });
 }
 

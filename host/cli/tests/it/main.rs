@@ -1,0 +1,12 @@
+//! The program in real namespaces: every test makes private ones, as root or
+//! not, and asks iproute2 what is there.
+
+mod attach;
+mod bad_input;
+mod burst;
+mod hostile;
+mod machine;
+mod outside;
+mod plugin_mode;
+mod run;
+mod traffic;

@@ -1,0 +1,90 @@
+//! Plugins from outside: compiled by `wasm-cni-compile` when they are needed,
+//! into a cache that others cannot write to.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command, sync::OnceLock};
+
+use serde_json::json;
+
+use crate::machine::{Machine, text};
+
+/// The folder with `hostile.wasm`, built once.
+pub(crate) fn plugins() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+            // Where the bundled plugins are built too.
+            let target = PathBuf::from(crate::machine::PROGRAM).ancestors().nth(2).unwrap().join("guests");
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--quiet", "--profile=guest", "--target=wasm32-unknown-unknown", "-p", "hostile"]);
+            cargo.arg("--target-dir").arg(&target).current_dir(root);
+            cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
+            assert!(cargo.status().unwrap().success());
+            target.join("wasm32-unknown-unknown/guest")
+        })
+        .clone()
+}
+
+#[test]
+fn compiled_once_into_a_private_cache_and_again_when_it_cannot_be_trusted() {
+    let machine = Machine::new();
+    let network = machine.network("n1", json!({ "type": "hostile", "mode": "ok" }));
+    let netns = machine.netns("c1");
+    let add = || {
+        let mut command = machine.wasm_cni(&["add", &network, &netns]);
+        let output = command.env("CNI_PATH", plugins()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    };
+    add();
+    let cache = machine.root().join("var/cache/wasm-cni");
+    let folder = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let written = || fs::metadata(&file).unwrap().modified().unwrap();
+    let mode = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&file)), (0o700, 0o600));
+
+    let first = written();
+    add();
+    assert_eq!(written(), first, "the cache is used");
+    // Somebody else could have written to it.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    add();
+    assert_ne!(written(), first);
+    assert_eq!(mode(&file), 0o600);
+    // It is not native code at all.
+    fs::write(&file, "nonsense").unwrap();
+    add();
+    assert!(fs::metadata(&file).unwrap().len() > 1000);
+}
+
+#[test]
+fn what_is_no_component_is_refused() {
+    let machine = Machine::new();
+    let netns = machine.netns("c1");
+    let unloadable = "cannot load plugin";
+    for (name, bytes, expected) in [
+        ("text", &b"hello"[..], unloadable),
+        ("empty", b"", unloadable),
+        ("module", b"\0asm\x01\0\0\0", "exports neither wasm-cni:plugin/plugin@0.1.0 nor"),
+    ] {
+        fs::write(machine.folder().join(format!("{name}.wasm")), bytes).unwrap();
+        let network = machine.network("n1", json!({ "type": name }));
+        let mut command = machine.wasm_cni(&["add", &network, &netns]);
+        let output = command.env("CNI_PATH", machine.folder()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let out = text(&output);
+        assert!(out.contains(expected), "{out}");
+    }
+}
+
+#[test]
+fn without_the_compiler_the_error_says_what_is_missing() {
+    let machine = Machine::new();
+    let netns = machine.netns("c1");
+    let network = machine.network("n1", json!({ "type": "hostile", "mode": "ok" }));
+    let mut command = machine.wasm_cni(&["add", &network, &netns]);
+    let command = command.env("CNI_PATH", plugins()).env("WASM_CNI_COMPILER", "/nonexistent/compiler");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("cannot run /nonexistent/compiler"), "{}", text(&output));
+}
