@@ -62,7 +62,7 @@ impl Env {
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
         let mut builder = Runtime::builder()
             .plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from))
-            .log(|line| print_log(line));
+            .log(print_log);
         if let Some(root) = self.path("WASM_CNI_ROOT") {
             builder = builder.root(root);
         }

@@ -84,12 +84,12 @@ impl Undo {
 
     pub(crate) fn vlan_added(space: &Arc<Space>, vlan: &BridgeVlan) -> Self {
         let what = format!("VLANs {}-{} of link {}", vlan.first, vlan.last, vlan.link);
-        Self { what, action: Action::VlanAdded { space: Arc::clone(space), vlan: vlan.clone() } }
+        Self { what, action: Action::VlanAdded { space: Arc::clone(space), vlan: *vlan } }
     }
 
     pub(crate) fn vlan_removed(space: &Arc<Space>, vlan: &BridgeVlan) -> Self {
         let what = format!("removal of VLANs {}-{} of link {}", vlan.first, vlan.last, vlan.link);
-        Self { what, action: Action::VlanRemoved { space: Arc::clone(space), vlan: vlan.clone() } }
+        Self { what, action: Action::VlanRemoved { space: Arc::clone(space), vlan: *vlan } }
     }
 
     /// None for forwarding: other attachments may have come to rely on it.

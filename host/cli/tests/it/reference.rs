@@ -1,0 +1,143 @@
+//! Ours beside the reference plugins: the same calls, compared in what they say
+//! and in what the kernel and the disk have then. Without the reference (see
+//! `.ci/reference-plugins`) these tests are skipped.
+
+mod corpus;
+mod twins;
+
+use std::{
+    collections::BTreeSet,
+    env,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use serde_json::{Value, json};
+
+use corpus::{Case, bad, bridge, gateway, good, host_local, ipam};
+use twins::{By, Twin, compare_states};
+
+/// Where the reference is. Its absence is said once for each test.
+fn reference() -> Option<PathBuf> {
+    let given = env::var_os("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
+    let usual = ["/opt/cni/bin", "/usr/lib/cni"].map(PathBuf::from);
+    let found = given.into_iter().chain(usual).find(|folder| is_recent(&folder.join("bridge")));
+    if found.is_none() {
+        let test = thread::current();
+        eprintln!(
+            "skipped: {}: no reference plugins 1.9 or newer in $CNI_REFERENCE_PLUGINS, /opt/cni/bin or \
+             /usr/lib/cni; `.ci/reference-plugins DIR` fetches them",
+            test.name().unwrap_or_default()
+        );
+    }
+    found
+}
+
+/// Distributions' builds do not always know their version; those speak CNI 1.1.0
+/// if they are recent.
+fn is_recent(bridge: &PathBuf) -> bool {
+    let Ok(output) = Command::new(bridge).env_remove("CNI_COMMAND").output() else { return false };
+    let text = String::from_utf8_lossy(&output.stderr);
+    let Some((_, version)) = text.lines().next().unwrap_or_default().split_once("CNI bridge plugin ") else {
+        return false;
+    };
+    let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']).map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) >= (1, 9),
+        _ => version == "version unknown" && text.contains(" 1.1.0"),
+    }
+}
+
+/// Runs `test` over the cases, some at a time: the kernel takes seconds to come
+/// to rest, and no processor.
+fn each(cases: &[Case], test: impl Fn(&Case) -> Result<(), String> + Sync) {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut failures = String::new();
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(failure) = test(case) {
+                failures += &format!("\n{}: {}\n{failure}", case.name, case.config);
+            }
+        }
+        failures
+    };
+    let failures: String = thread::scope(|scope| {
+        let workers: Vec<_> = (0..6).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    assert!(failures.is_empty(), "ours differs:{failures}");
+}
+
+/// Both twins, after the case's script.
+fn twins(reference: &PathBuf, case: &Case) -> [Twin; 2] {
+    [(); 2].map(|()| {
+        let twin = Twin::new(reference);
+        twin.script(case.before);
+        twin
+    })
+}
+
+/// A command through both. Gives the reference's reply and ours, or how they differ.
+fn both(twins: &[Twin; 2], command: &str, case: &Case) -> Result<[twins::Reply; 2], String> {
+    let replies = [twins[0].run(By::Reference, command, case), twins[1].run(By::Ours, command, case)];
+    same(twins, command, case, &replies)?;
+    Ok(replies)
+}
+
+/// Whether two replies are the same to the byte, but for what is at random.
+fn same(twins: &[Twin; 2], command: &str, case: &Case, replies: &[twins::Reply; 2]) -> Result<(), String> {
+    let keep = case.keep();
+    let [expected, got] = [0, 1].map(|i| {
+        let twins::Reply { status, stdout } = &replies[i];
+        format!("status {status:?}\n{}", twins[i].words(&keep).apply(stdout))
+    });
+    if expected == got { Ok(()) } else { Err(format!("{command} by the reference:\n{expected}\n{command} by ours:\n{got}\n")) }
+}
+
+fn attach_and_detach(reference: &PathBuf, case: &Case) -> Result<(), String> {
+    let twins = twins(reference, case);
+    let states = |after: &str| compare_states(&twins, &case.keep()).map_err(|lines| format!("after {after}:\n{lines}"));
+    let added = both(&twins, "ADD", case)?;
+    if !added[0].succeeded() {
+        return Err(format!("ADD should succeed: {}", added[0].stdout));
+    }
+    states("ADD")?;
+    let checks = [twins[0].check(By::Reference, case, &added[0]), twins[1].check(By::Ours, case, &added[1])];
+    same(&twins, "CHECK", case, &checks)?;
+    for time in ["DEL", "a second DEL"] {
+        both(&twins, "DEL", case)?;
+        states(time)?;
+    }
+    Ok(())
+}
+
+fn refuse(reference: &PathBuf, case: &Case) -> Result<(), String> {
+    let twins = twins(reference, case);
+    let ours = &twins[1];
+    let words = ours.words("");
+    let before = (ours.network(&words), ours.leases());
+    let replies = both(&twins, "ADD", case)?;
+    if replies[0].succeeded() {
+        return Err("ADD should fail".into());
+    }
+    let after = (ours.network(&words), ours.leases());
+    if before != after {
+        return Err(format!("ours has left something:\n{}{:?}", twins::difference(&before.0, &after.0), after.1));
+    }
+    both(&twins, "DEL", case)?;
+    Ok(())
+}
+
+#[test]
+fn what_the_reference_does_ours_does() {
+    let Some(reference) = reference() else { return };
+    each(&good(), |case| attach_and_detach(&reference, case));
+}
+
+#[test]
+fn what_the_reference_refuses_ours_refuses_and_leaves_nothing() {
+    let Some(reference) = reference() else { return };
+    each(&bad(), |case| refuse(&reference, case));
+}

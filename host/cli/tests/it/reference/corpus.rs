@@ -1,0 +1,259 @@
+//! The configurations that both implementations get.
+
+use serde_json::{Value, json};
+
+/// A call, and what is there before it.
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) plugin: &'static str,
+    /// JSON, as a rule.
+    pub(crate) config: String,
+    /// Beyond the usual environment of a call.
+    pub(crate) env: Vec<(&'static str, &'static str)>,
+    /// A shell script.
+    pub(crate) before: &'static str,
+}
+
+impl Case {
+    fn after(mut self, script: &'static str) -> Self {
+        self.before = script;
+        self
+    }
+
+    /// What was asked for, and so is not at random.
+    pub(crate) fn keep(&self) -> String {
+        self.env.iter().fold(self.config.clone(), |text, (_, value)| text + " " + value)
+    }
+
+    fn env(mut self, key: &'static str, value: &'static str) -> Self {
+        self.env.push((key, value));
+        self
+    }
+}
+
+/// A bridge, with these members besides.
+pub(crate) fn bridge(name: &'static str, members: Value) -> Case {
+    let config = json!({ "cniVersion": "1.1.0", "name": "n1", "type": "bridge", "bridge": "br0" });
+    raw("bridge", name, merge(config, members).to_string())
+}
+
+/// A bridge that is the gateway of 10.1.0.0/24.
+pub(crate) fn gateway(name: &'static str, members: Value) -> Case {
+    bridge(name, merge(json!({ "isGateway": true, "ipam": v4() }), members))
+}
+
+/// `host-local` alone.
+pub(crate) fn host_local(name: &'static str, members: Value) -> Case {
+    let config = json!({ "cniVersion": "1.1.0", "name": "n1", "type": "host-local", "ipam": v4() });
+    raw("host-local", name, merge(config, members).to_string())
+}
+
+pub(crate) fn raw(plugin: &'static str, name: &'static str, config: String) -> Case {
+    Case { name, plugin, config, env: Vec::new(), before: "" }
+}
+
+fn merge(mut config: Value, members: Value) -> Value {
+    let Value::Object(members) = members else { panic!("{members}") };
+    config.as_object_mut().unwrap().extend(members);
+    config
+}
+
+pub(crate) fn ipam(members: Value) -> Value {
+    merge(json!({ "type": "host-local", "dataDir": "$FOLDER/data" }), members)
+}
+
+fn v4() -> Value {
+    ipam(json!({ "ranges": [[{ "subnet": "10.1.0.0/24" }]] }))
+}
+
+fn v6() -> Value {
+    ipam(json!({ "ranges": [[{ "subnet": "fd00:10::/64" }]] }))
+}
+
+fn dual() -> Value {
+    ipam(json!({ "ranges": [[{ "subnet": "10.1.0.0/24" }], [{ "subnet": "fd00:10::/64" }]] }))
+}
+
+fn routes(routes: Value) -> Value {
+    let mut ipam = dual();
+    ipam["routes"] = routes;
+    json!({ "ipam": ipam })
+}
+
+/// Both succeed.
+#[rustfmt::skip]
+pub(crate) fn good() -> Vec<Case> {
+    let mut cases = vec![
+        gateway("IPv4", json!({})),
+        gateway("IPv4, no gateway", json!({ "isGateway": false })),
+        gateway("IPv6", json!({ "ipam": v6() })),
+        gateway("dual stack", json!({ "ipam": dual() })),
+        gateway("dual stack, no gateway", json!({ "ipam": dual(), "isGateway": false })),
+        gateway("default gateway", json!({ "isDefaultGateway": true })),
+        gateway("default gateway, IPv6", json!({ "isDefaultGateway": true, "isGateway": false, "ipam": v6() })),
+        gateway("default gateway, dual stack", json!({ "isDefaultGateway": true, "ipam": dual() })),
+        gateway("default gateway beside a default route with a gateway", json!({
+            "isDefaultGateway": true,
+            "ipam": ipam(json!({ "ranges": [[{ "subnet": "10.1.0.0/24" }]], "routes": [{ "dst": "0.0.0.0/0", "gw": "10.1.0.254" }] })),
+        })),
+        gateway("routes without gateways", routes(json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }, { "dst": "10.9.0.0/16" }, { "dst": "fd09::/48" }]))),
+        gateway("routes with gateways", routes(json!([{ "dst": "10.9.0.0/16", "gw": "10.1.0.9" }, { "dst": "fd09::/48", "gw": "fd00:10::9" }]))),
+        gateway("routes with host bits", routes(json!([{ "dst": "10.9.0.7/16" }, { "dst": "fd09::7/48" }]))),
+        gateway("routes with a priority", routes(json!([{ "dst": "10.9.0.0/16", "priority": 50 }, { "dst": "fd09::/48", "priority": 60 }]))),
+        gateway("routes in a table", routes(json!([{ "dst": "10.9.0.0/16", "table": 100 }, { "dst": "fd09::/48", "table": 100 }, { "dst": "10.8.0.0/16", "table": 70000 }]))),
+        gateway("routes with a scope", routes(json!([{ "dst": "10.9.0.0/16", "scope": 0 }, { "dst": "10.8.0.0/16", "scope": 200 }, { "dst": "fd09::/48", "scope": 253 }]))),
+        gateway("routes with mtu and advmss", routes(json!([{ "dst": "10.9.0.0/16", "mtu": 1400, "advmss": 1360 }]))),
+        gateway("two routes to one destination", routes(json!([{ "dst": "10.9.0.0/16", "gw": "10.1.0.9" }, { "dst": "10.9.0.0/16", "gw": "10.1.0.8" }, { "dst": "fd09::/48" }, { "dst": "fd09::/48", "gw": "fd00:10::8" }]))),
+        gateway("mtu", json!({ "mtu": 1400, "ipam": dual() })),
+        gateway("a large mtu", json!({ "mtu": 9000 })),
+        gateway("hairpin", json!({ "hairpinMode": true })),
+        gateway("promiscuous", json!({ "promiscMode": true })),
+        gateway("isolated", json!({ "portIsolation": true, "hairpinMode": true })),
+        gateway("duplicate address detection", json!({ "enabledad": true, "ipam": dual() })),
+        gateway("duplicate address detection, IPv4", json!({ "enabledad": true })),
+        bridge("layer 2", json!({})),
+        bridge("layer 2 with an mtu, dns, hairpin", json!({ "mtu": 1300, "hairpinMode": true, "dns": { "nameservers": ["10.0.0.1"] } })),
+        bridge("layer 2, empty ipam", json!({ "ipam": {}, "isGateway": true })),
+        bridge("the container's interface disabled", json!({ "disableContainerInterface": true })),
+        bridge("MAC in CNI_ARGS", json!({})).env("CNI_ARGS", "MAC=02:11:22:33:44:55"),
+        gateway("MAC in CNI_ARGS, upper case, dashes", json!({})).env("CNI_ARGS", "IgnoreUnknown=1;MAC=02-11-22-33-44-AA"),
+        gateway("MAC in args", json!({ "args": { "cni": { "mac": "02:11:22:33:44:66" } } })),
+        gateway("MAC in runtimeConfig", json!({ "runtimeConfig": { "mac": "02:11:22:33:44:77" } })),
+        gateway("MAC everywhere", json!({
+            "args": { "cni": { "mac": "02:11:22:33:44:66" } }, "runtimeConfig": { "mac": "02:11:22:33:44:77" },
+        })).env("CNI_ARGS", "MAC=02:11:22:33:44:55;IgnoreUnknown=true"),
+        gateway("dns", json!({ "dns": { "nameservers": ["10.0.0.1", "10.0.0.2"], "domain": "d.example", "search": ["<a>&b"], "options": ["ndots:5"] } })),
+        gateway("resolvConf", json!({ "ipam": ipam(json!({ "subnet": "10.1.0.0/24", "resolvConf": "$FOLDER/resolv.conf" })) }))
+            .after("printf '# c\\n nameserver 10.0.0.53\\nnameserver fd00::53\\nsearch a b\\noptions x y\\ndomain one\\ndomain two\\nsearch c\\nnameserver\\n;x y\\n' >$FOLDER/resolv.conf"),
+        gateway("dns beats resolvConf", json!({ "dns": { "domain": "d" }, "ipam": ipam(json!({ "subnet": "10.1.0.0/24", "resolvConf": "$FOLDER/resolv.conf" })) }))
+            .after("echo nameserver 10.0.0.53 >$FOLDER/resolv.conf"),
+        gateway("ranges", json!({ "ipam": ipam(json!({ "ranges": [
+            [{ "subnet": "10.1.0.0/24", "rangeStart": "10.1.0.20", "rangeEnd": "10.1.0.29", "gateway": "10.1.0.254" }, { "subnet": "10.1.0.0/24", "rangeStart": "10.1.0.40" , "rangeEnd": "10.1.0.49", "gateway": "10.1.0.254" }],
+            [{ "subnet": "fd00:10::/64", "rangeStart": "fd00:10::a0", "gateway": "fd00:10::ffff" }],
+        ] })) })),
+        gateway("a range and its legacy form", json!({ "isGateway": false, "ipam": ipam(json!({ "subnet": "10.2.0.0/24", "rangeStart": "10.2.0.9", "gateway": "10.2.0.8", "ranges": [[{ "subnet": "10.1.0.0/24" }]] })) })),
+        gateway("a gateway outside of the subnet", json!({ "ipam": ipam(json!({ "subnet": "10.1.0.0/24", "gateway": "10.9.0.1" })) })),
+        gateway("runtimeConfig.ipRanges", json!({ "runtimeConfig": { "ipRanges": [[{ "subnet": "fd00:11::/64" }]] } })),
+        gateway("runtimeConfig.ips", json!({ "ipam": dual(), "runtimeConfig": { "ips": ["10.1.0.50/24", "fd00:10::50"] } })),
+        gateway("args.cni.ips", json!({ "args": { "cni": { "ips": ["10.1.0.60"] } } })),
+        gateway("IP in CNI_ARGS", json!({})).env("CNI_ARGS", "IP=10.1.0.70/24;IgnoreUnknown=1;K8S_POD_NAME=x"),
+        gateway("forceAddress on another address", json!({ "forceAddress": true, "ipam": dual() }))
+            .after("ip link add br0 type bridge; ip addr add 10.7.0.1/16 dev br0; ip addr add fd00:10::7/48 dev br0 nodad; ip addr add fd01::7/48 dev br0 nodad; ip link set br0 up"),
+        gateway("an existing bridge", json!({ "mtu": 1300 })).after("ip link add br0 mtu 1400 type bridge"),
+        gateway("an existing bridge with the address", json!({})).after("ip link add br0 type bridge; ip addr add 10.1.0.1/24 dev br0"),
+        gateway("an existing bridge with a port", json!({})).after("ip link add br0 type bridge; ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up; ip link set v0 master br0"),
+        gateway("leases already there", json!({})).after("mkdir -p $FOLDER/data/n1; printf 'o\\r\\neth0' >$FOLDER/data/n1/10.1.0.2; printf 10.1.0.9 >$FOLDER/data/n1/last_reserved_ip.0"),
+        gateway("a corrupt last_reserved_ip", json!({})).after("mkdir -p $FOLDER/data/n1; echo 10.1.0.9 >$FOLDER/data/n1/last_reserved_ip.0"),
+        gateway("IPv6 disabled in the container", json!({ "ipam": dual() })).after("ip netns exec c1 sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"),
+        gateway("forwarding already on", json!({ "ipam": dual() })).after("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"),
+        gateway("keys in upper case, twice, unknown", json!({ "MTU": 1200, "unknown": [1], "ISGATEWAY": true, "capabilities": { "mac": true } })),
+        gateway("vlan 0", json!({ "vlan": 0, "preserveDefaultVlan": true })),
+        gateway("another interface", json!({})).env("CNI_IFNAME", "net-1.0_x"),
+        raw("bridge", "no cniVersion, no bridge", json!({ "name": "n1", "type": "bridge", "ipam": v4() }).to_string()),
+        host_local("host-local", json!({})),
+        host_local("host-local, routes and dns", json!({ "ipam": ipam(json!({
+            "ranges": [[{ "subnet": "10.1.0.0/24" }], [{ "subnet": "fd00:10::/64" }]],
+            "routes": [{ "dst": "10.9.0.3/16", "gw": "10.1.0.9", "priority": 7, "table": 0, "scope": 253, "mtu": 9 }, { "dst": "::/0" }],
+        })), "dns": { "domain": "d" } })),
+    ];
+    for version in ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
+        cases.push(gateway(version, json!({ "cniVersion": version, "isDefaultGateway": true, "ipam": dual(), "dns": { "domain": "d" } })));
+        cases.push(host_local(version, json!({ "cniVersion": version })));
+    }
+    cases
+}
+
+/// Both fail, and ours leaves nothing.
+#[rustfmt::skip]
+pub(crate) fn bad() -> Vec<Case> {
+    let subnets = |ranges: Value| json!({ "ipam": ipam(json!({ "ranges": ranges })) });
+    let one = |range: Value| json!({ "ipam": ipam(json!({ "ranges": [[range]] })) });
+    let lease = "mkdir -p $FOLDER/data/n1; printf 'o\\r\\neth0' >$FOLDER/data/n1/10.1.0.2";
+    vec![
+        gateway("mtu is a text", json!({ "mtu": "big" })),
+        gateway("isGateway is a text", json!({ "isGateway": "yes" })),
+        gateway("ipam is a text", json!({ "ipam": "host-local" })),
+        gateway("ipam.type is a number", json!({ "ipam": { "type": 1 } })),
+        gateway("dns is a list", json!({ "dns": ["10.0.0.1"] })),
+        gateway("ranges is an object", json!({ "ipam": ipam(json!({ "ranges": {} })) })),
+        gateway("a route without dst", routes(json!([{ "gw": "10.1.0.1" }]))),
+        gateway("a route's dst is none", routes(json!([{ "dst": "10.0.0.0" }]))),
+        gateway("a route's gw is none", routes(json!([{ "dst": "10.0.0.0/8", "gw": "x" }]))),
+        gateway("a route's table is a text", routes(json!([{ "dst": "10.0.0.0/8", "table": "x" }]))),
+        raw("bridge", "no JSON", "{".into()),
+        raw("bridge", "nothing", String::new()),
+        raw("bridge", "a list", "[]".into()),
+        gateway("no name", json!({ "name": "" })),
+        gateway("a bad name", json!({ "name": "a/b" })),
+        gateway("name is a number", json!({ "name": 1 })),
+        gateway("an unknown version", json!({ "cniVersion": "1.2.0" })),
+        gateway("version is none", json!({ "cniVersion": "one" })),
+        gateway("unknown ipam", json!({ "ipam": { "type": "nope" } })),
+        gateway("ipam with a slash", json!({ "ipam": { "type": "../host-local" } })),
+        gateway("bridge is lo", json!({ "bridge": "lo" })),
+        gateway("the bridge's name is too long", json!({ "bridge": "abcdefghijklmnop" })),
+        gateway("hairpin and promiscuous", json!({ "hairpinMode": true, "promiscMode": true })),
+        gateway("no interface but ipam", json!({ "disableContainerInterface": true })),
+        gateway("vlan 4095", json!({ "vlan": 4095 })),
+        gateway("vlan -1", json!({ "vlan": -1 })),
+        gateway("vlan is a fraction", json!({ "vlan": 1.5 })),
+        gateway("trunk without minID", json!({ "vlanTrunk": [{ "maxID": 5 }] })),
+        gateway("trunk without maxID", json!({ "vlanTrunk": [{ "minID": 5 }] })),
+        gateway("trunk with a high id", json!({ "vlanTrunk": [{ "id": 4095 }] })),
+        gateway("trunk with a low id", json!({ "vlanTrunk": [{ "id": -1 }] })),
+        gateway("trunk with a high maxID", json!({ "vlanTrunk": [{ "minID": 1, "maxID": 5000 }] })),
+        gateway("trunk upside down", json!({ "vlanTrunk": [{ "minID": 9, "maxID": 5 }] })),
+        gateway("an exhausted range", one(json!({ "subnet": "10.1.0.0/30" }))).after(lease),
+        gateway("CNI_ARGS without =", json!({})).env("CNI_ARGS", "MAC"),
+        gateway("CNI_ARGS with two =", json!({})).env("CNI_ARGS", "MAC=a=b"),
+        gateway("CNI_ARGS with unknown keys", json!({})).env("CNI_ARGS", "A=b;mac=02:00:00:00:00:01;C=d"),
+        gateway("MAC without IgnoreUnknown", json!({})).env("CNI_ARGS", "MAC=02:11:22:33:44:55"),
+        gateway("IgnoreUnknown is none", json!({})).env("CNI_ARGS", "IgnoreUnknown=maybe"),
+        bridge("a bad MAC in CNI_ARGS", json!({})).env("CNI_ARGS", "MAC=zz"),
+        gateway("a bad MAC in args", json!({ "args": { "cni": { "mac": "02:11" } } })),
+        gateway("a multicast MAC", json!({ "runtimeConfig": { "mac": "01:00:5e:00:00:01" } })),
+        gateway("a MAC of eight octets", json!({ "runtimeConfig": { "mac": "02:11:22:33:44:55:66:77" } })),
+        gateway("a small subnet", one(json!({ "subnet": "10.1.0.0/31" }))),
+        gateway("host bits", one(json!({ "subnet": "10.1.0.7/24" }))),
+        gateway("no subnet", one(json!({ "rangeStart": "10.1.0.7" }))),
+        gateway("no CIDR", one(json!({ "subnet": "10.1.0.0" }))),
+        gateway("a bad rangeStart", one(json!({ "subnet": "10.1.0.0/24", "rangeStart": "foo" }))),
+        gateway("rangeStart elsewhere", one(json!({ "subnet": "10.1.0.0/24", "rangeStart": "10.2.0.1" }))),
+        gateway("rangeEnd elsewhere", one(json!({ "subnet": "10.1.0.0/24", "rangeEnd": "10.2.0.1" }))),
+        gateway("range upside down", one(json!({ "subnet": "10.1.0.0/24", "rangeStart": "10.1.0.9", "rangeEnd": "10.1.0.5" }))),
+        gateway("a mapped subnet", one(json!({ "subnet": "::ffff:10.1.0.0/120" }))),
+        gateway("no range", subnets(json!([]))),
+        gateway("an empty set", subnets(json!([[]]))),
+        gateway("mixed families", subnets(json!([[{ "subnet": "10.1.0.0/24" }, { "subnet": "fd00::/64" }]]))),
+        gateway("overlap in a set", subnets(json!([[{ "subnet": "10.1.0.0/24" }, { "subnet": "10.1.0.0/25" }]]))),
+        gateway("overlap of sets", subnets(json!([[{ "subnet": "10.1.0.0/24" }], [{ "subnet": "10.1.0.0/16" }]]))),
+        gateway("two of a family in 0.2.0", json!({ "cniVersion": "0.2.0", "ipam": ipam(json!({ "ranges": [[{ "subnet": "10.1.0.0/24" }], [{ "subnet": "10.2.0.0/24" }]] })) })),
+        gateway("asked for the gateway", json!({ "runtimeConfig": { "ips": ["10.1.0.1"] } })),
+        gateway("asked for a taken one", json!({ "runtimeConfig": { "ips": ["10.1.0.2"] } })).after(lease),
+        gateway("asked for one of elsewhere", json!({ "runtimeConfig": { "ips": ["10.2.0.2"] } })),
+        gateway("asked for two", json!({ "runtimeConfig": { "ips": ["10.1.0.5", "10.1.0.6"] } })),
+        gateway("asked for none", json!({ "runtimeConfig": { "ips": ["zz"] } })),
+        gateway("IP is none", json!({})).env("CNI_ARGS", "IP=foo;IgnoreUnknown=1"),
+        gateway("another address on the bridge", json!({})).after("ip link add br0 type bridge; ip addr add 10.7.0.1/16 dev br0; ip link set br0 up"),
+        gateway("another IPv6 address on the bridge", json!({ "ipam": v6() })).after("ip link add br0 type bridge; ip link set br0 up; ip addr add fd00:10::7/48 dev br0 nodad"),
+        gateway("two gateways of IPv4", subnets(json!([[{ "subnet": "10.1.0.0/24" }], [{ "subnet": "10.2.0.0/24" }]]))),
+        gateway("an unreachable gateway", routes(json!([{ "dst": "10.9.0.0/16", "gw": "10.77.0.1" }]))),
+        gateway("an unreachable gateway, IPv6", routes(json!([{ "dst": "fd09::/48", "gw": "fd77::1", "priority": 9 }]))),
+        gateway("scope link and a gateway", routes(json!([{ "dst": "10.9.0.0/16", "scope": 253 }]))),
+        gateway("the same route twice", routes(json!([{ "dst": "10.9.0.0/16" }, { "dst": "10.9.0.0/16" }]))),
+        gateway("resolvConf is missing", json!({ "ipam": ipam(json!({ "subnet": "10.1.0.0/24", "resolvConf": "/nonexistent/resolv.conf" })) })),
+        gateway("eth0 exists", json!({})).after("ip -n c1 link add eth0 type bridge"),
+        gateway("the mtu is too small", json!({ "mtu": 20 })),
+        bridge("no address in 0.2.0", json!({ "cniVersion": "0.2.0" })),
+        gateway("no namespace", json!({})).env("CNI_NETNS", "/nonexistent/ns"),
+        gateway("a file for a namespace", json!({})).env("CNI_NETNS", "$FOLDER/file").after(">$FOLDER/file"),
+        gateway("no CNI_NETNS", json!({})).env("CNI_NETNS", ""),
+        gateway("a bad container id", json!({})).env("CNI_CONTAINERID", "a/b"),
+        gateway("a long interface name", json!({})).env("CNI_IFNAME", "abcdefghijklmnop"),
+        gateway("an interface name with a slash", json!({})).env("CNI_IFNAME", "a/b"),
+        host_local("host-local without ipam", json!({ "ipam": null })),
+        host_local("host-local, exhausted", one(json!({ "subnet": "10.1.0.0/30" }))).after(lease),
+        host_local("host-local, MAC without IgnoreUnknown", json!({})).env("CNI_ARGS", "MAC=02:11:22:33:44:55"),
+        host_local("host-local, dataDir is a file", json!({ "ipam": { "type": "host-local", "dataDir": "$FOLDER/file", "subnet": "10.1.0.0/24" } })).after(">$FOLDER/file"),
+    ]
+}
