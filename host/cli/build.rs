@@ -1,0 +1,53 @@
+//! Links the optimised program statically: loading and relocating shared
+//! libraries is a third of what a call of `VERSION` costs.
+//!
+//! rustc's `crt-static` is not for this: without `--target` it applies to
+//! procedural macros too, which cannot be static. So the libraries that rustc
+//! asks for are put in front of the system's under the same names, as linker
+//! scripts that name the static ones. Where one is missing (Fedora has them in
+//! `glibc-static`) the program is linked as usual.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// What rustc asks for, and the static library to give it.
+const LIBRARIES: &[(&str, &str)] = &[
+    ("c", "libc.a"),
+    // The shared libgcc holds the unwinder; of the static ones it is this one.
+    ("gcc_s", "libgcc_eh.a"),
+    ("m", "libm.a"),
+    ("dl", "libdl.a"),
+    ("rt", "librt.a"),
+    ("util", "libutil.a"),
+    ("pthread", "libpthread.a"),
+];
+
+fn main() -> io::Result<()> {
+    println!("cargo::rerun-if-changed=build.rs");
+    let is = |variable: &str, value: &str| env::var(variable).is_ok_and(|v| v == value);
+    let here = env::var_os("HOST") == env::var_os("TARGET");
+    if !here || !is("CARGO_CFG_TARGET_ENV", "gnu") || !is("PROFILE", "release") {
+        return Ok(());
+    }
+    let Some(libraries) = LIBRARIES.iter().map(|(_, file)| find(file)).collect::<Option<Vec<_>>>() else {
+        return Ok(());
+    };
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    for ((name, _), path) in LIBRARIES.iter().zip(libraries) {
+        fs::write(out.join(format!("lib{name}.a")), format!("INPUT({})\n", path.display()))?;
+    }
+    println!("cargo::rustc-link-search=native={}", out.display());
+    println!("cargo::rustc-link-arg-bins=-static-pie");
+    Ok(())
+}
+
+/// Where the C compiler has a library.
+fn find(file: &str) -> Option<PathBuf> {
+    let output = Command::new("cc").arg(format!("-print-file-name={file}")).output().ok()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    // It answers with the bare name if there is none.
+    (path.is_absolute() && Path::exists(&path)).then_some(path)
+}
