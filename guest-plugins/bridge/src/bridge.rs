@@ -1,8 +1,8 @@
 //! The bridge itself, on the host: there for all containers, and never removed.
 
 use cni_plugin::{
-    Address, Batch, Bridge, Context, Failure, Iface, IpNet, Link, LinkAttr, LinkKind, LinkRef,
-    Netns, Tables, Tolerance, forwarding, go, link, result,
+    Address, Batch, Bridge, Context, Failure, Iface, IpNet, Link, LinkAttr, LinkKind, LinkRef, Netns, Tables,
+    Tolerance, forwarding, go, link, result,
 };
 
 use crate::config::Config;
@@ -40,10 +40,7 @@ impl HostBridge {
             let text = format!("could not lookup {}: Link not found", go::quoted(name));
             return Err(text).context(words);
         };
-        Ok(Self {
-            is_new: true,
-            ..bridge
-        })
+        Ok(Self { is_new: true, ..bridge })
     }
 
     /// Lists what an existing bridge lacks.
@@ -52,13 +49,7 @@ impl HostBridge {
             let lacks = |flag, wanted| wanted && self.link.flags & flag == 0;
             let promisc = lacks(link::IFF_PROMISC, config.promisc);
             let up = lacks(link::IFF_UP, true);
-            shape(
-                batch,
-                &LinkRef::Index(self.link.index),
-                &self.link.name,
-                promisc,
-                up,
-            );
+            shape(batch, &LinkRef::Index(self.link.index), &self.link.name, promisc, up);
         }
     }
 
@@ -78,18 +69,12 @@ impl HostBridge {
                 .context(|| "failed to set bridge addr".to_owned())?;
             None
         } else {
-            let vlan = self
-                .vlan_interface(host, config)
-                .context(|| "failed to create vlan interface".to_owned())?;
+            let vlan = self.vlan_interface(host, config).context(|| "failed to create vlan interface".to_owned())?;
             set_addresses(host, config, &vlan.link, &vlan.addresses, gateways)
                 .context(|| "failed to set vlan interface for bridge with addr".to_owned())?;
             Some(result::interface(&vlan.link, ""))
         };
-        let has = |v4| {
-            gateways
-                .iter()
-                .any(|gateway| gateway.addr().is_ipv4() == v4)
-        };
+        let has = |v4| gateways.iter().any(|gateway| gateway.addr().is_ipv4() == v4);
         let mut batch = Batch::on(host);
         forwarding::enable(&mut batch, host, has(true), has(false))
             .context(|| "failed to enable forwarding".to_owned())?;
@@ -113,10 +98,7 @@ impl HostBridge {
             hairpin: false,
             isolated: false,
         };
-        let access = crate::vlan::Vlans {
-            trunk: None,
-            ..config.vlans.clone()
-        };
+        let access = crate::vlan::Vlans { trunk: None, ..config.vlans.clone() };
         pair.make(host, config, self)
             .and_then(|port| access.set_up(host, port.index, &port.name))
             .context(|| format!("faild to create vlan gateway {}", go::quoted(&name)))?;
@@ -132,20 +114,14 @@ impl HostBridge {
 
     fn find(host: &Netns, name: &str) -> Result<Option<Self>, cni_plugin::Error> {
         let found = link::find(host, LinkRef::Name(name.to_owned()), Tables::ADDRESSES)?;
-        Ok(found.map(|(link, snapshot)| Self {
-            link,
-            addresses: nets(&snapshot.addresses),
-            is_new: false,
-        }))
+        Ok(found.map(|(link, snapshot)| Self { link, addresses: nets(&snapshot.addresses), is_new: false }))
     }
 }
 
 /// Two ADDs may race to make the bridge; whoever loses uses the winner's.
 fn make(host: &Netns, config: &Config) -> Result<(), Failure> {
     let mut batch = Batch::on(host);
-    let kind = LinkKind::Bridge(Bridge {
-        vlan_filtering: config.vlans.is_filtering(),
-    });
+    let kind = LinkKind::Bridge(Bridge { vlan_filtering: config.vlans.is_filtering() });
     let link = batch
         .add_link(&config.bridge, kind, config.mtu.map(LinkAttr::Mtu))
         .tolerate(Tolerance::OkIfExists)
@@ -160,29 +136,16 @@ fn shape(batch: &mut Batch<'_>, link: &LinkRef, name: &str, promisc: bool, up: b
     if promisc {
         batch
             .set_link(link.clone(), [LinkAttr::Promisc(true)])
-            .or_say(format!(
-                "could not set promiscuous mode on {}",
-                go::quoted(name)
-            ));
+            .or_say(format!("could not set promiscuous mode on {}", go::quoted(name)));
     }
-    batch
-        .sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0")
-        .tolerate(Tolerance::BestEffort);
+    batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
     if up {
-        batch
-            .set_link(link.clone(), [LinkAttr::Up(true)])
-            .or_say(format!("failed to set {} up", go::quoted(name)));
+        batch.set_link(link.clone(), [LinkAttr::Up(true)]).or_say(format!("failed to set {} up", go::quoted(name)));
     }
 }
 
 /// Gives `link`, which had `has` and its MAC before, the gateways' addresses.
-fn set_addresses(
-    host: &Netns,
-    config: &Config,
-    link: &Link,
-    has: &[IpNet],
-    gateways: &[IpNet],
-) -> Result<(), Failure> {
+fn set_addresses(host: &Netns, config: &Config, link: &Link, has: &[IpNet], gateways: &[IpNet]) -> Result<(), Failure> {
     let changes = gateway::changes(&link.name, has.to_vec(), gateways, config.force_address)?;
     if changes.add.is_empty() {
         return Ok(());
@@ -191,9 +154,7 @@ fn set_addresses(
     let index = LinkRef::Index(link.index);
     let mut batch = Batch::on(host);
     for address in changes.delete {
-        batch
-            .delete_address(index.clone(), address)
-            .or_say(format!("could not remove IP address from {name}"));
+        batch.delete_address(index.clone(), address).or_say(format!("could not remove IP address from {name}"));
     }
     for address in changes.add {
         batch
@@ -203,9 +164,7 @@ fn set_addresses(
     }
     // Otherwise the MAC would change with the ports, under the containers'
     // ARP entries.
-    batch
-        .set_link(index, [LinkAttr::Mac(pinned_mac(host, link)?)])
-        .or_say("could not set bridge's mac");
+    batch.set_link(index, [LinkAttr::Mac(pinned_mac(host, link)?)]).or_say("could not set bridge's mac");
     batch.commit()?;
     Ok(())
 }

@@ -5,12 +5,7 @@ use cni_plugin::{Call, Context, Failure, Iface, Link, Netns, Tables, check, link
 use crate::config::Config;
 
 /// Compares `prevResult` with the kernel.
-pub(crate) fn check(
-    call: &Call,
-    config: &Config,
-    sandbox: &Netns,
-    host: &Netns,
-) -> Result<(), Failure> {
+pub(crate) fn check(call: &Call, config: &Config, sandbox: &Netns, host: &Netns) -> Result<(), Failure> {
     let prev = call.required_prev_result()?;
     let ifname = &call.at.ifname;
     let mut of_bridge = None;
@@ -27,10 +22,7 @@ pub(crate) fn check(
     compare_bridge(of_bridge, &bridge, config)?;
     // The reference names the sandbox that it found, which is none.
     let Some(of_container) = of_container else {
-        return Err(Failure::plain(format!(
-            "Sandbox in prevResult  doesn't match configured netns: {}",
-            call.netns
-        )));
+        return Err(Failure::plain(format!("Sandbox in prevResult  doesn't match configured netns: {}", call.netns)));
     };
     let now = link::all(sandbox, Tables::LINKS | Tables::ADDRESSES | Tables::ROUTES)?;
     let container = now.links.iter().find(|link| link.name == *ifname);
@@ -45,10 +37,7 @@ pub(crate) fn check(
         }
     }
     if !has_port {
-        return Err(Failure::plain(format!(
-            "CNI veth created for bridge {} was not found",
-            config.bridge
-        )));
+        return Err(Failure::plain(format!("CNI veth created for bridge {} was not found", config.bridge)));
     }
     check::addresses(&now, ifname, &prev.ips)?;
     check::routes(&now, &prev.routes)
@@ -57,9 +46,7 @@ pub(crate) fn check(
 fn compare_bridge(interface: &Iface, link: &Link, config: &Config) -> Result<(), String> {
     let name = &interface.name;
     if link.kind != "bridge" {
-        return Err(format!(
-            "Interface {name} does not have link type of bridge"
-        ));
+        return Err(format!("Interface {name} does not have link type of bridge"));
     }
     if is_other_mac(interface, link) {
         let mac = &interface.mac;
@@ -79,9 +66,7 @@ fn compare_bridge(interface: &Iface, link: &Link, config: &Config) -> Result<(),
 fn compare_container(interface: &Iface, link: &Link) -> Result<(), String> {
     let name = &interface.name;
     if link.kind != "veth" {
-        return Err(format!(
-            "Error: Container interface {name} not of type veth"
-        ));
+        return Err(format!("Error: Container interface {name} not of type veth"));
     }
     if is_other_mac(interface, link) {
         return Err(format!(
@@ -95,21 +80,14 @@ fn compare_container(interface: &Iface, link: &Link) -> Result<(), String> {
 
 /// Whether an interface is the other end of the container's, and a port of the
 /// bridge. Anything else was not made by this plugin.
-fn is_port(
-    interface: &Iface,
-    link: &Link,
-    bridge: &Link,
-    container: &Link,
-) -> Result<bool, String> {
+fn is_port(interface: &Iface, link: &Link, bridge: &Link, container: &Link) -> Result<bool, String> {
     let is_peer = link.index == container.parent && link.parent == container.index;
     if link.kind != "veth" || !is_peer || link.master != bridge.index {
         return Ok(false);
     }
     if is_other_mac(interface, link) {
         let Iface { name, mac, .. } = interface;
-        return Err(format!(
-            "Interface {name} Mac doesn't match: {mac} not found"
-        ));
+        return Err(format!("Interface {name} Mac doesn't match: {mac} not found"));
     }
     Ok(true)
 }
@@ -153,10 +131,7 @@ mod tests {
     }
 
     fn entry(name: &str, mac: &str) -> Iface {
-        Iface {
-            mac: mac.into(),
-            ..result::named(name, "")
-        }
+        Iface { mac: mac.into(), ..result::named(name, "") }
     }
 
     #[test]
@@ -164,18 +139,10 @@ mod tests {
         let config = |text| Config::parse(text, "").unwrap();
         let bridge = link("bridge", 3, 0, 0);
         let compare = |entry: &Iface, link: &Link, text| compare_bridge(entry, link, &config(text));
-        assert_eq!(
-            compare(&entry("br", "02:00:00:00:00:03"), &bridge, "{}"),
-            Ok(())
-        );
+        assert_eq!(compare(&entry("br", "02:00:00:00:00:03"), &bridge, "{}"), Ok(()));
         assert_eq!(compare(&entry("br", ""), &bridge, "{}"), Ok(()));
         for (entry, link, conf, text) in [
-            (
-                entry("br", ""),
-                &link("veth", 3, 0, 0),
-                "{}",
-                "Interface br does not have link type of bridge",
-            ),
+            (entry("br", ""), &link("veth", 3, 0, 0), "{}", "Interface br does not have link type of bridge"),
             (
                 entry("br", "02:00:00:00:00:04"),
                 &bridge,
@@ -197,10 +164,7 @@ mod tests {
     #[test]
     fn the_container_s_interface_is_compared_by_kind_and_mac() {
         let veth = link("veth", 2, 7, 0);
-        assert_eq!(
-            compare_container(&entry("eth0", "02:00:00:00:00:02"), &veth),
-            Ok(())
-        );
+        assert_eq!(compare_container(&entry("eth0", "02:00:00:00:00:02"), &veth), Ok(()));
         assert_eq!(
             compare_container(&entry("eth0", ""), &link("", 2, 0, 0)).unwrap_err(),
             "Error: Container interface eth0 not of type veth"
@@ -216,17 +180,9 @@ mod tests {
         let (bridge, container) = (link("bridge", 3, 0, 0), link("veth", 2, 7, 0));
         let is_port = |mac, link: Link| is_port(&entry("v", mac), &link, &bridge, &container);
         assert_eq!(is_port("", link("veth", 7, 2, 3)), Ok(true));
-        for other in [
-            link("veth", 7, 2, 0),
-            link("veth", 7, 9, 3),
-            link("veth", 8, 2, 3),
-            link("macvlan", 7, 2, 3),
-        ] {
+        for other in [link("veth", 7, 2, 0), link("veth", 7, 9, 3), link("veth", 8, 2, 3), link("macvlan", 7, 2, 3)] {
             assert_eq!(is_port("", other), Ok(false));
         }
-        assert_eq!(
-            is_port("b", link("veth", 7, 2, 3)).unwrap_err(),
-            "Interface v Mac doesn't match: b not found"
-        );
+        assert_eq!(is_port("b", link("veth", 7, 2, 3)).unwrap_err(), "Interface v Mac doesn't match: b not found");
     }
 }

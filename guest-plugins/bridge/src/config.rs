@@ -43,14 +43,10 @@ impl Config {
         let inherited = conf.embedded("NetConf");
         let ipam = inherited.object("ipam", "types.IPAM", "IPAM");
         let mac_of_args = mac_of_args(&conf);
-        let mac_of_runtime = conf
-            .object("runtimeConfig", RUNTIME_CONFIG_TYPE, "")
-            .and_then(|runtime| runtime.text("mac"));
+        let mac_of_runtime =
+            conf.object("runtimeConfig", RUNTIME_CONFIG_TYPE, "").and_then(|runtime| runtime.text("mac"));
         conf.text("ipMasqBackend");
-        let filter = ["ipMasq", "macspoofchk"]
-            .into_iter()
-            .filter(|key| conf.flag(key))
-            .reduce(|first, _| first);
+        let filter = ["ipMasq", "macspoofchk"].into_iter().filter(|key| conf.flag(key)).reduce(|first, _| first);
         let vlan = conf.int("vlan").unwrap_or(0);
         let trunk_items = conf.list("vlanTrunk", "[]*main.VlanTrunk");
         let trunk = trunk_items.map(|items| trunk(&items));
@@ -61,23 +57,15 @@ impl Config {
             is_gateway: conf.flag("isGateway") || is_default_gateway,
             is_default_gateway,
             force_address: conf.flag("forceAddress"),
-            mtu: conf
-                .int("mtu")
-                .filter(|mtu| *mtu > 0)
-                .map(|mtu| u32::try_from(mtu).unwrap_or(u32::MAX)),
+            mtu: conf.int("mtu").filter(|mtu| *mtu > 0).map(|mtu| u32::try_from(mtu).unwrap_or(u32::MAX)),
             hairpin: conf.flag("hairpinMode"),
             promisc: conf.flag("promiscMode"),
-            vlans: Vlans {
-                keep_default: conf.flag("preserveDefaultVlan"),
-                ..Vlans::default()
-            },
+            vlans: Vlans { keep_default: conf.flag("preserveDefaultVlan"), ..Vlans::default() },
             isolated: conf.flag("portIsolation"),
             enable_dad: conf.flag("enabledad"),
             disable_container_interface: conf.flag("disableContainerInterface"),
             mac: None,
-            ipam: ipam
-                .and_then(|ipam| ipam.text("type"))
-                .filter(|plugin| !plugin.is_empty()),
+            ipam: ipam.and_then(|ipam| ipam.text("type")).filter(|plugin| !plugin.is_empty()),
             dns: result::dns(&inherited),
             filter,
         };
@@ -173,73 +161,25 @@ mod tests {
             (r#""mtu":1.5"#, "number 1.5", "NetConf.mtu of type int"),
             (r#""bridge":3"#, "number", "NetConf.bridge of type string"),
             (r#""bridge":[1]"#, "array", "NetConf.bridge of type string"),
-            (
-                r#""isGateway":"x""#,
-                "string",
-                "NetConf.isGateway of type bool",
-            ),
-            (
-                r#""macspoofchk":3"#,
-                "number",
-                "NetConf.macspoofchk of type bool",
-            ),
-            (
-                r#""ipMasqBackend":3"#,
-                "number",
-                "NetConf.ipMasqBackend of type string",
-            ),
+            (r#""isGateway":"x""#, "string", "NetConf.isGateway of type bool"),
+            (r#""macspoofchk":3"#, "number", "NetConf.macspoofchk of type bool"),
+            (r#""ipMasqBackend":3"#, "number", "NetConf.ipMasqBackend of type string"),
             (r#""vlan":"x""#, "string", "NetConf.vlan of type int"),
-            (
-                r#""vlanTrunk":{}"#,
-                "object",
-                "NetConf.vlanTrunk of type []*main.VlanTrunk",
-            ),
-            (
-                r#""vlanTrunk":[3]"#,
-                "number",
-                "NetConf.vlanTrunk of type main.VlanTrunk",
-            ),
-            (
-                r#""vlanTrunk":[{"id":"a"}]"#,
-                "string",
-                "VlanTrunk.vlanTrunk.id of type int",
-            ),
-            (
-                r#""ipam":"x""#,
-                "string",
-                "NetConf.NetConf.ipam of type types.IPAM",
-            ),
-            (
-                r#""ipam":{"type":3}"#,
-                "number",
-                "IPAM.NetConf.ipam.type of type string",
-            ),
-            (
-                r#""dns":{"nameservers":"x"}"#,
-                "string",
-                "DNS.NetConf.dns.nameservers of type []string",
-            ),
-            (
-                r#""args":{"cni":{"mac":3}}"#,
-                "number",
-                "BridgeArgs.args.cni.mac of type string",
-            ),
-            (
-                r#""args":{"cni":3}"#,
-                "number",
-                ".args.cni of type main.BridgeArgs",
-            ),
+            (r#""vlanTrunk":{}"#, "object", "NetConf.vlanTrunk of type []*main.VlanTrunk"),
+            (r#""vlanTrunk":[3]"#, "number", "NetConf.vlanTrunk of type main.VlanTrunk"),
+            (r#""vlanTrunk":[{"id":"a"}]"#, "string", "VlanTrunk.vlanTrunk.id of type int"),
+            (r#""ipam":"x""#, "string", "NetConf.NetConf.ipam of type types.IPAM"),
+            (r#""ipam":{"type":3}"#, "number", "IPAM.NetConf.ipam.type of type string"),
+            (r#""dns":{"nameservers":"x"}"#, "string", "DNS.NetConf.dns.nameservers of type []string"),
+            (r#""args":{"cni":{"mac":3}}"#, "number", "BridgeArgs.args.cni.mac of type string"),
+            (r#""args":{"cni":3}"#, "number", ".args.cni of type main.BridgeArgs"),
             (
                 r#""args":3"#,
                 "number",
                 "NetConf.args of type \
                  struct { Cni main.BridgeArgs \"json:\\\"cni,omitempty\\\"\" }",
             ),
-            (
-                r#""runtimeConfig":{"mac":3}"#,
-                "number",
-                ".runtimeConfig.mac of type string",
-            ),
+            (r#""runtimeConfig":{"mac":3}"#, "number", ".runtimeConfig.mac of type string"),
             (
                 r#""runtimeConfig":3"#,
                 "number",
@@ -255,18 +195,9 @@ mod tests {
     #[test]
     fn bad_vlans_have_the_reference_s_texts() {
         for (members, text) in [
-            (
-                r#""vlan":4095"#,
-                "invalid VLAN ID 4095 (must be between 0 and 4094)",
-            ),
-            (
-                r#""vlan":-1"#,
-                "invalid VLAN ID -1 (must be between 0 and 4094)",
-            ),
-            (
-                r#""vlanTrunk":[{"minID":5}]"#,
-                "minID and maxID should be configured simultaneously, maxID is missing",
-            ),
+            (r#""vlan":4095"#, "invalid VLAN ID 4095 (must be between 0 and 4094)"),
+            (r#""vlan":-1"#, "invalid VLAN ID -1 (must be between 0 and 4094)"),
+            (r#""vlanTrunk":[{"minID":5}]"#, "minID and maxID should be configured simultaneously, maxID is missing"),
         ] {
             assert_eq!(refusal(members), text);
         }
@@ -288,10 +219,7 @@ mod tests {
     fn packet_filters_are_refused_by_name() {
         let refused = refused_add(r#""macspoofchk":true"#);
         assert_eq!(refused.code, 2);
-        assert_eq!(
-            refused.msg,
-            "unsupported field in network configuration: macspoofchk"
-        );
+        assert_eq!(refused.msg, "unsupported field in network configuration: macspoofchk");
         let refused = refused_add(r#""macspoofchk":true,"ipMasq":true"#);
         assert_eq!(
             refused.details,

@@ -9,11 +9,7 @@ use crate::config::Config;
 /// Completes what IPAM returned: every address is `interface`'s, a bridge that
 /// is the gateway has an address, a default gateway has its route. Returns the
 /// addresses that the bridge shall have, IPv4 before IPv6.
-pub(crate) fn choose(
-    output: &mut Output,
-    config: &Config,
-    interface: u32,
-) -> Result<Vec<IpNet>, Failure> {
+pub(crate) fn choose(output: &mut Output, config: &Config, interface: u32) -> Result<Vec<IpNet>, Failure> {
     let mut gateways = Vec::new();
     for config_of_ip in &mut output.ips {
         let address = IpNet::try_from(config_of_ip.address)?;
@@ -56,25 +52,15 @@ pub(crate) struct Changes {
 /// What has to change for `link` to have the gateways' addresses, given those
 /// that it has. IPv4 permits no other address beside a gateway's, IPv6 none of
 /// an overlapping subnet: `force` removes them.
-pub(crate) fn changes(
-    link: &str,
-    mut has: Vec<IpNet>,
-    gateways: &[IpNet],
-    force: bool,
-) -> Result<Changes, String> {
+pub(crate) fn changes(link: &str, mut has: Vec<IpNet>, gateways: &[IpNet], force: bool) -> Result<Changes, String> {
     let mut changes = Changes::default();
     for gateway in gateways {
         if has.contains(gateway) {
             continue;
         }
-        let (conflicts, kept): (Vec<_>, Vec<_>) = has
-            .into_iter()
-            .partition(|address| conflict(address, gateway));
+        let (conflicts, kept): (Vec<_>, Vec<_>) = has.into_iter().partition(|address| conflict(address, gateway));
         if !conflicts.is_empty() && !force {
-            return Err(format!(
-                "{} already has an IP address different from {gateway}",
-                go::quoted(link)
-            ));
+            return Err(format!("{} already has an IP address different from {gateway}", go::quoted(link)));
         }
         for address in conflicts {
             // One that is only going to be added is not there to be deleted.
@@ -93,9 +79,7 @@ pub(crate) fn changes(
 fn conflict(address: &IpNet, gateway: &IpNet) -> bool {
     match (address, gateway) {
         (IpNet::V4(_), IpNet::V4(_)) => true,
-        (IpNet::V6(_), IpNet::V6(_)) => {
-            address.contains(&gateway.addr()) || gateway.contains(&address.addr())
-        }
+        (IpNet::V6(_), IpNet::V6(_)) => address.contains(&gateway.addr()) || gateway.contains(&address.addr()),
         _ => false,
     }
 }
@@ -110,11 +94,7 @@ mod tests {
     }
 
     fn ip(text: &str) -> cni_plugin::IpConfig {
-        IpConfig {
-            address: net(text).into(),
-            gateway: None,
-            iface: None,
-        }
+        IpConfig { address: net(text).into(), gateway: None, iface: None }
     }
 
     fn route(dst: &str, gw: Option<&str>) -> CniRoute {
@@ -131,11 +111,8 @@ mod tests {
 
     fn chosen(config: &str, ips: &[&str], routes: &[CniRoute]) -> (Output, Vec<IpNet>) {
         let config = Config::parse(config, "").unwrap();
-        let mut output = Output {
-            ips: ips.iter().map(|text| ip(text)).collect(),
-            routes: routes.to_vec(),
-            ..result::empty()
-        };
+        let mut output =
+            Output { ips: ips.iter().map(|text| ip(text)).collect(), routes: routes.to_vec(), ..result::empty() };
         let gateways = choose(&mut output, &config, 2).unwrap();
         (output, gateways)
     }
@@ -149,10 +126,7 @@ mod tests {
     fn a_gateway_is_the_first_address_of_the_network_unless_ipam_says_otherwise() {
         let (output, gateways) = chosen(r#"{"isGateway":true}"#, &["10.1.0.7/24"], &[]);
         assert_eq!(gateways, [net("10.1.0.1/24")]);
-        assert_eq!(
-            output.ips[0].gateway.map(IpAddr::from),
-            "10.1.0.1".parse().ok()
-        );
+        assert_eq!(output.ips[0].gateway.map(IpAddr::from), "10.1.0.1".parse().ok());
         assert_eq!(output.ips[0].iface, Some(2));
         assert!(output.routes.is_empty());
     }
@@ -170,10 +144,7 @@ mod tests {
         let (output, gateways) = chosen(r#"{"isDefaultGateway":true}"#, &ips, &[]);
         let v6 = route("::/0", Some("fd00::1"));
         assert_eq!(output.routes, [v6, route("0.0.0.0/0", Some("10.1.0.1"))]);
-        assert_eq!(
-            gateways,
-            [net("10.1.0.1/24"), net("10.2.0.1/24"), net("fd00::1/64")]
-        );
+        assert_eq!(gateways, [net("10.1.0.1/24"), net("10.2.0.1/24"), net("fd00::1/64")]);
     }
 
     #[test]
@@ -188,10 +159,7 @@ mod tests {
     #[test]
     fn an_address_that_is_there_needs_nothing() {
         let has = ["10.1.0.1/24", "fe80::1/64"];
-        assert_eq!(
-            planned(&has, &["10.1.0.1/24"], false),
-            Ok(Changes::default())
-        );
+        assert_eq!(planned(&has, &["10.1.0.1/24"], false), Ok(Changes::default()));
     }
 
     #[test]
@@ -209,10 +177,7 @@ mod tests {
     #[test]
     fn ipv6_tolerates_disjoint_subnets() {
         let has = ["fd00:1::1/64", "fe80::1/64"];
-        assert_eq!(
-            planned(&has, &["fd00:2::1/64"], false).unwrap().add.len(),
-            1
-        );
+        assert_eq!(planned(&has, &["fd00:2::1/64"], false).unwrap().add.len(), 1);
         assert!(planned(&has, &["fd00:1::1/48"], false).is_err());
     }
 

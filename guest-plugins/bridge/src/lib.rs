@@ -12,8 +12,8 @@ mod vlan;
 
 use cni_plugin::bindings::interface::wasm_cni::net::net;
 use cni_plugin::{
-    Attachment, Batch, Call, Condition, Context, Failure, InterfacePlugin, LinkAttr, LinkRef,
-    Netns, Output, Tolerance, go, iface, ipam, link, log, require_host, result,
+    Attachment, Batch, Call, Condition, Context, Failure, InterfacePlugin, LinkAttr, LinkRef, Netns, Output, Tolerance,
+    go, iface, ipam, link, log, require_host, result,
 };
 
 use crate::bridge::HostBridge;
@@ -98,10 +98,7 @@ fn layer3(
     port: &Port,
 ) -> Result<Output, Failure> {
     let ifname = &call.at.ifname;
-    let mut output = Output {
-        interfaces: interfaces(call, bridge, port),
-        ..ipam
-    };
+    let mut output = Output { interfaces: interfaces(call, bridge, port), ..ipam };
     let gateways = gateway::choose(&mut output, config, CONTAINER)?;
     let mut batch = Batch::on(sandbox);
     let v6 = |key: &str| format!("net/ipv6/conf/{ifname}/{key}");
@@ -121,13 +118,7 @@ fn layer3(
 }
 
 /// A port and nothing more.
-fn layer2(
-    call: &Call,
-    config: &Config,
-    sandbox: &Netns,
-    bridge: &HostBridge,
-    port: &Port,
-) -> Result<Output, Failure> {
+fn layer2(call: &Call, config: &Config, sandbox: &Netns, bridge: &HostBridge, port: &Port) -> Result<Output, Failure> {
     if !config.disable_container_interface {
         let name = &call.at.ifname;
         let mut batch = Batch::on(sandbox);
@@ -136,22 +127,13 @@ fn layer2(
             .or_say(format!("failed to set {} up", go::quoted(name)));
         batch.commit()?;
     }
-    Ok(Output {
-        interfaces: interfaces(call, bridge, port),
-        ..result::empty()
-    })
+    Ok(Output { interfaces: interfaces(call, bridge, port), ..result::empty() })
 }
 
 /// The interfaces of a result, without the addresses that may still change.
 fn interfaces(call: &Call, bridge: &HostBridge, port: &Port) -> Vec<cni_plugin::Iface> {
-    let names = [
-        (&bridge.link.name, ""),
-        (&port.name, ""),
-        (&call.at.ifname, call.netns.as_str()),
-    ];
-    names
-        .map(|(name, sandbox)| result::named(name, sandbox))
-        .into()
+    let names = [(&bridge.link.name, ""), (&port.name, ""), (&call.at.ifname, call.netns.as_str())];
+    names.map(|(name, sandbox)| result::named(name, sandbox)).into()
 }
 
 fn wait_for(host: &Netns, port: &Port) -> Result<(), Failure> {
@@ -164,18 +146,11 @@ fn wait_for(host: &Netns, port: &Port) -> Result<(), Failure> {
         return Ok(());
     }
     let state = link::operstate_name(state);
-    Err(Failure::plain(format!(
-        "bridge port in error state: {state}"
-    )))
+    Err(Failure::plain(format!("bridge port in error state: {state}")))
 }
 
 /// The bridge's address follows its ports', so it is read when all is done.
-fn read_macs(
-    output: &mut Output,
-    call: &Call,
-    sandbox: &Netns,
-    host: &Netns,
-) -> Result<(), Failure> {
+fn read_macs(output: &mut Output, call: &Call, sandbox: &Netns, host: &Netns) -> Result<(), Failure> {
     for interface in &mut output.interfaces {
         let inside = interface.name == call.at.ifname && interface.sandbox == call.netns;
         let namespace = if inside { sandbox } else { host };

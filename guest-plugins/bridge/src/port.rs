@@ -1,8 +1,7 @@
 //! Ports of the bridge: host's ends of veth pairs.
 
 use cni_plugin::{
-    Batch, Code, CommitFailed, Context, Failure, LinkAttr, LinkKind, LinkRef, Netns, Tolerance,
-    Veth, go, link, veth,
+    Batch, Code, CommitFailed, Context, Failure, LinkAttr, LinkKind, LinkRef, Netns, Tolerance, Veth, go, link, veth,
 };
 
 use crate::bridge::HostBridge;
@@ -57,12 +56,7 @@ pub(crate) struct Pair<'p> {
 impl Pair<'_> {
     /// Makes the pair, its other end directly in its namespace: moving it
     /// there afterwards would cost more than all the rest.
-    pub(crate) fn make(
-        &self,
-        host: &Netns,
-        config: &Config,
-        bridge: &HostBridge,
-    ) -> Result<Port, Failure> {
+    pub(crate) fn make(&self, host: &Netns, config: &Config, bridge: &HostBridge) -> Result<Port, Failure> {
         let mut attempt = 1;
         loop {
             let name = veth::random_name();
@@ -83,13 +77,7 @@ impl Pair<'_> {
         }
     }
 
-    fn try_make(
-        &self,
-        name: &str,
-        host: &Netns,
-        config: &Config,
-        bridge: &HostBridge,
-    ) -> Result<u32, CommitFailed> {
+    fn try_make(&self, name: &str, host: &Netns, config: &Config, bridge: &HostBridge) -> Result<u32, CommitFailed> {
         let mut batch = Batch::on(host);
         bridge.freshen(&mut batch, config);
         let kind = LinkKind::Veth(Veth {
@@ -98,21 +86,10 @@ impl Pair<'_> {
             peer_mac: self.peer_mac.clone(),
             peer_mtu: self.mtu,
         });
-        let attrs = [
-            LinkAttr::Master(LinkRef::Index(bridge.link.index)),
-            LinkAttr::Up(true),
-        ];
-        let port = batch
-            .add_link(
-                name,
-                kind,
-                self.mtu.map(LinkAttr::Mtu).into_iter().chain(attrs),
-            )
-            .or_say(MAKE_PAIR)
-            .made();
-        batch
-            .sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0")
-            .tolerate(Tolerance::BestEffort);
+        let attrs = [LinkAttr::Master(LinkRef::Index(bridge.link.index)), LinkAttr::Up(true)];
+        let port =
+            batch.add_link(name, kind, self.mtu.map(LinkAttr::Mtu).into_iter().chain(attrs)).or_say(MAKE_PAIR).made();
+        batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
         // Both are off in a new port.
         if self.hairpin {
             batch

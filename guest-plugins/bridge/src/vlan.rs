@@ -32,27 +32,15 @@ impl Vlans {
         }
         let mut batch = Batch::on(host);
         if !self.keep_default {
-            let words = || {
-                format!(
-                    "failed to remove default vlan on interface {}",
-                    go::quoted(name)
-                )
-            };
+            let words = || format!("failed to remove default vlan on interface {}", go::quoted(name));
             for vlan in vlans_of(host, port).context(words)? {
                 batch.delete_vlans(vlan).or_say(words());
             }
         }
         for vlan in self.wanted(port) {
             let is_native = self.access == 0 && vlan.pvid;
-            let which = if is_native {
-                "default native vlan"
-            } else {
-                "vlan"
-            };
-            batch.add_vlans(vlan).or_say(format!(
-                "failed to setup {which} tag on interface {}",
-                go::quoted(name)
-            ));
+            let which = if is_native { "default native vlan" } else { "vlan" };
+            batch.add_vlans(vlan).or_say(format!("failed to setup {which} tag on interface {}", go::quoted(name)));
         }
         batch.commit()?;
         Ok(())
@@ -61,13 +49,8 @@ impl Vlans {
     /// In the reference's order: an ID that is given twice ends up as it was
     /// set last.
     fn wanted(&self, port: u32) -> Vec<BridgeVlan> {
-        let vlan = |first, last, untagged| BridgeVlan {
-            link: LinkRef::Index(port),
-            first,
-            last,
-            pvid: untagged,
-            untagged,
-        };
+        let vlan =
+            |first, last, untagged| BridgeVlan { link: LinkRef::Index(port), first, last, pvid: untagged, untagged };
         let mut wanted = Vec::new();
         if self.access != 0 {
             wanted.push(vlan(self.access, self.access, true));
@@ -75,11 +58,7 @@ impl Vlans {
         let Some(trunk) = &self.trunk else {
             return wanted;
         };
-        wanted.extend(
-            ranges(trunk)
-                .into_iter()
-                .map(|(first, last)| vlan(first, last, false)),
-        );
+        wanted.extend(ranges(trunk).into_iter().map(|(first, last)| vlan(first, last, false)));
         if self.access == 0 {
             wanted.push(vlan(NATIVE, NATIVE, true));
         }
@@ -95,14 +74,10 @@ pub(crate) fn trunk(items: &[Value<'_>]) -> Result<Vec<u16>, String> {
             continue; // Of a wrong type: reported as that.
         };
         let id = |number: i64, what: &str| {
-            let id = u16::try_from(number)
-                .ok()
-                .filter(|id| (1..=4094).contains(id));
+            let id = u16::try_from(number).ok().filter(|id| (1..=4094).contains(id));
             id.ok_or_else(|| format!("incorrect trunk {what} parameter"))
         };
-        let missing = |what| {
-            format!("minID and maxID should be configured simultaneously, {what} is missing")
-        };
+        let missing = |what| format!("minID and maxID should be configured simultaneously, {what} is missing");
         match (item.int("minID"), item.int("maxID")) {
             (Some(min), Some(max)) => {
                 let (min, max) = (id(min, "minID")?, id(max, "maxID")?);
@@ -154,52 +129,27 @@ mod tests {
     }
 
     fn wanted(access: u16, trunk: Option<&[u16]>) -> Vec<(u16, u16, bool)> {
-        let vlans = Vlans {
-            access,
-            trunk: trunk.map(<[u16]>::to_vec),
-            keep_default: false,
-        };
+        let vlans = Vlans { access, trunk: trunk.map(<[u16]>::to_vec), keep_default: false };
         let wanted = vlans.wanted(7);
-        wanted
-            .iter()
-            .map(|vlan| (vlan.first, vlan.last, vlan.pvid))
-            .collect()
+        wanted.iter().map(|vlan| (vlan.first, vlan.last, vlan.pvid)).collect()
     }
 
     #[test]
     fn a_trunk_is_a_sorted_set() {
-        assert_eq!(
-            trunk_of(r#"[{"id":9},{"minID":3,"maxID":5,"id":4},{"id":9},{},null]"#),
-            Ok(vec![3, 4, 5, 9])
-        );
+        assert_eq!(trunk_of(r#"[{"id":9},{"minID":3,"maxID":5,"id":4},{"id":9},{},null]"#), Ok(vec![3, 4, 5, 9]));
         assert_eq!(trunk_of("[]"), Ok(vec![]));
     }
 
     #[test]
     fn bad_trunks_have_the_reference_s_texts() {
         for (json, text) in [
-            (
-                r#"[{"minID":0,"maxID":3}]"#,
-                "incorrect trunk minID parameter",
-            ),
-            (
-                r#"[{"minID":1,"maxID":4095}]"#,
-                "incorrect trunk maxID parameter",
-            ),
+            (r#"[{"minID":0,"maxID":3}]"#, "incorrect trunk minID parameter"),
+            (r#"[{"minID":1,"maxID":4095}]"#, "incorrect trunk maxID parameter"),
             (r#"[{"id":4095}]"#, "incorrect trunk id parameter"),
             (r#"[{"id":0}]"#, "incorrect trunk id parameter"),
-            (
-                r#"[{"minID":5,"maxID":3}]"#,
-                "minID is greater than maxID in trunk parameter",
-            ),
-            (
-                r#"[{"minID":-1}]"#,
-                "minID and maxID should be configured simultaneously, maxID is missing",
-            ),
-            (
-                r#"[{"maxID":1}]"#,
-                "minID and maxID should be configured simultaneously, minID is missing",
-            ),
+            (r#"[{"minID":5,"maxID":3}]"#, "minID is greater than maxID in trunk parameter"),
+            (r#"[{"minID":-1}]"#, "minID and maxID should be configured simultaneously, maxID is missing"),
+            (r#"[{"maxID":1}]"#, "minID and maxID should be configured simultaneously, minID is missing"),
         ] {
             assert_eq!(trunk_of(json), Err(text.to_owned()), "{json}");
         }
@@ -214,10 +164,7 @@ mod tests {
     #[test]
     fn a_trunk_without_an_access_vlan_keeps_the_native_one() {
         assert_eq!(wanted(0, Some(&[])), [(1, 1, true)]);
-        assert_eq!(
-            wanted(0, Some(&[3, 4, 9])),
-            [(3, 4, false), (9, 9, false), (1, 1, true)]
-        );
+        assert_eq!(wanted(0, Some(&[3, 4, 9])), [(3, 4, false), (9, 9, false), (1, 1, true)]);
         assert_eq!(wanted(5, Some(&[3])), [(5, 5, true), (3, 3, false)]);
     }
 }

@@ -22,15 +22,8 @@ pub(crate) struct Addresses {
 }
 
 /// Picks one address of each range set.
-pub(crate) fn allocate(
-    config: &Config,
-    at: &Attachment,
-    leases: &mut impl Lookup,
-) -> Result<Addresses, Failure> {
-    let mut chosen = Addresses {
-        ips: Vec::new(),
-        changes: Vec::new(),
-    };
+pub(crate) fn allocate(config: &Config, at: &Attachment, leases: &mut impl Lookup) -> Result<Addresses, Failure> {
+    let mut chosen = Addresses { ips: Vec::new(), changes: Vec::new() };
     let mut requested = config.requested.clone();
     let last_keys: Vec<String> = (0..config.sets.len()).map(last_reserved_key).collect();
     let last = leases.get(&last_keys)?;
@@ -45,8 +38,7 @@ pub(crate) fn allocate(
                     none => none.insert(leases.owned()?),
                 };
                 let last = last.get(i).cloned().flatten();
-                refuse_duplicate(set, owned, at)
-                    .and_then(|()| pick_next(set, last_reserved(last), leases))
+                refuse_duplicate(set, owned, at).and_then(|()| pick_next(set, last_reserved(last), leases))
             }
         };
         let pick = pick.context(|| format!("failed to allocate for range {i}"))?;
@@ -54,10 +46,7 @@ pub(crate) fn allocate(
     }
     if !requested.is_empty() {
         let ips: Vec<String> = requested.iter().map(|ip| format!(" {ip}")).collect();
-        return Err(Failure::plain(format!(
-            "failed to allocate all requested IPs:{}",
-            ips.concat()
-        )));
+        return Err(Failure::plain(format!("failed to allocate all requested IPs:{}", ips.concat())));
     }
     Ok(chosen)
 }
@@ -76,14 +65,8 @@ impl Addresses {
         if pick.replaces_garbage {
             self.changes.push(Change::Delete(ip.to_string()));
         }
-        self.changes.push(Change::Create(Entry {
-            key: ip.to_string(),
-            value: lease::value(at),
-        }));
-        self.changes.push(Change::Put(Entry {
-            key: last_key.to_owned(),
-            value: ip.to_string().into_bytes(),
-        }));
+        self.changes.push(Change::Create(Entry { key: ip.to_string(), value: lease::value(at) }));
+        self.changes.push(Change::Put(Entry { key: last_key.to_owned(), value: ip.to_string().into_bytes() }));
         self.ips.push(IpConfig {
             address: IpNet::new_assert(*ip, range.subnet.prefix_len()).into(),
             gateway: Some(range.gateway.into()),
@@ -92,29 +75,17 @@ impl Addresses {
     }
 }
 
-fn pick_requested<'s>(
-    set: &'s RangeSet,
-    ip: IpAddr,
-    leases: &mut impl Lookup,
-) -> Result<Pick<'s>, Failure> {
-    let range = set
-        .range_of(ip)
-        .ok_or_else(|| Failure::plain(format!("{ip} not in range set {set}")))?;
+fn pick_requested<'s>(set: &'s RangeSet, ip: IpAddr, leases: &mut impl Lookup) -> Result<Pick<'s>, Failure> {
+    let range = set.range_of(ip).ok_or_else(|| Failure::plain(format!("{ip} not in range set {set}")))?;
     if ip == range.gateway {
         let text = format!("requested ip {ip} is subnet's gateway");
         return Err(Failure::plain(text));
     }
     let value = leases.get(&[ip.to_string()])?.into_iter().next().flatten();
     if value.as_deref().is_some_and(lease::is_taken) {
-        return Err(Failure::plain(format!(
-            "requested IP address {ip} is not available in range set {set}"
-        )));
+        return Err(Failure::plain(format!("requested IP address {ip} is not available in range set {set}")));
     }
-    Ok(Pick {
-        ip,
-        range,
-        replaces_garbage: value.is_some(),
-    })
+    Ok(Pick { ip, range, replaces_garbage: value.is_some() })
 }
 
 fn refuse_duplicate(set: &RangeSet, owned: &[String], at: &Attachment) -> Result<(), Failure> {
@@ -128,11 +99,7 @@ fn refuse_duplicate(set: &RangeSet, owned: &[String], at: &Attachment) -> Result
     }
 }
 
-fn pick_next<'s>(
-    set: &'s RangeSet,
-    last: Option<IpAddr>,
-    leases: &mut impl Lookup,
-) -> Result<Pick<'s>, Failure> {
+fn pick_next<'s>(set: &'s RangeSet, last: Option<IpAddr>, leases: &mut impl Lookup) -> Result<Pick<'s>, Failure> {
     let mut candidates = set.candidates(last);
     for round in 0.. {
         let ahead = LOOK_AHEAD[LOOK_AHEAD.len().min(round + 1) - 1];
@@ -144,11 +111,7 @@ fn pick_next<'s>(
         let values = leases.get(&keys)?;
         for ((ip, range), value) in batch.into_iter().zip(values) {
             if !value.as_deref().is_some_and(lease::is_taken) {
-                return Ok(Pick {
-                    ip,
-                    range,
-                    replaces_garbage: value.is_some(),
-                });
+                return Ok(Pick { ip, range, replaces_garbage: value.is_some() });
             }
         }
     }
@@ -181,10 +144,7 @@ mod tests {
     impl Lookup for Directory {
         fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
             self.lookups += 1;
-            Ok(keys
-                .iter()
-                .map(|key| self.entries.get(key).cloned())
-                .collect())
+            Ok(keys.iter().map(|key| self.entries.get(key).cloned()).collect())
         }
 
         fn owned(&mut self) -> Result<Vec<String>, Failure> {
@@ -204,10 +164,7 @@ mod tests {
         }
 
         fn add(&mut self, id: &str, config: &str) -> Result<Vec<String>, String> {
-            let at = Attachment {
-                container_id: id.into(),
-                ifname: "eth0".into(),
-            };
+            let at = Attachment { container_id: id.into(), ifname: "eth0".into() };
             let config = Config::parse(config, "").map_err(|failure| failure.msg)?;
             let chosen = allocate(&config, &at, self).map_err(|failure| failure.msg)?;
             for change in chosen.changes {
@@ -224,10 +181,7 @@ mod tests {
                     }
                 }
             }
-            let ips = chosen
-                .ips
-                .iter()
-                .map(|ip| IpNet::try_from(ip.address).unwrap());
+            let ips = chosen.ips.iter().map(|ip| IpNet::try_from(ip.address).unwrap());
             Ok(ips.map(|ip| ip.to_string()).collect())
         }
     }
@@ -235,10 +189,7 @@ mod tests {
     const SMALL: &str = r#"{"cniVersion":"1.0.0","ipam":{"ranges":[[{"subnet":"10.0.0.0/29"}]]}}"#;
 
     fn asking(ips: &str) -> String {
-        SMALL.replace(
-            r#""ipam""#,
-            &format!(r#""runtimeConfig":{{"ips":{ips}}},"ipam""#),
-        )
+        SMALL.replace(r#""ipam""#, &format!(r#""runtimeConfig":{{"ips":{ips}}},"ipam""#))
     }
 
     #[test]
@@ -290,19 +241,13 @@ mod tests {
     fn a_requested_address_must_be_free_inside_and_no_gateway() {
         let mut directory = Directory::with(&[("10.0.0.4", "other\r\neth0")]);
         for (ips, text) in [
-            (
-                r#"["10.0.0.1"]"#,
-                "failed to allocate for range 0: requested ip 10.0.0.1 is subnet's gateway",
-            ),
+            (r#"["10.0.0.1"]"#, "failed to allocate for range 0: requested ip 10.0.0.1 is subnet's gateway"),
             (
                 r#"["10.0.0.4"]"#,
                 "failed to allocate for range 0: requested IP address 10.0.0.4 is not available \
                  in range set 10.0.0.1-10.0.0.6",
             ),
-            (
-                r#"["10.0.0.5","10.0.0.6","fd00::1"]"#,
-                "failed to allocate all requested IPs: 10.0.0.6 fd00::1",
-            ),
+            (r#"["10.0.0.5","10.0.0.6","fd00::1"]"#, "failed to allocate all requested IPs: 10.0.0.6 fd00::1"),
         ] {
             assert_eq!(directory.add("c1", &asking(ips)).unwrap_err(), text);
         }
@@ -324,10 +269,7 @@ mod tests {
         let config = r#"{"cniVersion":"1.0.0","ipam":{"ranges":
             [[{"subnet":"10.0.0.0/24"}],[{"subnet":"fd00::/64"}]]}}"#;
         let mut directory = Directory::default();
-        assert_eq!(
-            directory.add("c1", config),
-            Ok(vec!["10.0.0.2/24".into(), "fd00::2/64".into()])
-        );
+        assert_eq!(directory.add("c1", config), Ok(vec!["10.0.0.2/24".into(), "fd00::2/64".into()]));
         assert_eq!(directory.entries["last_reserved_ip.1"], b"fd00::2");
     }
 

@@ -50,12 +50,7 @@ impl Config {
         let mut given = ranges_of_runtime;
         given.extend(ipam.legacy_range.map(|range| vec![range]));
         given.extend(ipam.ranges);
-        Ok(Self {
-            sets: range_sets(&given, &version)?,
-            requested,
-            routes: ipam.routes,
-            resolv_conf: ipam.resolv_conf,
-        })
+        Ok(Self { sets: range_sets(&given, &version)?, requested, routes: ipam.routes, resolv_conf: ipam.resolv_conf })
     }
 }
 
@@ -89,10 +84,7 @@ fn ranges(conf: &Object<'_>, key: &str) -> Vec<Vec<Given>> {
     let sets = conf.list(key, "[]allocator.RangeSet").unwrap_or_default();
     let set = |set: &Value<'_>| {
         let set = set.list("allocator.RangeSet").unwrap_or_default();
-        set.iter()
-            .filter_map(|one| one.object("allocator.Range", "Range"))
-            .map(|members| range(&members))
-            .collect()
+        set.iter().filter_map(|one| one.object("allocator.Range", "Range")).map(|members| range(&members)).collect()
     };
     sets.iter().map(set).collect()
 }
@@ -122,8 +114,7 @@ fn requested(text: &str) -> Result<Option<IpAddr>, String> {
         Ok(net) => Some(net.addr().to_canonical()),
         Err(_) => ip::parse(text),
     };
-    ip.map(Some)
-        .ok_or_else(|| format!("invalid IP address {text}"))
+    ip.map(Some).ok_or_else(|| format!("invalid IP address {text}"))
 }
 
 fn address_of(cni_args: &str) -> Result<Option<IpAddr>, String> {
@@ -148,9 +139,7 @@ fn range_sets(given: &[Vec<Given>], version: &str) -> Result<Vec<RangeSet>, Stri
         .collect::<Result<Vec<_>, _>>()?;
     let v4 = sets.iter().filter(|set| set.is_v4()).count();
     if (v4 > 1 || sets.len() - v4 > 1) && !has_lists_of_addresses(version) {
-        return Err(format!(
-            "CNI version {version} does not support more than 1 address per family"
-        ));
+        return Err(format!("CNI version {version} does not support more than 1 address per family"));
     }
     for (i, one) in sets.iter().enumerate() {
         for (j, other) in sets.iter().enumerate().skip(i + 1) {
@@ -192,72 +181,27 @@ mod tests {
         const INTO: &str = "json: cannot unmarshal number into Go struct field ";
         for (members, text) in [
             (r#""ipam":3"#, "Net.ipam of type allocator.IPAMConfig"),
-            (
-                r#""ipam":{"type":3}"#,
-                "IPAMConfig.ipam.type of type string",
-            ),
-            (
-                r#""ipam":{"dataDir":3}"#,
-                "IPAMConfig.ipam.dataDir of type string",
-            ),
-            (
-                r#""ipam":{"resolvConf":3}"#,
-                "IPAMConfig.ipam.resolvConf of type string",
-            ),
-            (
-                r#""ipam":{"ranges":3}"#,
-                "IPAMConfig.ipam.ranges of type []allocator.RangeSet",
-            ),
-            (
-                r#""ipam":{"ranges":[3]}"#,
-                "IPAMConfig.ipam.ranges of type allocator.RangeSet",
-            ),
-            (
-                r#""ipam":{"ranges":[[3]]}"#,
-                "IPAMConfig.ipam.ranges of type allocator.Range",
-            ),
-            (
-                r#""ipam":{"ranges":[[{"subnet":3}]]}"#,
-                "Range.ipam.ranges.subnet of type string",
-            ),
-            (
-                r#""ipam":{"ranges":[[{"rangeStart":3}]]}"#,
-                "Range.ipam.ranges.rangeStart of type net.IP",
-            ),
-            (
-                r#""ipam":{"subnet":3}"#,
-                "IPAMConfig.ipam.Range.subnet of type string",
-            ),
+            (r#""ipam":{"type":3}"#, "IPAMConfig.ipam.type of type string"),
+            (r#""ipam":{"dataDir":3}"#, "IPAMConfig.ipam.dataDir of type string"),
+            (r#""ipam":{"resolvConf":3}"#, "IPAMConfig.ipam.resolvConf of type string"),
+            (r#""ipam":{"ranges":3}"#, "IPAMConfig.ipam.ranges of type []allocator.RangeSet"),
+            (r#""ipam":{"ranges":[3]}"#, "IPAMConfig.ipam.ranges of type allocator.RangeSet"),
+            (r#""ipam":{"ranges":[[3]]}"#, "IPAMConfig.ipam.ranges of type allocator.Range"),
+            (r#""ipam":{"ranges":[[{"subnet":3}]]}"#, "Range.ipam.ranges.subnet of type string"),
+            (r#""ipam":{"ranges":[[{"rangeStart":3}]]}"#, "Range.ipam.ranges.rangeStart of type net.IP"),
+            (r#""ipam":{"subnet":3}"#, "IPAMConfig.ipam.Range.subnet of type string"),
             (
                 r#""runtimeConfig":3"#,
                 "Net.runtimeConfig of type struct { IPRanges []allocator.RangeSet \
                  \"json:\\\"ipRanges,omitempty\\\"\"; \
                  IPs []*ip.IP \"json:\\\"ips,omitempty\\\"\" }",
             ),
-            (
-                r#""runtimeConfig":{"ips":3}"#,
-                ".runtimeConfig.ips of type []*ip.IP",
-            ),
-            (
-                r#""runtimeConfig":{"ips":[3]}"#,
-                ".runtimeConfig.ips of type *ip.IP",
-            ),
-            (
-                r#""runtimeConfig":{"ipRanges":[3]}"#,
-                ".runtimeConfig.ipRanges of type allocator.RangeSet",
-            ),
-            (
-                r#""args":3"#,
-                "Net.args of type struct { A *allocator.IPAMArgs \"json:\\\"cni\\\"\" }",
-            ),
-            (
-                r#""args":{"cni":3}"#,
-                ".args.cni of type allocator.IPAMArgs",
-            ),
-            (
-                r#""args":{"cni":{"ips":3}}"#,
-                "IPAMArgs.args.cni.ips of type []*ip.IP",
-            ),
+            (r#""runtimeConfig":{"ips":3}"#, ".runtimeConfig.ips of type []*ip.IP"),
+            (r#""runtimeConfig":{"ips":[3]}"#, ".runtimeConfig.ips of type *ip.IP"),
+            (r#""runtimeConfig":{"ipRanges":[3]}"#, ".runtimeConfig.ipRanges of type allocator.RangeSet"),
+            (r#""args":3"#, "Net.args of type struct { A *allocator.IPAMArgs \"json:\\\"cni\\\"\" }"),
+            (r#""args":{"cni":3}"#, ".args.cni of type allocator.IPAMArgs"),
+            (r#""args":{"cni":{"ips":3}}"#, "IPAMArgs.args.cni.ips of type []*ip.IP"),
         ] {
             assert_eq!(refusal(members), format!("{INTO}{text}"), "{members}");
         }
@@ -270,42 +214,15 @@ mod tests {
             (r#""ipam":null"#, "IPAM config missing 'ipam' key"),
             (r#""ipam":{}"#, "no IP ranges specified"),
             (r#""ipam":{"subnet":""}"#, "invalid CIDR address: "),
-            (
-                r#""ipam":{"subnet":"10.0.0.0"}"#,
-                "invalid CIDR address: 10.0.0.0",
-            ),
-            (
-                r#""ipam":{"subnet":"10.0.0.0/24","rangeStart":"foo"}"#,
-                "invalid IP address: foo",
-            ),
-            (
-                r#""ipam":{"subnet":"10.0.0.0/24","gateway":"010.0.0.1"}"#,
-                "invalid IP address: 010.0.0.1",
-            ),
-            (
-                r#""ipam":{},"runtimeConfig":{"ips":["zz"]}"#,
-                "invalid IP address zz",
-            ),
-            (
-                r#""ipam":{},"args":{"cni":{"ips":["10.0.0.5/33"]}}"#,
-                "invalid IP address 10.0.0.5/33",
-            ),
-            (
-                r#""ipam":{"ranges":[[]]}"#,
-                "invalid range set 0: empty range set",
-            ),
-            (
-                r#""ipam":{"ranges":[null]}"#,
-                "invalid range set 0: empty range set",
-            ),
-            (
-                r#""ipam":{"ranges":[[null]]}"#,
-                "invalid range set 0: IP <nil> not v4 nor v6",
-            ),
-            (
-                r#""ipam":{"subnet":"10.0.0.0/24","ranges":[[{"subnet":"10.0.0.0/25"}]]}"#,
-                "range set 0 overlaps with 1",
-            ),
+            (r#""ipam":{"subnet":"10.0.0.0"}"#, "invalid CIDR address: 10.0.0.0"),
+            (r#""ipam":{"subnet":"10.0.0.0/24","rangeStart":"foo"}"#, "invalid IP address: foo"),
+            (r#""ipam":{"subnet":"10.0.0.0/24","gateway":"010.0.0.1"}"#, "invalid IP address: 010.0.0.1"),
+            (r#""ipam":{},"runtimeConfig":{"ips":["zz"]}"#, "invalid IP address zz"),
+            (r#""ipam":{},"args":{"cni":{"ips":["10.0.0.5/33"]}}"#, "invalid IP address 10.0.0.5/33"),
+            (r#""ipam":{"ranges":[[]]}"#, "invalid range set 0: empty range set"),
+            (r#""ipam":{"ranges":[null]}"#, "invalid range set 0: empty range set"),
+            (r#""ipam":{"ranges":[[null]]}"#, "invalid range set 0: IP <nil> not v4 nor v6"),
+            (r#""ipam":{"subnet":"10.0.0.0/24","ranges":[[{"subnet":"10.0.0.0/25"}]]}"#, "range set 0 overlaps with 1"),
         ] {
             assert_eq!(refusal(members), text, "{members}");
         }
@@ -317,11 +234,7 @@ mod tests {
             r#""runtimeConfig":{"ipRanges":[[{"subnet":"10.3.0.0/30"}]]},
                "ipam":{"subnet":"10.2.0.0/30","ranges":[[{"subnet":"10.1.0.0/30"}]]}"#,
         );
-        let expected = [
-            "10.3.0.1-10.3.0.2",
-            "10.2.0.1-10.2.0.2",
-            "10.1.0.1-10.1.0.2",
-        ];
+        let expected = ["10.3.0.1-10.3.0.2", "10.2.0.1-10.2.0.2", "10.1.0.1-10.1.0.2"];
         assert_eq!(sets, expected);
     }
 
@@ -359,10 +272,7 @@ mod tests {
         let config = r#"{"ipam":{"subnet":"10.0.0.0/24"}}"#;
         for (args, text) in [
             ("MAC=1", r#"ARGS: unknown args ["MAC=1"]"#),
-            (
-                "IP=foo",
-                r#"ARGS: error parsing value of pair "IP=foo": invalid IP address foo"#,
-            ),
+            ("IP=foo", r#"ARGS: error parsing value of pair "IP=foo": invalid IP address foo"#),
             ("IP", r#"ARGS: invalid pair "IP""#),
         ] {
             assert_eq!(Config::parse(config, args).unwrap_err().msg, text);

@@ -17,11 +17,7 @@ pub(crate) struct Leases {
 
 impl Leases {
     pub(crate) fn of(at: &Attachment, transaction: Transaction) -> Self {
-        Self {
-            transaction,
-            owner: value(at),
-            legacy_owner: at.container_id.clone().into_bytes(),
-        }
+        Self { transaction, owner: value(at), legacy_owner: at.container_id.clone().into_bytes() }
     }
 
     /// The keys of the leases to release or to check: the attachment's own, or
@@ -82,9 +78,7 @@ pub(crate) struct Live(BTreeSet<Vec<u8>>);
 impl Live {
     pub(crate) fn new(live: &[Attachment]) -> Self {
         // The second of each is what its lease says in the old format.
-        let owners = live
-            .iter()
-            .flat_map(|at| [value(at), at.container_id.clone().into_bytes()]);
+        let owners = live.iter().flat_map(|at| [value(at), at.container_id.clone().into_bytes()]);
         Self(owners.collect())
     }
 
@@ -100,17 +94,11 @@ mod tests {
     use super::*;
 
     fn at(id: &str, ifname: &str) -> Attachment {
-        Attachment {
-            container_id: id.into(),
-            ifname: ifname.into(),
-        }
+        Attachment { container_id: id.into(), ifname: ifname.into() }
     }
 
     fn abandoned(key: &str, value: &str) -> bool {
-        let entry = Entry {
-            key: key.into(),
-            value: value.into(),
-        };
+        let entry = Entry { key: key.into(), value: value.into() };
         Live::new(&[at("c1", "eth0"), at("c2", "net1")]).have_abandoned(&entry)
     }
 

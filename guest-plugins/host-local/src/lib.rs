@@ -30,12 +30,7 @@ impl IpamPlugin for HostLocal {
         let mut leases = Leases::of(&call.at, begin()?);
         let Addresses { ips, changes } = allocate(&config, &call.at, &mut leases)?;
         leases.apply(&changes)?;
-        Ok(Output {
-            ips,
-            routes: config.routes,
-            dns,
-            ..result::empty()
-        })
+        Ok(Output { ips, routes: config.routes, dns, ..result::empty() })
     }
 
     fn del(call: &Call) -> Result<(), Failure> {
@@ -49,9 +44,7 @@ impl IpamPlugin for HostLocal {
         Config::parse(&call.config, &call.args)?;
         if Leases::of(&call.at, begin()?).held()?.is_empty() {
             let id = &call.at.container_id;
-            return Err(Failure::plain(format!(
-                "host-local: Failed to find address added by container {id}"
-            )));
+            return Err(Failure::plain(format!("host-local: Failed to find address added by container {id}")));
         }
         Ok(())
     }

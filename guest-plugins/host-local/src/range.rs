@@ -69,10 +69,7 @@ impl Range {
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        self.contains(other.start)
-            || self.contains(other.end)
-            || other.contains(self.start)
-            || other.contains(self.end)
+        self.contains(other.start) || self.contains(other.end) || other.contains(self.start) || other.contains(self.end)
     }
 }
 
@@ -91,10 +88,7 @@ impl RangeSet {
         let mut ranges: Vec<Range> = Vec::new();
         for given in given {
             let range = Range::new(given)?;
-            if ranges
-                .first()
-                .is_some_and(|first| first.start.is_ipv4() != range.start.is_ipv4())
-            {
+            if ranges.first().is_some_and(|first| first.start.is_ipv4() != range.start.is_ipv4()) {
                 return Err("mixed address families".into());
             }
             ranges.push(range);
@@ -120,9 +114,7 @@ impl RangeSet {
     }
 
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        self.0
-            .iter()
-            .any(|one| other.0.iter().any(|other| one.overlaps(other)))
+        self.0.iter().any(|one| other.0.iter().any(|other| one.overlaps(other)))
     }
 
     /// Every address of the set but gateways, each once, beginning after the
@@ -132,11 +124,7 @@ impl RangeSet {
             let at = self.0.iter().position(|range| range.contains(ip))?;
             Some((at, ip))
         });
-        Candidates {
-            ranges: &self.0,
-            position,
-            first: None,
-        }
+        Candidates { ranges: &self.0, position, first: None }
     }
 }
 
@@ -233,39 +221,18 @@ mod tests {
     #[test]
     fn ranges_that_make_no_sense_are_refused_in_the_reference_s_words() {
         for ((subnet, start, end), text) in [
-            (
-                ("10.0.0.0/31", "", ""),
-                "Network 10.0.0.0/31 too small to allocate from",
-            ),
-            (
-                ("fd00::/127", "", ""),
-                "Network fd00::/127 too small to allocate from",
-            ),
-            (
-                ("::ffff:10.0.0.0/120", "", ""),
-                "IPNet IP and Mask version mismatch",
-            ),
+            (("10.0.0.0/31", "", ""), "Network 10.0.0.0/31 too small to allocate from"),
+            (("fd00::/127", "", ""), "Network fd00::/127 too small to allocate from"),
+            (("::ffff:10.0.0.0/120", "", ""), "IPNet IP and Mask version mismatch"),
             (
                 ("10.0.0.1/24", "", ""),
                 "Network has host bits set. For a subnet mask of length 24 \
                  the network address is 10.0.0.0",
             ),
-            (
-                ("10.0.0.0/24", "10.0.1.1", ""),
-                "RangeStart 10.0.1.1 not in network 10.0.0.0/24",
-            ),
-            (
-                ("10.0.0.0/24", "fd00::1", ""),
-                "RangeStart fd00::1 not in network 10.0.0.0/24",
-            ),
-            (
-                ("10.0.0.0/24", "", "10.0.1.1"),
-                "RangeEnd 10.0.1.1 not in network 10.0.0.0/24",
-            ),
-            (
-                ("10.0.0.0/24", "10.0.0.9", "10.0.0.3"),
-                "RangeStart 10.0.0.9 not in network 10.0.0.0/24",
-            ),
+            (("10.0.0.0/24", "10.0.1.1", ""), "RangeStart 10.0.1.1 not in network 10.0.0.0/24"),
+            (("10.0.0.0/24", "fd00::1", ""), "RangeStart fd00::1 not in network 10.0.0.0/24"),
+            (("10.0.0.0/24", "", "10.0.1.1"), "RangeEnd 10.0.1.1 not in network 10.0.0.0/24"),
+            (("10.0.0.0/24", "10.0.0.9", "10.0.0.3"), "RangeStart 10.0.0.9 not in network 10.0.0.0/24"),
             (("", "", ""), "IP <nil> not v4 nor v6"),
         ] {
             let refused = Range::new(&given(subnet, start, end, "")).unwrap_err();
@@ -278,10 +245,7 @@ mod tests {
         let net = |subnet| given(subnet, "", "", "");
         for (ranges, text) in [
             (vec![], "empty range set"),
-            (
-                vec![net("10.0.0.0/24"), net("fd00::/64")],
-                "mixed address families",
-            ),
+            (vec![net("10.0.0.0/24"), net("fd00::/64")], "mixed address families"),
             (
                 vec![net("10.0.0.0/24"), net("10.0.0.0/25")],
                 "subnets 10.0.0.1-10.0.0.254 and 10.0.0.1-10.0.0.126 overlap",
@@ -293,19 +257,13 @@ mod tests {
 
     #[test]
     fn slices_of_one_subnet_do_not_overlap() {
-        set(&[
-            given("10.0.0.0/24", "10.0.0.1", "10.0.0.99", ""),
-            given("10.0.0.0/24", "10.0.0.100", "10.0.0.199", ""),
-        ]);
+        set(&[given("10.0.0.0/24", "10.0.0.1", "10.0.0.99", ""), given("10.0.0.0/24", "10.0.0.100", "10.0.0.199", "")]);
     }
 
     #[test]
     fn the_gateway_is_no_candidate_unless_it_lies_outside() {
         let inside = set(&[given("10.0.0.0/29", "", "", "10.0.0.3")]);
-        assert_eq!(
-            addresses(&inside, ""),
-            ["10.0.0.1", "10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"]
-        );
+        assert_eq!(addresses(&inside, ""), ["10.0.0.1", "10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
         let outside = set(&[given("10.0.0.0/30", "", "", "10.9.9.9")]);
         assert_eq!(addresses(&outside, ""), ["10.0.0.1", "10.0.0.2"]);
     }
@@ -313,10 +271,7 @@ mod tests {
     #[test]
     fn round_robin_starts_after_the_last_reserved() {
         let set = set(&[given("10.0.0.0/29", "", "", "")]);
-        assert_eq!(
-            addresses(&set, "10.0.0.4"),
-            ["10.0.0.5", "10.0.0.6", "10.0.0.2", "10.0.0.3", "10.0.0.4"]
-        );
+        assert_eq!(addresses(&set, "10.0.0.4"), ["10.0.0.5", "10.0.0.6", "10.0.0.2", "10.0.0.3", "10.0.0.4"]);
         assert_eq!(addresses(&set, "10.0.0.6")[0], "10.0.0.2");
     }
 
@@ -329,10 +284,7 @@ mod tests {
 
     #[test]
     fn ranges_follow_each_other_with_their_own_gateways() {
-        let set = set(&[
-            given("10.0.0.0/30", "", "", ""),
-            given("10.0.1.0/30", "", "", "10.0.1.2"),
-        ]);
+        let set = set(&[given("10.0.0.0/30", "", "", ""), given("10.0.1.0/30", "", "", "10.0.1.2")]);
         assert_eq!(addresses(&set, "10.0.0.2"), ["10.0.1.1", "10.0.0.2"]);
         assert_eq!(set.to_string(), "10.0.0.1-10.0.0.2,10.0.1.1-10.0.1.2");
     }
@@ -346,12 +298,7 @@ mod tests {
 
     #[test]
     fn the_last_addresses_of_all_do_not_overflow() {
-        let v6 = set(&[given(
-            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0/124",
-            "",
-            "",
-            "",
-        )]);
+        let v6 = set(&[given("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0/124", "", "", "")]);
         assert_eq!(addresses(&v6, "").len(), 14);
         let v4 = set(&[given("255.255.255.248/29", "", "", "")]);
         assert_eq!(addresses(&v4, "").len(), 5);

@@ -1,8 +1,6 @@
 //! Half an attachment, and results that are none.
 
-use cni_plugin::{
-    Batch, Bridge, Failure, IpConfig, LinkAttr, LinkKind, Output, Veth, ip, ipam, result, veth,
-};
+use cni_plugin::{Batch, Bridge, Failure, IpConfig, LinkAttr, LinkKind, Output, Veth, ip, ipam, result, veth};
 
 use crate::Scene;
 
@@ -11,12 +9,8 @@ use crate::Scene;
 pub(crate) fn half(scene: &Scene<'_>) -> Result<(), Failure> {
     let (host, sandbox) = (scene.host()?, scene.sandbox()?);
     let mut batch = Batch::on(host);
-    let kind = LinkKind::Bridge(Bridge {
-        vlan_filtering: false,
-    });
-    let bridge = batch
-        .add_link(&scene.bridge, kind, [LinkAttr::Up(true)])
-        .made();
+    let kind = LinkKind::Bridge(Bridge { vlan_filtering: false });
+    let bridge = batch.add_link(&scene.bridge, kind, [LinkAttr::Up(true)]).made();
     batch.add_address(bridge.clone(), ip::parse_cidr("10.99.0.1/24")?);
     let pair = LinkKind::Veth(Veth {
         peer_name: scene.call.at.ifname.clone(),
@@ -24,11 +18,7 @@ pub(crate) fn half(scene: &Scene<'_>) -> Result<(), Failure> {
         peer_mac: None,
         peer_mtu: None,
     });
-    batch.add_link(
-        &veth::random_name(),
-        pair,
-        [LinkAttr::Master(bridge), LinkAttr::Up(true)],
-    );
+    batch.add_link(&veth::random_name(), pair, [LinkAttr::Master(bridge), LinkAttr::Up(true)]);
     batch.commit()?;
     if let Some(plugin) = &scene.ipam {
         ipam::add(plugin)?;
@@ -38,10 +28,7 @@ pub(crate) fn half(scene: &Scene<'_>) -> Result<(), Failure> {
 
 /// A result that is valid, of an interface that does not exist.
 pub(crate) fn one_interface(scene: &Scene<'_>) -> Output {
-    Output {
-        interfaces: vec![result::named(&scene.call.at.ifname, &scene.call.netns)],
-        ..result::empty()
-    }
+    Output { interfaces: vec![result::named(&scene.call.at.ifname, &scene.call.netns)], ..result::empty() }
 }
 
 /// A result that no one should believe.
@@ -54,12 +41,7 @@ pub(crate) fn nonsense() -> Output {
         gateway: None,
         iface: Some(u32::MAX - i),
     };
-    let names = [
-        "",
-        "eth0\n{\"cniVersion\":\"1.0.0\"}",
-        "\u{1b}[2J",
-        "../../etc/passwd",
-    ];
+    let names = ["", "eth0\n{\"cniVersion\":\"1.0.0\"}", "\u{1b}[2J", "../../etc/passwd"];
     Output {
         interfaces: names.map(|name| result::named(name, "\n")).into(),
         ips: (0..50_000).map(address).collect(),

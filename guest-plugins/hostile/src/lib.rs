@@ -63,12 +63,7 @@ struct Scene<'a> {
     ipam: Option<String>,
 }
 
-fn run(
-    verb: &str,
-    call: &Call,
-    sandbox: Option<&Netns>,
-    host: Option<&Netns>,
-) -> Result<Output, Failure> {
+fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -> Result<Output, Failure> {
     let document = Document::parse(&call.config)?;
     let conf = document.root("Hostile");
     let text = |key| conf.text(key).filter(|text| !text.is_empty());
@@ -81,11 +76,8 @@ fn run(
         outside: text("outside"),
         ipam: ipam.and_then(|ipam| ipam.text("type")),
     };
-    let mode = if text("on").as_deref().unwrap_or("add") == verb {
-        text("mode").unwrap_or_default()
-    } else {
-        "ok".into()
-    };
+    let mode =
+        if text("on").as_deref().unwrap_or("add") == verb { text("mode").unwrap_or_default() } else { "ok".into() };
     document.finish()?;
     match mode.as_str() {
         "ok" => Ok(effects::one_interface(&scene)),
@@ -113,11 +105,7 @@ fn run(
         }
         "half-fail" => {
             effects::half(&scene)?;
-            Err(Failure::new(
-                123,
-                "hostile gives up half done",
-                "on purpose",
-            ))
+            Err(Failure::new(123, "hostile gives up half done", "on purpose"))
         }
         mode => Err(format!("unknown mode {mode:?}").into()),
     }

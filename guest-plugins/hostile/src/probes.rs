@@ -3,8 +3,7 @@
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
 use cni_plugin::bindings::interface::wasm_cni::net::net;
 use cni_plugin::{
-    Batch, Bridge, Condition, Failure, LinkAttr, LinkKind, LinkRef, Netns, Output, Query, Tables,
-    Tolerance, Veth,
+    Batch, Bridge, Condition, Failure, LinkAttr, LinkKind, LinkRef, Netns, Output, Query, Tables, Tolerance, Veth,
 };
 
 use crate::Scene;
@@ -28,10 +27,7 @@ pub(crate) fn handles(scene: &Scene<'_>) -> Result<Output, Failure> {
         record.commit(sandbox, &format!("set link {what}"), |batch| {
             batch.set_link(link.clone(), up());
         });
-        let query = Query {
-            tables: Tables::LINKS,
-            link: Some(link.clone()),
-        };
+        let query = Query { tables: Tables::LINKS, link: Some(link.clone()) };
         let read = net::read(sandbox, &query).map_err(|error| shown(&error));
         record.note(&format!("read link {what}"), read);
         let waited = net::wait(sandbox, &link, Condition::OperUp, 1);
@@ -41,11 +37,8 @@ pub(crate) fn handles(scene: &Scene<'_>) -> Result<Output, Failure> {
     record.commit(sandbox, "veth peer in namespace 7", |batch| {
         batch.add_link("hostile0", veth("hostile1", 7), []);
     });
-    let change = net::Op {
-        ns: 7,
-        act: net::Action::LinkDel(LinkRef::Name("lo".into())),
-        tolerate: Tolerance::OkIfMissing,
-    };
+    let change =
+        net::Op { ns: 7, act: net::Action::LinkDel(LinkRef::Name("lo".into())), tolerate: Tolerance::OkIfMissing };
     let committed = net::commit(&[sandbox], &[change]).map_err(|error| shown(&error.cause));
     record.note("operation in namespace 7", committed);
     record.finish()
@@ -55,18 +48,7 @@ pub(crate) fn handles(scene: &Scene<'_>) -> Result<Output, Failure> {
 pub(crate) fn names(scene: &Scene<'_>) -> Result<Output, Failure> {
     let sandbox = scene.sandbox()?;
     let mut record = Record::default();
-    for name in [
-        "a/b",
-        "exactly-16-bytes",
-        "nul\0",
-        "",
-        ".",
-        "..",
-        "a b",
-        "a\nb",
-        "a:b",
-        "x%d",
-    ] {
+    for name in ["a/b", "exactly-16-bytes", "nul\0", "", ".", "..", "a b", "a\nb", "a:b", "x%d"] {
         record.commit(sandbox, &format!("add {name:?}"), |batch| {
             batch.add_link(name, bridge(), []);
         });
@@ -120,13 +102,9 @@ pub(crate) fn sysctls(scene: &Scene<'_>) -> Result<Output, Failure> {
     }
     for value in ["1\n", "0\n1", "1\0", &"1".repeat(1 << 16)] {
         let start: String = value.chars().take(4).collect();
-        record.commit(
-            scene.sandbox()?,
-            &format!("write value {start:?}"),
-            |batch| {
-                batch.sysctl("net/ipv4/ip_forward", value);
-            },
-        );
+        record.commit(scene.sandbox()?, &format!("write value {start:?}"), |batch| {
+            batch.sysctl("net/ipv4/ip_forward", value);
+        });
     }
     record.finish()
 }
@@ -179,16 +157,9 @@ fn shown(error: &cni_plugin::Error) -> String {
 }
 
 fn bridge() -> LinkKind {
-    LinkKind::Bridge(Bridge {
-        vlan_filtering: false,
-    })
+    LinkKind::Bridge(Bridge { vlan_filtering: false })
 }
 
 fn veth(peer_name: &str, peer_ns: u32) -> LinkKind {
-    LinkKind::Veth(Veth {
-        peer_name: peer_name.to_owned(),
-        peer_ns,
-        peer_mac: None,
-        peer_mtu: None,
-    })
+    LinkKind::Veth(Veth { peer_name: peer_name.to_owned(), peer_ns, peer_mac: None, peer_mtu: None })
 }

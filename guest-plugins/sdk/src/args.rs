@@ -16,10 +16,7 @@ use crate::go;
 /// });
 /// assert_eq!((args, mac.as_deref()), (Ok(()), Some("02::1")));
 /// ```
-pub fn parse(
-    text: &str,
-    mut take: impl FnMut(&str, &str) -> Result<bool, String>,
-) -> Result<(), String> {
+pub fn parse(text: &str, mut take: impl FnMut(&str, &str) -> Result<bool, String>) -> Result<(), String> {
     if text.is_empty() {
         return Ok(());
     }
@@ -38,12 +35,7 @@ pub fn parse(
         } else {
             take(key, value)
         };
-        let wrong_value = |why| {
-            format!(
-                "ARGS: error parsing value of pair {}: {why}",
-                go::quoted(pair)
-            )
-        };
+        let wrong_value = |why| format!("ARGS: error parsing value of pair {}: {why}", go::quoted(pair));
         if !known.map_err(wrong_value)? {
             unknown.push(go::quoted(pair));
         }
@@ -83,10 +75,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_listed_and_keys_have_their_case() {
-        assert_eq!(
-            knows_mac("A=b;MAC=1;mac=2").unwrap_err(),
-            r#"ARGS: unknown args ["A=b" "mac=2"]"#
-        );
+        assert_eq!(knows_mac("A=b;MAC=1;mac=2").unwrap_err(), r#"ARGS: unknown args ["A=b" "mac=2"]"#);
     }
 
     #[test]
@@ -103,12 +92,7 @@ mod tests {
 
     #[test]
     fn a_value_that_will_not_do_names_its_pair() {
-        let result = parse("IP=foo", |_, value| {
-            Err(format!("invalid IP address {value}"))
-        });
-        assert_eq!(
-            result.unwrap_err(),
-            "ARGS: error parsing value of pair \"IP=foo\": invalid IP address foo"
-        );
+        let result = parse("IP=foo", |_, value| Err(format!("invalid IP address {value}")));
+        assert_eq!(result.unwrap_err(), "ARGS: error parsing value of pair \"IP=foo\": invalid IP address foo");
     }
 }

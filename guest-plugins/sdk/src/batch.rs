@@ -3,9 +3,7 @@
 
 use ipnet::IpNet;
 
-use crate::bindings::interface::wasm_cni::net::net::{
-    Action, LinkNew, LinkSet, Made, Op, Sysctl, commit,
-};
+use crate::bindings::interface::wasm_cni::net::net::{Action, LinkNew, LinkSet, Made, Op, Sysctl, commit};
 use crate::{Address, BridgeVlan, Error, LinkAttr, LinkKind, LinkRef, Netns, Route, Tolerance};
 
 /// Changes in one namespace, in their order. Every failure ends the batch,
@@ -32,10 +30,7 @@ pub struct Batch<'n> {
 impl<'n> Batch<'n> {
     /// An empty list of changes in `namespace`.
     pub fn on(namespace: &'n Netns) -> Self {
-        Self {
-            namespaces: vec![namespace],
-            changes: Vec::new(),
-        }
+        Self { namespaces: vec![namespace], changes: Vec::new() }
     }
 
     /// Lends the batch a second namespace, for the peer of a veth; the result
@@ -46,25 +41,12 @@ impl<'n> Batch<'n> {
     }
 
     /// Makes a link; [`Change::made`] refers to it in the changes that follow.
-    pub fn add_link(
-        &mut self,
-        name: &str,
-        kind: LinkKind,
-        attrs: impl IntoIterator<Item = LinkAttr>,
-    ) -> &mut Change {
-        self.push(Action::LinkAdd(LinkNew {
-            name: name.to_owned(),
-            kind,
-            attrs: attrs.into_iter().collect(),
-        }))
+    pub fn add_link(&mut self, name: &str, kind: LinkKind, attrs: impl IntoIterator<Item = LinkAttr>) -> &mut Change {
+        self.push(Action::LinkAdd(LinkNew { name: name.to_owned(), kind, attrs: attrs.into_iter().collect() }))
     }
 
     /// Changes a link.
-    pub fn set_link(
-        &mut self,
-        link: LinkRef,
-        attrs: impl IntoIterator<Item = LinkAttr>,
-    ) -> &mut Change {
+    pub fn set_link(&mut self, link: LinkRef, attrs: impl IntoIterator<Item = LinkAttr>) -> &mut Change {
         let attrs = attrs.into_iter().collect();
         self.push(Action::LinkSet(LinkSet { link, attrs }))
     }
@@ -101,10 +83,7 @@ impl<'n> Batch<'n> {
 
     /// Writes a sysctl: `net/ipv4/ip_forward`.
     pub fn sysctl(&mut self, key: &str, value: &str) -> &mut Change {
-        self.push(Action::SysctlSet(Sysctl {
-            key: key.to_owned(),
-            value: value.to_owned(),
-        }))
+        self.push(Action::SysctlSet(Sysctl { key: key.to_owned(), value: value.to_owned() }))
     }
 
     /// Makes the changes. An empty batch costs nothing.
@@ -112,32 +91,19 @@ impl<'n> Batch<'n> {
         if self.changes.is_empty() {
             return Ok(Committed(Vec::new()));
         }
-        let (ops, mut words): (Vec<Op>, Vec<Option<String>>) = self
-            .changes
-            .into_iter()
-            .map(|change| (change.op, change.words))
-            .unzip();
-        commit(&self.namespaces, &ops)
-            .map(Committed)
-            .map_err(|error| CommitFailed {
-                words: words.get_mut(error.at as usize).and_then(Option::take),
-                at: error.at,
-                cause: error.cause,
-            })
+        let (ops, mut words): (Vec<Op>, Vec<Option<String>>) =
+            self.changes.into_iter().map(|change| (change.op, change.words)).unzip();
+        commit(&self.namespaces, &ops).map(Committed).map_err(|error| CommitFailed {
+            words: words.get_mut(error.at as usize).and_then(Option::take),
+            at: error.at,
+            cause: error.cause,
+        })
     }
 
     fn push(&mut self, act: Action) -> &mut Change {
         let at = self.changes.len();
-        let op = Op {
-            ns: 0,
-            act,
-            tolerate: Tolerance::Strict,
-        };
-        self.changes.push(Change {
-            at: at as u32,
-            op,
-            words: None,
-        });
+        let op = Op { ns: 0, act, tolerate: Tolerance::Strict };
+        self.changes.push(Change { at: at as u32, op, words: None });
         &mut self.changes[at]
     }
 }
@@ -211,9 +177,5 @@ impl CommitFailed {
 }
 
 fn address(link: LinkRef, ip: IpNet) -> Address {
-    Address {
-        link,
-        ip: ip.into(),
-        flags: 0,
-    }
+    Address { link, ip: ip.into(), flags: 0 }
 }

@@ -1,12 +1,6 @@
 //! The generated half of the SDK: what `wit/` says, in Rust. Two worlds, one
 //! set of types; nothing else in the SDK may call `generate!`.
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::missing_safety_doc,
-    clippy::too_many_arguments,
-    reason = "generated"
-)]
+#![allow(missing_docs, unreachable_pub, clippy::missing_safety_doc, clippy::too_many_arguments, reason = "generated")]
 
 /// The world of plugins that make interfaces.
 pub mod interface {

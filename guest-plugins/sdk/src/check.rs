@@ -14,25 +14,17 @@ const MAIN_TABLE: u32 = 254;
 pub fn addresses(now: &Snapshot, ifname: &str, ips: &[IpConfig]) -> Result<(), Failure> {
     let link = now.links.iter().find(|link| link.name == ifname);
     let Some(link) = link else {
-        return Err(Failure::plain(format!(
-            "Cannot find container link {ifname}"
-        )));
+        return Err(Failure::plain(format!("Cannot find container link {ifname}")));
     };
     for ip in ips {
         let wanted = IpNet::try_from(ip.address)?;
-        let is_there = now
-            .addresses
-            .iter()
-            .any(|a| is(&a.link, link.index, &link.name) && a.ip == ip.address);
+        let is_there = now.addresses.iter().any(|a| is(&a.link, link.index, &link.name) && a.ip == ip.address);
         if !is_there {
             let text = format!("Failed to match addr {wanted} on interface {ifname}");
             return Err(Failure::plain(text));
         }
         let network = wanted.trunc().into();
-        let routed = now
-            .routes
-            .iter()
-            .any(|route| in_main(route.table) && route.dst == network);
+        let routed = now.routes.iter().any(|route| in_main(route.table) && route.dst == network);
         if !routed {
             let gateway = go::or_nil(ip.gateway.map(IpAddr::from));
             let text = format!("Failed to find Gateway {gateway} for interface {ifname}");
@@ -97,11 +89,7 @@ mod tests {
                 parent: 7,
                 promiscuity: 0,
             }],
-            addresses: vec![Address {
-                link: LinkRef::Index(2),
-                ip: net("10.1.0.2/24").into(),
-                flags: 0x80,
-            }],
+            addresses: vec![Address { link: LinkRef::Index(2), ip: net("10.1.0.2/24").into(), flags: 0x80 }],
             routes: vec![Route {
                 link: LinkRef::Index(2),
                 dst: net("10.1.0.0/24").into(),
@@ -144,18 +132,9 @@ mod tests {
     fn an_address_needs_its_link_itself_and_a_route() {
         let check = |table, ifname: &str, ip| text(addresses(&now(table), ifname, &[ip]));
         assert_eq!(check(254, "eth0", ip("10.1.0.2/24")), "");
-        assert_eq!(
-            check(254, "eth1", ip("10.1.0.2/24")),
-            "Cannot find container link eth1"
-        );
-        assert_eq!(
-            check(254, "eth0", ip("10.1.0.77/24")),
-            "Failed to match addr 10.1.0.77/24 on interface eth0"
-        );
-        assert_eq!(
-            check(100, "eth0", ip("10.1.0.2/24")),
-            "Failed to find Gateway 10.1.0.1 for interface eth0"
-        );
+        assert_eq!(check(254, "eth1", ip("10.1.0.2/24")), "Cannot find container link eth1");
+        assert_eq!(check(254, "eth0", ip("10.1.0.77/24")), "Failed to match addr 10.1.0.77/24 on interface eth0");
+        assert_eq!(check(100, "eth0", ip("10.1.0.2/24")), "Failed to find Gateway 10.1.0.1 for interface eth0");
     }
 
     #[test]

@@ -42,10 +42,7 @@ struct Fault {
 impl Document {
     /// Parses a configuration; the error is `serde_json`'s.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self {
-            root: serde_json::from_str(text).map_err(|error| error.to_string())?,
-            faults: RefCell::default(),
-        })
+        Ok(Self { root: serde_json::from_str(text).map_err(|error| error.to_string())?, faults: RefCell::default() })
     }
 
     /// The top level, decoded into the Go struct of this name.
@@ -57,30 +54,19 @@ impl Document {
                 self.faults.borrow_mut().push(Fault {
                     fatal: false,
                     order: Vec::new(),
-                    text: format!(
-                        "json: cannot unmarshal {} into Go value of type {go_name}",
-                        other.kind()
-                    ),
+                    text: format!("json: cannot unmarshal {} into Go value of type {go_name}", other.kind()),
                 });
                 Vec::new()
             }
         };
-        Object {
-            document: self,
-            go_name,
-            path: String::new(),
-            order: Vec::new(),
-            members,
-        }
+        Object { document: self, go_name, path: String::new(), order: Vec::new(), members }
     }
 
     /// What Go would say: the first value that its own parser refused, or else
     /// the first of a wrong type.
     pub fn finish(&self) -> Result<(), String> {
         let faults = self.faults.borrow();
-        let first = faults
-            .iter()
-            .min_by(|a, b| (!a.fatal, &a.order).cmp(&(!b.fatal, &b.order)));
+        let first = faults.iter().min_by(|a, b| (!a.fatal, &a.order).cmp(&(!b.fatal, &b.order)));
         first.map_or(Ok(()), |fault| Err(fault.text.clone()))
     }
 }
@@ -113,12 +99,7 @@ impl<'d> Object<'d> {
 
     /// A string that `parse` understands. `go_type` is what messages call the
     /// Go type: `net.IP`.
-    pub fn parsed<T>(
-        &self,
-        key: &str,
-        go_type: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
+    pub fn parsed<T>(&self, key: &str, go_type: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         self.last(key, |value| value.parsed(go_type, &parse))
     }
 
@@ -138,21 +119,16 @@ impl<'d> Object<'d> {
     /// merge, as in Go.
     pub fn object(&self, key: &str, go_type: &str, go_name: &'static str) -> Option<Object<'d>> {
         let objects = self.all(key).filter(|value| *value.json != Json::Null);
-        objects
-            .filter_map(|value| value.object(go_type, go_name))
-            .reduce(|mut merged, object| {
-                merged.members.extend(object.members);
-                merged
-            })
+        objects.filter_map(|value| value.object(go_type, go_name)).reduce(|mut merged, object| {
+            merged.members.extend(object.members);
+            merged
+        })
     }
 
     /// The same members, seen as an embedded Go struct of that name: messages
     /// have it in the path.
     pub fn embedded(&self, name: &str) -> Object<'d> {
-        Object {
-            path: join(&self.path, name),
-            ..self.clone()
-        }
+        Object { path: join(&self.path, name), ..self.clone() }
     }
 
     /// Whether there is no such key, or only `null`.
@@ -162,32 +138,24 @@ impl<'d> Object<'d> {
 
     /// Notes what the getters can't see: a value that is well-formed, and wrong.
     pub fn refuse(&self, why: impl Into<String>) {
-        self.document.faults.borrow_mut().push(Fault {
-            fatal: true,
-            order: self.order.clone(),
-            text: why.into(),
-        });
+        self.document.faults.borrow_mut().push(Fault { fatal: true, order: self.order.clone(), text: why.into() });
     }
 
     fn last<T>(&self, key: &str, get: impl Fn(&Value<'d>) -> Option<T>) -> Option<T> {
-        self.all(key)
-            .filter(|value| *value.json != Json::Null)
-            .filter_map(|value| get(&value))
-            .last()
+        self.all(key).filter(|value| *value.json != Json::Null).filter_map(|value| get(&value)).last()
     }
 
     fn all(&self, key: &str) -> impl Iterator<Item = Value<'d>> {
         let path = join(&self.path, key);
-        self.members
-            .iter()
-            .filter(move |(_, (name, _))| name.eq_ignore_ascii_case(key))
-            .map(move |(at, (_, json))| Value {
+        self.members.iter().filter(move |(_, (name, _))| name.eq_ignore_ascii_case(key)).map(move |(at, (_, json))| {
+            Value {
                 document: self.document,
                 go_name: self.go_name,
                 path: path.clone(),
                 order: with(&self.order, *at),
                 json,
-            })
+            }
+        })
     }
 }
 
@@ -230,12 +198,7 @@ impl<'d> Value<'d> {
             Json::Array(elements) => elements,
             _ => return self.mismatch(go_type),
         };
-        let element = |(at, json)| Value {
-            path: self.path.clone(),
-            order: with(&self.order, at),
-            json,
-            ..*self
-        };
+        let element = |(at, json)| Value { path: self.path.clone(), order: with(&self.order, at), json, ..*self };
         Some(elements.iter().enumerate().map(element).collect())
     }
 
@@ -246,13 +209,7 @@ impl<'d> Value<'d> {
             Json::Object(members) => members.iter().enumerate().collect(),
             _ => return self.mismatch(go_type),
         };
-        Some(Object {
-            document: self.document,
-            go_name,
-            path: self.path.clone(),
-            order: self.order.clone(),
-            members,
-        })
+        Some(Object { document: self.document, go_name, path: self.path.clone(), order: self.order.clone(), members })
     }
 
     /// An object whose Go type has a parser of its own: messages go on naming
@@ -282,28 +239,17 @@ impl<'d> Value<'d> {
         };
         let (name, path) = (self.go_name, &self.path);
         let field = format!("Go struct field {name}.{path}");
-        self.fault(
-            false,
-            format!("json: cannot unmarshal {kind} into {field} of type {go_type}"),
-        )
+        self.fault(false, format!("json: cannot unmarshal {kind} into {field} of type {go_type}"))
     }
 
     fn fault<T>(&self, fatal: bool, text: String) -> Option<T> {
-        self.document.faults.borrow_mut().push(Fault {
-            fatal,
-            order: self.order.clone(),
-            text,
-        });
+        self.document.faults.borrow_mut().push(Fault { fatal, order: self.order.clone(), text });
         None
     }
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 fn with(order: &[usize], at: usize) -> Vec<usize> {

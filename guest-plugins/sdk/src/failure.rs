@@ -8,11 +8,7 @@ pub const PLUGIN_FAILED: u32 = 999;
 impl Failure {
     /// A failure with the specification's code.
     pub fn new(code: u32, msg: impl Into<String>, details: impl Into<String>) -> Self {
-        Self {
-            code,
-            msg: msg.into(),
-            details: details.into(),
-        }
+        Self { code, msg: msg.into(), details: details.into() }
     }
 
     /// A failure without a code of its own.
@@ -48,11 +44,7 @@ impl Error {
     /// Why it failed, for words that say what was tried. A refusal of the
     /// host's is about its policy: it goes on naming what the policy lacks.
     pub fn reason(&self) -> String {
-        if self.code == Code::Denied {
-            self.whole()
-        } else {
-            self.msg.clone()
-        }
+        if self.code == Code::Denied { self.whole() } else { self.msg.clone() }
     }
 }
 
@@ -77,10 +69,7 @@ impl<T> Context<T> for Result<T, Error> {
 impl<T> Context<T> for Result<T, Failure> {
     // The code survives: a delegate's failure keeps its meaning.
     fn context(self, words: impl FnOnce() -> String) -> Result<T, Failure> {
-        self.map_err(|failure| Failure {
-            msg: format!("{}: {}", words(), failure.msg),
-            ..failure
-        })
+        self.map_err(|failure| Failure { msg: format!("{}: {}", words(), failure.msg), ..failure })
     }
 }
 
@@ -95,12 +84,7 @@ mod tests {
     use super::*;
 
     fn error(code: Code) -> Error {
-        Error {
-            code,
-            errno: 0,
-            what: "link-add br0".into(),
-            msg: "not granted".into(),
-        }
+        Error { code, errno: 0, what: "link-add br0".into(), msg: "not granted".into() }
     }
 
     fn said(result: Result<(), Error>) -> String {
@@ -110,14 +94,8 @@ mod tests {
     #[test]
     fn words_replace_the_operation_unless_it_was_denied() {
         assert_eq!(said(Err(error(Code::Busy))), "could not add: not granted");
-        assert_eq!(
-            said(Err(error(Code::Denied))),
-            "could not add: link-add br0: not granted"
-        );
-        assert_eq!(
-            Failure::from(error(Code::Busy)).msg,
-            "link-add br0: not granted"
-        );
+        assert_eq!(said(Err(error(Code::Denied))), "could not add: link-add br0: not granted");
+        assert_eq!(Failure::from(error(Code::Busy)).msg, "link-add br0: not granted");
     }
 
     #[test]

@@ -5,15 +5,8 @@ use crate::{Batch, Error, Netns};
 
 /// Lists what it takes to forward IPv4 or IPv6: nothing if that is on already.
 pub fn enable(batch: &mut Batch<'_>, ns: &Netns, v4: bool, v6: bool) -> Result<(), Error> {
-    let wanted = [
-        (v4, "net/ipv4/ip_forward"),
-        (v6, "net/ipv6/conf/all/forwarding"),
-    ];
-    let keys: Vec<String> = wanted
-        .iter()
-        .filter(|(wanted, _)| *wanted)
-        .map(|(_, key)| (*key).to_owned())
-        .collect();
+    let wanted = [(v4, "net/ipv4/ip_forward"), (v6, "net/ipv6/conf/all/forwarding")];
+    let keys: Vec<String> = wanted.iter().filter(|(wanted, _)| *wanted).map(|(_, key)| (*key).to_owned()).collect();
     if keys.is_empty() {
         return Ok(());
     }

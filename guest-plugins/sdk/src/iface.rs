@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use crate::bindings::interface::wasm_cni::net::net::{self, sysctl_get};
 use crate::{
-    Batch, CniRoute, Code, Condition, Context, Failure, IpConfig, LinkAttr, LinkRef, Netns, Output,
-    Route, Tables, go, link,
+    Batch, CniRoute, Code, Condition, Context, Failure, IpConfig, LinkAttr, LinkRef, Netns, Output, Route, Tables, go,
+    link,
 };
 
 /// `IFA_F_DADFAILED` (linux/if_addr.h).
@@ -21,12 +21,7 @@ const DAD_TIMEOUT_MS: u32 = 5000;
 /// Addresses `ifname`, sets it up, and adds the routes of `output`. `batch` is
 /// of `sandbox` and holds what comes before, so that all of it is one host call
 /// (two where an IPv6 gateway has to wait for duplicate address detection).
-pub fn configure<'n>(
-    mut batch: Batch<'n>,
-    sandbox: &'n Netns,
-    ifname: &str,
-    output: &Output,
-) -> Result<(), Failure> {
+pub fn configure<'n>(mut batch: Batch<'n>, sandbox: &'n Netns, ifname: &str, output: &Output) -> Result<(), Failure> {
     let link = LinkRef::Name(ifname.to_owned());
     let (mut gateway_v4, mut gateway_v6) = (None, None);
     let mut v6_ready = false;
@@ -57,9 +52,7 @@ pub fn configure<'n>(
             gateway_v6 = gateway_v6.or(gateway);
         }
     }
-    batch
-        .set_link(link.clone(), [LinkAttr::Up(true)])
-        .or_say(format!("failed to set {} UP", go::quoted(ifname)));
+    batch.set_link(link.clone(), [LinkAttr::Up(true)]).or_say(format!("failed to set {} UP", go::quoted(ifname)));
     if gateway_v6.is_some() {
         batch.commit()?;
         settle(sandbox, ifname)?;
@@ -67,15 +60,9 @@ pub fn configure<'n>(
     }
     for route in &output.routes {
         let dst = IpNet::try_from(route.dst)?;
-        let default = if dst.addr().is_ipv4() {
-            gateway_v4
-        } else {
-            gateway_v6
-        };
+        let default = if dst.addr().is_ipv4() { gateway_v4 } else { gateway_v6 };
         let gateway = route.gw.map(IpAddr::from).or(default);
-        batch
-            .add_route(kernel_route(&link, route, gateway))
-            .or_say(refused_route(&dst, route, gateway, ifname));
+        batch.add_route(kernel_route(&link, route, gateway)).or_say(refused_route(&dst, route, gateway, ifname));
     }
     batch.commit()?;
     Ok(())
@@ -91,17 +78,13 @@ fn enable_ipv6(batch: &mut Batch<'_>, sandbox: &Netns, ifname: &str) -> Result<(
         let Some(value) = value.filter(|value| value != "0") else {
             continue;
         };
-        batch.sysctl(key, "0").or_say(format!(
-            "failed to enable IPv6 for interface {} ({key}={value})",
-            go::quoted(name)
-        ));
+        batch
+            .sysctl(key, "0")
+            .or_say(format!("failed to enable IPv6 for interface {} ({key}={value})", go::quoted(name)));
     }
     batch
         .sysctl(&format!("net/ipv6/conf/{ifname}/keep_addr_on_down"), "1")
-        .or_say(format!(
-            "failed to enable keep_addr_on_down for interface {}",
-            go::quoted(ifname)
-        ));
+        .or_say(format!("failed to enable keep_addr_on_down for interface {}", go::quoted(ifname)));
     Ok(())
 }
 
@@ -125,11 +108,7 @@ fn settle(sandbox: &Netns, ifname: &str) -> Result<(), Failure> {
     verdict(ifname, eth.operstate, v6).context(words)
 }
 
-fn verdict(
-    ifname: &str,
-    operstate: u8,
-    addresses: impl Iterator<Item = (IpAddr, u32)>,
-) -> Result<(), String> {
+fn verdict(ifname: &str, operstate: u8, addresses: impl Iterator<Item = (IpAddr, u32)>) -> Result<(), String> {
     let mut tentative = false;
     for (ip, flags) in addresses {
         if flags & DAD_FAILED != 0 {
@@ -139,9 +118,7 @@ fn verdict(
     }
     if tentative && operstate == link::OPER_UP {
         // Go's Duration as a number: nanoseconds that the reference calls seconds.
-        return Err(format!(
-            "link {ifname} still has tentative addresses after 5000000000 seconds"
-        ));
+        return Err(format!("link {ifname} still has tentative addresses after 5000000000 seconds"));
     }
     Ok(())
 }
@@ -198,9 +175,7 @@ mod tests {
     use super::*;
 
     fn judge(operstate: u8, flags: &[u32]) -> Result<(), String> {
-        let addresses = flags
-            .iter()
-            .map(|flags| ("fd00::2".parse().unwrap(), *flags));
+        let addresses = flags.iter().map(|flags| ("fd00::2".parse().unwrap(), *flags));
         verdict("eth0", operstate, addresses)
     }
 

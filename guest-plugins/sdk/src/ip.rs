@@ -46,11 +46,7 @@ pub fn first_of(net: &IpNet) -> IpAddr {
 
 /// Any address of the family: `0.0.0.0/0` or `::/0`.
 pub fn default_net(v4: bool) -> IpNet {
-    let any: IpAddr = if v4 {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
+    let any: IpAddr = if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     IpNet::new_assert(any, 0)
 }
 
@@ -70,19 +66,14 @@ impl From<wit::IpAddr> for IpAddr {
     fn from(ip: wit::IpAddr) -> Self {
         match ip {
             wit::IpAddr::V4(bits) => Ipv4Addr::from_bits(bits).into(),
-            wit::IpAddr::V6((upper, lower)) => {
-                Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)).into()
-            }
+            wit::IpAddr::V6((upper, lower)) => Ipv6Addr::from_bits(u128::from(upper) << 64 | u128::from(lower)).into(),
         }
     }
 }
 
 impl From<IpNet> for wit::IpNet {
     fn from(net: IpNet) -> Self {
-        Self {
-            addr: net.addr().into(),
-            prefix: net.prefix_len(),
-        }
+        Self { addr: net.addr().into(), prefix: net.prefix_len() }
     }
 }
 
@@ -91,8 +82,7 @@ impl TryFrom<wit::IpNet> for IpNet {
 
     fn try_from(net: wit::IpNet) -> Result<Self, Failure> {
         let ip = IpAddr::from(net.addr);
-        IpNet::new(ip, net.prefix)
-            .map_err(|_| Failure::plain(format!("invalid CIDR address: {ip}/{}", net.prefix)))
+        IpNet::new(ip, net.prefix).map_err(|_| Failure::plain(format!("invalid CIDR address: {ip}/{}", net.prefix)))
     }
 }
 
@@ -102,14 +92,7 @@ mod tests {
 
     #[test]
     fn leading_zeros_zones_and_ports_are_no_addresses() {
-        for text in [
-            "010.0.0.1",
-            "10.0.0",
-            "fe80::1%eth0",
-            "1.2.3.4:5",
-            "",
-            " 10.0.0.1",
-        ] {
+        for text in ["010.0.0.1", "10.0.0", "fe80::1%eth0", "1.2.3.4:5", "", " 10.0.0.1"] {
             assert_eq!(parse(text), None, "{text}");
         }
         assert_eq!(parse_field("foo").unwrap_err(), "invalid IP address: foo");
@@ -125,21 +108,11 @@ mod tests {
 
     #[test]
     fn a_network_needs_a_prefix_of_digits_that_fits() {
-        for text in [
-            "10.0.0.0",
-            "10.0.0.0/33",
-            "10.0.0.0/+8",
-            "10.0.0.0/",
-            "x/8",
-            "::/129",
-        ] {
+        for text in ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/", "x/8", "::/129"] {
             let expected = format!("invalid CIDR address: {text}");
             assert_eq!(parse_cidr(text), Err(expected));
         }
-        assert_eq!(
-            parse_cidr("10.0.0.5/24").unwrap().to_string(),
-            "10.0.0.5/24"
-        );
+        assert_eq!(parse_cidr("10.0.0.5/24").unwrap().to_string(), "10.0.0.5/24");
     }
 
     #[test]
@@ -148,9 +121,6 @@ mod tests {
             let net: IpNet = text.parse().unwrap();
             assert_eq!(IpNet::try_from(wit::IpNet::from(net)).unwrap(), net);
         }
-        assert_eq!(
-            first_of(&"10.0.0.5/24".parse().unwrap()).to_string(),
-            "10.0.0.1"
-        );
+        assert_eq!(first_of(&"10.0.0.5/24".parse().unwrap()).to_string(), "10.0.0.1");
     }
 }

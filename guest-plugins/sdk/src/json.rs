@@ -112,12 +112,7 @@ mod tests {
         let number = |text: &str| Json::Number(text.into());
         assert_eq!(
             json,
-            Json::Array(vec![
-                number("1.5"),
-                number("2.0"),
-                number("18446744073709551615"),
-                Json::Int(-3)
-            ])
+            Json::Array(vec![number("1.5"), number("2.0"), number("18446744073709551615"), Json::Int(-3)])
         );
     }
 }

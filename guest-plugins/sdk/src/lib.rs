@@ -56,12 +56,10 @@ pub mod store;
 pub mod veth;
 
 pub use batch::{Batch, Change, CommitFailed, Committed};
-pub use bindings::interface::wasm_cni::cni::cni::{
-    Attachment, Call, CniRoute, Dns, Failure, Iface, IpConfig, Output,
-};
+pub use bindings::interface::wasm_cni::cni::cni::{Attachment, Call, CniRoute, Dns, Failure, Iface, IpConfig, Output};
 pub use bindings::interface::wasm_cni::net::net::{
-    Address, Bridge, BridgeVlan, Condition, Link, LinkAttr, LinkKind, LinkRef, Netns, Query, Route,
-    Snapshot, Tables, Tolerance, Veth,
+    Address, Bridge, BridgeVlan, Condition, Link, LinkAttr, LinkKind, LinkRef, Netns, Query, Route, Snapshot, Tables,
+    Tolerance, Veth,
 };
 pub use bindings::interface::wasm_cni::types::types::{Code, Error};
 pub use failure::{Context, PLUGIN_FAILED};

@@ -12,10 +12,7 @@ pub const OPER_UP: u8 = 6;
 
 /// A link and, with `tables`, what belongs to it; none if there is no such link.
 pub fn find(ns: &Netns, link: LinkRef, tables: Tables) -> Result<Option<(Link, Snapshot)>, Error> {
-    let query = Query {
-        tables: tables | Tables::LINKS,
-        link: Some(link),
-    };
+    let query = Query { tables: tables | Tables::LINKS, link: Some(link) };
     match net::read(ns, &query) {
         Ok(mut snapshot) => Ok(snapshot.links.pop().map(|link| (link, snapshot))),
         Err(error) if error.code == Code::NotFound => Ok(None),

@@ -49,13 +49,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_in_gos_words() {
-        for text in [
-            "zz",
-            "",
-            "00:11:22:33:44",
-            "00:11-22:33:44:55",
-            "+1:11:22:33:44:55",
-        ] {
+        for text in ["zz", "", "00:11:22:33:44", "00:11-22:33:44:55", "+1:11:22:33:44:55"] {
             let expected = format!("address {text}: invalid MAC address");
             assert_eq!(parse(text), Err(expected));
         }

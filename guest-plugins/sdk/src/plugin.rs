@@ -50,9 +50,7 @@ pub trait IpamPlugin {
 
 /// The host's namespace, for a plugin that can't do without.
 pub fn require_host(host: Option<&Netns>) -> Result<&Netns, Failure> {
-    host.ok_or_else(|| {
-        Failure::plain("the plugin's grants do not name the host's network namespace")
-    })
+    host.ok_or_else(|| Failure::plain("the plugin's grants do not name the host's network namespace"))
 }
 
 impl Call {
@@ -67,8 +65,7 @@ impl Call {
 
     /// `prevResult`, for a plugin that needs it.
     pub fn required_prev_result(&self) -> Result<&Output, Failure> {
-        self.prev_result()?
-            .ok_or_else(|| Failure::plain("Required prevResult missing"))
+        self.prev_result()?.ok_or_else(|| Failure::plain("Required prevResult missing"))
     }
 }
 
@@ -79,10 +76,7 @@ mod tests {
 
     fn call(prev: Result<Option<Output>, String>) -> Call {
         Call {
-            at: Attachment {
-                container_id: "c1".into(),
-                ifname: "eth0".into(),
-            },
+            at: Attachment { container_id: "c1".into(), ifname: "eth0".into() },
             netns: String::new(),
             args: String::new(),
             network: "n1".into(),
@@ -99,10 +93,6 @@ mod tests {
         let missing = call(Ok(None));
         let failure = missing.required_prev_result().unwrap_err();
         assert_eq!(failure.msg, "Required prevResult missing");
-        assert!(
-            call(Ok(Some(result::empty())))
-                .required_prev_result()
-                .is_ok()
-        );
+        assert!(call(Ok(Some(result::empty()))).required_prev_result().is_ok());
     }
 }

@@ -5,30 +5,17 @@ use crate::{CniRoute, Dns, Iface, Link, Output, ip, mac};
 
 /// A result with nothing in it.
 pub fn empty() -> Output {
-    Output {
-        interfaces: Vec::new(),
-        ips: Vec::new(),
-        routes: Vec::new(),
-        dns: no_dns(),
-    }
+    Output { interfaces: Vec::new(), ips: Vec::new(), routes: Vec::new(), dns: no_dns() }
 }
 
 /// No DNS settings.
 pub fn no_dns() -> Dns {
-    Dns {
-        nameservers: Vec::new(),
-        domain: String::new(),
-        search: Vec::new(),
-        options: Vec::new(),
-    }
+    Dns { nameservers: Vec::new(), domain: String::new(), search: Vec::new(), options: Vec::new() }
 }
 
 /// A link as an entry of `interfaces`. `sandbox` is empty for the host's.
 pub fn interface(link: &Link, sandbox: &str) -> Iface {
-    Iface {
-        mac: mac::format(&link.mac),
-        ..named(&link.name, sandbox)
-    }
+    Iface { mac: mac::format(&link.mac), ..named(&link.name, sandbox) }
 }
 
 /// An entry of `interfaces` with only a name.
@@ -89,9 +76,7 @@ fn whole(route: &Object<'_>, key: &str, max: u32) -> Option<u32> {
     let number = route.int(key)?;
     let fits = u32::try_from(number).ok().filter(|number| *number <= max);
     if fits.is_none() {
-        route.refuse(format!(
-            "invalid route {key} {number} (must be between 0 and {max})"
-        ));
+        route.refuse(format!("invalid route {key} {number} (must be between 0 and {max})"));
     }
     fits
 }
@@ -99,10 +84,7 @@ fn whole(route: &Object<'_>, key: &str, max: u32) -> Option<u32> {
 impl Dns {
     /// Whether no setting is given.
     pub fn is_empty(&self) -> bool {
-        self.nameservers.is_empty()
-            && self.domain.is_empty()
-            && self.search.is_empty()
-            && self.options.is_empty()
+        self.nameservers.is_empty() && self.domain.is_empty() && self.search.is_empty() && self.options.is_empty()
     }
 }
 
@@ -120,66 +102,31 @@ mod tests {
     #[test]
     fn routes_keep_what_they_say() {
         let routes = read(r#"{"routes":[{"dst":"10.9.9.9/8","gw":"","scope":0}]}"#).unwrap();
-        assert_eq!(
-            (routes[0].gw, routes[0].scope, routes[0].table),
-            (None, Some(0), None)
-        );
+        assert_eq!((routes[0].gw, routes[0].scope, routes[0].table), (None, Some(0), None));
     }
 
     #[test]
     fn bad_routes_have_gos_texts() {
         let json = "json: cannot unmarshal";
         for (routes, text) in [
-            (
-                r#"3"#,
-                format!(
-                    "{json} number into Go struct field IPAMConfig.ipam.routes of type []*types.Route"
-                ),
-            ),
-            (
-                r#"[3]"#,
-                format!(
-                    "{json} number into Go struct field IPAMConfig.ipam.routes of type types.route"
-                ),
-            ),
-            (
-                r#"[{"dst":3}]"#,
-                format!(
-                    "{json} number into Go struct field IPAMConfig.ipam.routes.dst of type string"
-                ),
-            ),
+            (r#"3"#, format!("{json} number into Go struct field IPAMConfig.ipam.routes of type []*types.Route")),
+            (r#"[3]"#, format!("{json} number into Go struct field IPAMConfig.ipam.routes of type types.route")),
+            (r#"[{"dst":3}]"#, format!("{json} number into Go struct field IPAMConfig.ipam.routes.dst of type string")),
             (
                 r#"[{"dst":"1.0.0.0/8","gw":3}]"#,
-                format!(
-                    "{json} number into Go struct field IPAMConfig.ipam.routes.gw of type net.IP"
-                ),
+                format!("{json} number into Go struct field IPAMConfig.ipam.routes.gw of type net.IP"),
             ),
             (
                 r#"[{"dst":"1.0.0.0/8","mtu":"3"}]"#,
-                format!(
-                    "{json} string into Go struct field IPAMConfig.ipam.routes.mtu of type int"
-                ),
+                format!("{json} string into Go struct field IPAMConfig.ipam.routes.mtu of type int"),
             ),
             (r#"[{"dst":"x"}]"#, "invalid CIDR address: x".into()),
-            (
-                r#"[{"dst":"1.0.0.0/8","gw":"x"}]"#,
-                "invalid IP address: x".into(),
-            ),
+            (r#"[{"dst":"1.0.0.0/8","gw":"x"}]"#, "invalid IP address: x".into()),
             (r#"[{}]"#, "invalid CIDR address: <nil>".into()),
-            (
-                r#"[{"dst":"1.0.0.0/8","mtu":-1}]"#,
-                "invalid route mtu -1 (must be between 0 and 4294967295)".into(),
-            ),
-            (
-                r#"[{"dst":"1.0.0.0/8","scope":256}]"#,
-                "invalid route scope 256 (must be between 0 and 255)".into(),
-            ),
+            (r#"[{"dst":"1.0.0.0/8","mtu":-1}]"#, "invalid route mtu -1 (must be between 0 and 4294967295)".into()),
+            (r#"[{"dst":"1.0.0.0/8","scope":256}]"#, "invalid route scope 256 (must be between 0 and 255)".into()),
         ] {
-            assert_eq!(
-                read(&format!(r#"{{"routes":{routes}}}"#)),
-                Err(text),
-                "{routes}"
-            );
+            assert_eq!(read(&format!(r#"{{"routes":{routes}}}"#)), Err(text), "{routes}");
         }
     }
 }

@@ -60,9 +60,8 @@ impl Env {
     /// The runtime as the environment has it: CNI_PATH, and WASM_CNI_ROOT,
     /// _HOST_NETNS, _COMPILER, _TIMEOUT and _ALLOW_HOST.
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
-        let mut builder = Runtime::builder()
-            .plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from))
-            .log(print_log);
+        let mut builder =
+            Runtime::builder().plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from)).log(print_log);
         if let Some(root) = self.path("WASM_CNI_ROOT") {
             builder = builder.root(root);
         }

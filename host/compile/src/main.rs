@@ -56,8 +56,7 @@ fn main() -> Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
 
     let wasm = read(input, args.max_input).with_context(|| format!("cannot read {}", input.display()))?;
-    let component = componentize(wasm)
-        .with_context(|| format!("{} does not hold a component", input.display()))?;
+    let component = componentize(wasm).with_context(|| format!("{} does not hold a component", input.display()))?;
     let native = compile(&component).with_context(|| format!("cannot compile {}", input.display()))?;
     if let Some(path) = &args.component {
         replace(path, &component)?;

@@ -33,9 +33,7 @@ impl Netlink {
         if let IpNet::V4(ip) = address.ip
             && ip.prefix_len() < 31
         {
-            message
-                .attributes
-                .push(AddressAttribute::Broadcast(ip.broadcast()));
+            message.attributes.push(AddressAttribute::Broadcast(ip.broadcast()));
         }
         if address.flags != 0 {
             let flags = AddressFlags::from_bits_retain(address.flags);
@@ -60,12 +58,7 @@ impl Netlink {
         let mut message = AddressMessage::default();
         message.header.index = link.unwrap_or(0);
         self.dump(&GetAddress(message))
-            .and_then(|replies| {
-                replies
-                    .iter()
-                    .filter_map(|reply| read(reply, link))
-                    .collect()
-            })
+            .and_then(|replies| replies.iter().filter_map(|reply| read(reply, link)).collect())
             .map_err(|error| error.during("addresses"))
     }
 }
@@ -108,9 +101,5 @@ fn read(reply: &Reply, link: Option<u32>) -> Option<Result<Address, Error>> {
     // IFA_ADDRESS is the peer's on a point-to-point link; alone, it is ours.
     let ip: IpAddr = local.or(other)?;
     let ip = IpNet::new(ip, message.header.prefix_len).ok()?;
-    Some(Ok(Address {
-        link: message.header.index,
-        ip,
-        flags,
-    }))
+    Some(Ok(Address { link: message.header.index, ip, flags }))
 }

@@ -4,8 +4,7 @@ use netlink_packet_core::{DecodeError, NlasIterator};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage::{DelLink, GetLink, SetLink};
 use netlink_packet_route::link::{
-    AfSpecBridge, BridgeVlanInfo, BridgeVlanInfoFlags as Flags, LinkAttribute, LinkExtentMask,
-    LinkHeader, LinkMessage,
+    AfSpecBridge, BridgeVlanInfo, BridgeVlanInfoFlags as Flags, LinkAttribute, LinkExtentMask, LinkHeader, LinkMessage,
 };
 
 use crate::link_message::IFINFOMSG_LEN;
@@ -35,17 +34,13 @@ impl Netlink {
     /// kernel was built without `CONFIG_BRIDGE_VLAN_FILTERING`; `EINVAL` for
     /// IDs out of range. (`RTM_SETLINK` in `AF_BRIDGE`)
     pub fn vlan_add(&mut self, vlan: &BridgeVlan) -> Result<(), Error> {
-        self.request(SetLink(message(vlan)), 0)
-            .map(drop)
-            .map_err(|error| error.during(named("vlan-add", vlan)))
+        self.request(SetLink(message(vlan)), 0).map(drop).map_err(|error| error.during(named("vlan-add", vlan)))
     }
 
     /// Removes VLANs from a port; one that it doesn't have is `ENOENT` or no
     /// failure, as the kernel has it. (`RTM_DELLINK` in `AF_BRIDGE`)
     pub fn vlan_del(&mut self, vlan: &BridgeVlan) -> Result<(), Error> {
-        self.request(DelLink(message(vlan)), 0)
-            .map(drop)
-            .map_err(|error| error.during(named("vlan-del", vlan)))
+        self.request(DelLink(message(vlan)), 0).map(drop).map_err(|error| error.during(named("vlan-del", vlan)))
     }
 
     /// The VLANs of a port; none if it is no port. (`RTM_GETLINK` in
@@ -53,9 +48,7 @@ impl Netlink {
     pub fn vlans(&mut self, link: u32) -> Result<Vec<BridgeVlan>, Error> {
         let mut message = LinkMessage::default();
         message.header.interface_family = AddressFamily::Bridge;
-        message.attributes = vec![LinkAttribute::ExtMask(vec![
-            LinkExtentMask::BrvlanCompressed,
-        ])];
+        message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::BrvlanCompressed])];
         let during = |error: Error| error.during(format!("vlans index {link}"));
 
         let mut vlans = Vec::new();
@@ -77,18 +70,10 @@ fn message(vlan: &BridgeVlan) -> LinkMessage {
     let mut flags = Flags::empty();
     flags.set(Flags::Pvid, vlan.pvid);
     flags.set(Flags::Untagged, vlan.untagged);
-    let info = |range, vid| {
-        AfSpecBridge::VlanInfo(BridgeVlanInfo {
-            flags: flags | range,
-            vid,
-        })
-    };
+    let info = |range, vid| AfSpecBridge::VlanInfo(BridgeVlanInfo { flags: flags | range, vid });
     let range = match vlan.first == vlan.last {
         true => vec![info(Flags::empty(), vlan.first)],
-        false => vec![
-            info(Flags::RangeBegin, vlan.first),
-            info(Flags::RangeEnd, vlan.last),
-        ],
+        false => vec![info(Flags::RangeBegin, vlan.first), info(Flags::RangeEnd, vlan.last)],
     };
     let mut message = LinkMessage::default();
     message.header.interface_family = AddressFamily::Bridge;
@@ -139,20 +124,8 @@ mod tests {
     /// Not every kernel has VLAN filtering: what is sent, read back.
     #[test]
     fn ranges_keep_their_ends_and_flags() {
-        let single = BridgeVlan {
-            link: 7,
-            first: 100,
-            last: 100,
-            pvid: true,
-            untagged: true,
-        };
-        let range = BridgeVlan {
-            link: 7,
-            first: 200,
-            last: 299,
-            pvid: false,
-            untagged: false,
-        };
+        let single = BridgeVlan { link: 7, first: 100, last: 100, pvid: true, untagged: true };
+        let range = BridgeVlan { link: 7, first: 200, last: 299, pvid: false, untagged: false };
         for vlan in [single, range] {
             let message = message(&vlan);
             let mut octets = vec![0; message.buffer_len()];

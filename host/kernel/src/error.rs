@@ -43,43 +43,23 @@ impl Error {
 
     /// Not named yet: see [`Error::during`].
     pub(crate) fn from_errno(errno: Errno) -> Self {
-        Self {
-            what: String::new(),
-            errno: errno as i32,
-            ext_ack: None,
-            source: None,
-        }
+        Self { what: String::new(), errno: errno as i32, ext_ack: None, source: None }
     }
 
     /// Not named yet. Errors that are not the system's become `EIO`.
     pub(crate) fn from_io(error: &io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(Errno::EIO as i32);
-        Self {
-            what: String::new(),
-            errno,
-            ext_ack: None,
-            source: None,
-        }
+        Self { what: String::new(), errno, ext_ack: None, source: None }
     }
 
     /// Not named yet. What the kernel answered in an `NLMSG_ERROR`.
     pub(crate) fn from_kernel(errno: i32, ext_ack: Option<String>) -> Self {
-        Self {
-            what: String::new(),
-            errno,
-            ext_ack,
-            source: None,
-        }
+        Self { what: String::new(), errno, ext_ack, source: None }
     }
 
     /// Not named yet. A reply that is no netlink message.
     pub(crate) fn from_decode(source: DecodeError) -> Self {
-        Self {
-            what: String::new(),
-            errno: 0,
-            ext_ack: None,
-            source: Some(source),
-        }
+        Self { what: String::new(), errno: 0, ext_ack: None, source: Some(source) }
     }
 
     /// Names the operation, where it is known.
@@ -100,11 +80,9 @@ pub fn errno_text(errno: i32) -> String {
     // Go's table keeps capitals that are more than a sentence's first letter.
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => first
-            .to_lowercase()
-            .chain([second])
-            .chain(letters)
-            .collect(),
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain([second]).chain(letters).collect()
+        }
         _ => text.to_owned(),
     }
 }

@@ -107,23 +107,19 @@ impl Netlink {
     /// a MAC address that is no station's. What the kernel refuses leaves no
     /// link behind. (`RTM_NEWLINK` with `NLM_F_CREATE | NLM_F_EXCL`)
     pub fn link_add(&mut self, link: &NewLink) -> Result<u32, Error> {
-        self.try_link_add(link)
-            .map_err(|error| error.during(format!("link-add {}", link.name)))
+        self.try_link_add(link).map_err(|error| error.during(format!("link-add {}", link.name)))
     }
 
     /// Sets what is given. Setting several is not atomic: what the kernel took
     /// before it refused stays. (`RTM_SETLINK`)
     pub fn link_set(&mut self, index: u32, attrs: &LinkAttrs) -> Result<(), Error> {
-        self.try_link_set(index, attrs)
-            .map_err(|error| error.during(format!("link-set index {index}")))
+        self.try_link_set(index, attrs).map_err(|error| error.during(format!("link-set index {index}")))
     }
 
     /// Deletes a link, and its peer. `ENODEV` if there is none. (`RTM_DELLINK`)
     pub fn link_del(&mut self, index: u32) -> Result<(), Error> {
         let request = DelLink(message::named(LinkRef::Index(index)));
-        self.request(request, 0)
-            .map(drop)
-            .map_err(|error| error.during(format!("link-del index {index}")))
+        self.request(request, 0).map(drop).map_err(|error| error.during(format!("link-del index {index}")))
     }
 
     /// One link. `ENODEV` if there is none. (`RTM_GETLINK`)
@@ -148,10 +144,7 @@ impl Netlink {
             check_name(&peer.name)?;
             check_mac(peer.mac.as_deref())?;
         }
-        let replies = self.request(
-            AddLink(message::new_link(link)),
-            NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO,
-        )?;
+        let replies = self.request(AddLink(message::new_link(link)), NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO)?;
         let mut echo = replies.iter().filter_map(message::read).flatten();
         let index = match echo.find(|made| made.name == link.name) {
             Some(made) => made.index,
@@ -208,9 +201,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 fn check_mac(mac: Option<&[u8]>) -> Result<(), Error> {
     match mac {
         Some(mac) if mac.len() != 6 => Err(Error::from_errno(Errno::EINVAL)),
-        Some(mac) if mac[0] & 1 == 1 || mac == [0; 6] => {
-            Err(Error::from_errno(Errno::EADDRNOTAVAIL))
-        }
+        Some(mac) if mac[0] & 1 == 1 || mac == [0; 6] => Err(Error::from_errno(Errno::EADDRNOTAVAIL)),
         _ => Ok(()),
     }
 }

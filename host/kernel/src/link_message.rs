@@ -7,8 +7,8 @@
 use netlink_packet_core::{DefaultNla, NlasIterator, parse_string, parse_u8, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader,
-    LinkInfo, LinkMessage, LinkProtoInfoBridge,
+    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkInfo,
+    LinkMessage, LinkProtoInfoBridge,
 };
 
 use crate::netlink::Reply;
@@ -37,9 +37,7 @@ pub(crate) fn named(link: LinkRef<'_>) -> LinkMessage {
     let mut message = LinkMessage::default();
     match link {
         LinkRef::Index(index) => message.header.index = index,
-        LinkRef::Name(name) => message
-            .attributes
-            .push(LinkAttribute::IfName(name.to_owned())),
+        LinkRef::Name(name) => message.attributes.push(LinkAttribute::IfName(name.to_owned())),
     }
     message
 }
@@ -48,9 +46,7 @@ pub(crate) fn named(link: LinkRef<'_>) -> LinkMessage {
 /// of them.
 pub(crate) fn wanted(link: LinkRef<'_>) -> LinkMessage {
     let mut message = named(link);
-    message
-        .attributes
-        .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     message
 }
 
@@ -59,28 +55,17 @@ pub(crate) fn new_link(link: &NewLink) -> LinkMessage {
     let mut message = named(LinkRef::Name(&link.name));
     add_attrs(&mut message, &link.attrs);
     let info = match &link.kind {
-        LinkKind::Bridge {
-            vlan_filtering: false,
-        } => vec![LinkInfo::Kind(InfoKind::Bridge)],
-        LinkKind::Bridge {
-            vlan_filtering: true,
-        } => vec![
+        LinkKind::Bridge { vlan_filtering: false } => vec![LinkInfo::Kind(InfoKind::Bridge)],
+        LinkKind::Bridge { vlan_filtering: true } => vec![
             LinkInfo::Kind(InfoKind::Bridge),
             LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)])),
         ],
         LinkKind::Veth(peer) => {
             let mut other = named(LinkRef::Name(&peer.name));
             other.attributes.extend(peer.mtu.map(LinkAttribute::Mtu));
-            other
-                .attributes
-                .extend(peer.mac.clone().map(LinkAttribute::Address));
-            other
-                .attributes
-                .extend(peer.netns.map(LinkAttribute::NetNsFd));
-            vec![
-                LinkInfo::Kind(InfoKind::Veth),
-                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other))),
-            ]
+            other.attributes.extend(peer.mac.clone().map(LinkAttribute::Address));
+            other.attributes.extend(peer.netns.map(LinkAttribute::NetNsFd));
+            vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other)))]
         }
     };
     message.attributes.push(LinkAttribute::LinkInfo(info));
@@ -98,22 +83,17 @@ pub(crate) fn set_link(index: u32, attrs: &LinkAttrs) -> Option<LinkMessage> {
 /// The attributes of a bridge port: a message of their own, in the bridge's
 /// family. `None` if there is nothing to set.
 pub(crate) fn set_port(index: u32, attrs: &LinkAttrs) -> Option<LinkMessage> {
-    let port: Vec<_> = [
-        (IFLA_BRPORT_MODE, attrs.hairpin),
-        (IFLA_BRPORT_ISOLATED, attrs.isolated),
-    ]
-    .into_iter()
-    .filter_map(|(kind, on)| Some(DefaultNla::new(kind, vec![on?.into()])))
-    .map(LinkProtoInfoBridge::Other)
-    .collect();
+    let port: Vec<_> = [(IFLA_BRPORT_MODE, attrs.hairpin), (IFLA_BRPORT_ISOLATED, attrs.isolated)]
+        .into_iter()
+        .filter_map(|(kind, on)| Some(DefaultNla::new(kind, vec![on?.into()])))
+        .map(LinkProtoInfoBridge::Other)
+        .collect();
     if port.is_empty() {
         return None;
     }
     let mut message = named(LinkRef::Index(index));
     message.header.interface_family = AddressFamily::Bridge;
-    message
-        .attributes
-        .push(LinkAttribute::ProtoInfoBridge(port));
+    message.attributes.push(LinkAttribute::ProtoInfoBridge(port));
     Some(message)
 }
 
@@ -124,11 +104,7 @@ pub(crate) fn read(reply: &Reply) -> Option<Result<Link, Error>> {
 
 fn read_link(payload: &[u8]) -> Result<Link, netlink_packet_core::DecodeError> {
     let header = LinkHeader::parse(payload)?;
-    let mut link = Link {
-        index: header.index,
-        flags: header.flags.bits(),
-        ..Link::default()
-    };
+    let mut link = Link { index: header.index, flags: header.flags.bits(), ..Link::default() };
     for attribute in NlasIterator::new(&payload[IFINFOMSG_LEN..]) {
         let attribute = attribute?;
         let value = attribute.value();
@@ -155,10 +131,7 @@ fn read_link(payload: &[u8]) -> Result<Link, netlink_packet_core::DecodeError> {
 }
 
 fn add_attrs(message: &mut LinkMessage, attrs: &LinkAttrs) {
-    for (flag, on) in [
-        (LinkFlags::Up, attrs.up),
-        (LinkFlags::Promisc, attrs.promisc),
-    ] {
+    for (flag, on) in [(LinkFlags::Up, attrs.up), (LinkFlags::Promisc, attrs.promisc)] {
         if let Some(on) = on {
             message.header.flags.set(flag, on);
             message.header.change_mask.insert(flag);

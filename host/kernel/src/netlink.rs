@@ -5,9 +5,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
-    DoneBuffer, ErrorBuffer, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR,
-    NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer,
-    NetlinkHeader, NetlinkMessage, NlasIterator,
+    DoneBuffer, ErrorBuffer, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -57,20 +56,11 @@ impl Netlink {
     /// groups (`RTNLGRP_*`).
     pub(crate) fn open(groups: &[u32]) -> Result<Self, Error> {
         let (socket, port) = open_socket(groups).map_err(|error| Error::from_io(&error))?;
-        Ok(Self {
-            socket,
-            port,
-            sequence: 0,
-            buffer: Vec::with_capacity(DUMP_SIZE),
-        })
+        Ok(Self { socket, port, sequence: 0, buffer: Vec::with_capacity(DUMP_SIZE) })
     }
 
     /// Sends a request and returns what came before its acknowledgement.
-    pub(crate) fn request(
-        &mut self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<Vec<Reply>, Error> {
+    pub(crate) fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Vec<Reply>, Error> {
         self.send(message, NLM_F_REQUEST | NLM_F_ACK | flags)?;
         Ok(self.answer()?.0)
     }
@@ -121,8 +111,7 @@ impl Netlink {
         let mut octets = vec![0; message.buffer_len()];
         message.serialize(&mut octets);
         let kernel = SocketAddr::new(0, 0);
-        retry(|| self.socket.send_to(&octets, &kernel, 0))
-            .map_err(|error| Error::from_io(&error))?;
+        retry(|| self.socket.send_to(&octets, &kernel, 0)).map_err(|error| Error::from_io(&error))?;
         Ok(())
     }
 
@@ -141,8 +130,7 @@ impl Netlink {
             }
             for message in messages(&self.buffer) {
                 let message = message?;
-                if (message.sequence_number(), message.port_number()) != (self.sequence, self.port)
-                {
+                if (message.sequence_number(), message.port_number()) != (self.sequence, self.port) {
                     continue; // The end of an answer that was given up.
                 }
                 latest = Instant::now();
@@ -164,10 +152,7 @@ impl Netlink {
 
 impl Reply {
     fn new(message: &NetlinkBuffer<&[u8]>) -> Self {
-        Self {
-            kind: message.message_type(),
-            payload: message.payload().to_vec(),
-        }
+        Self { kind: message.message_type(), payload: message.payload().to_vec() }
     }
 }
 
@@ -247,19 +232,15 @@ fn acknowledged(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> {
 /// Reads an `NLMSG_DONE`: `int error`, attributes.
 fn dumped(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> {
     match DoneBuffer::new_checked(message.payload()) {
-        Ok(done) if done.code() < 0 => Err(Error::from_kernel(
-            -done.code(),
-            ext_ack(done.extended_ack()),
-        )),
+        Ok(done) if done.code() < 0 => Err(Error::from_kernel(-done.code(), ext_ack(done.extended_ack()))),
         // Some kernels send no code at all.
         _ => Ok(()),
     }
 }
 
 fn ext_ack(attributes: &[u8]) -> Option<String> {
-    let text = NlasIterator::new(attributes)
-        .map_while(Result::ok)
-        .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)?;
+    let text =
+        NlasIterator::new(attributes).map_while(Result::ok).find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)?;
     let text = String::from_utf8_lossy(text.value());
     Some(text.trim_end_matches('\0').to_owned())
 }

@@ -71,37 +71,24 @@ impl Netns {
     /// at `path` is busy.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let named = || path.to_owned();
-        let other = |errno: Errno| OpenError::Other {
-            path: named(),
-            source: errno.into(),
-        };
+        let other = |errno: Errno| OpenError::Other { path: named(), source: errno.into() };
 
-        let place = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(
-            |errno| match errno {
-                Errno::ENOENT => OpenError::Missing { path: named() },
-                errno => other(errno),
-            },
-        )?;
+        let place = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| match errno {
+            Errno::ENOENT => OpenError::Missing { path: named() },
+            errno => other(errno),
+        })?;
         let magic = fstatfs(&place).map_err(other)?.filesystem_type().0;
         if magic != libc::NSFS_MAGIC {
-            return Err(OpenError::NotANamespace {
-                path: named(),
-                magic: magic as u64,
-            });
+            return Err(OpenError::NotANamespace { path: named(), magic: magic as u64 });
         }
         // The same file again, whatever the path names by now: setns(2) takes no O_PATH.
         let again = format!("/proc/self/fd/{}", place.as_raw_fd());
         let netns = Self::from_file(&again).map_err(other)?;
         match netns.run(|| Netlink::open(&[])) {
             // setns(2) looks at the kind before it looks at permissions.
-            Err(error) if error.errno() == Errno::EINVAL as i32 => {
-                Err(OpenError::NotNetwork { path: named() })
-            }
+            Err(error) if error.errno() == Errno::EINVAL as i32 => Err(OpenError::NotNetwork { path: named() }),
             // Who may not enter may still compare.
-            result => Ok(Self {
-                first: Mutex::new(result.flatten().ok()),
-                ..netns
-            }),
+            result => Ok(Self { first: Mutex::new(result.flatten().ok()), ..netns }),
         }
     }
 
@@ -147,26 +134,17 @@ impl Netns {
 
     /// A route socket of the namespace.
     pub fn connect(&self) -> Result<Netlink, Error> {
-        let first = self
-            .first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(netlink) = first {
             return Ok(netlink);
         }
-        self.run(|| Netlink::open(&[]))?
-            .map_err(|error| error.during("netns-connect"))
+        self.run(|| Netlink::open(&[]))?.map_err(|error| error.during("netns-connect"))
     }
 
     fn from_file(path: &str) -> nix::Result<Self> {
         let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let stat = fstat(&fd)?;
-        Ok(Self {
-            fd,
-            id: (stat.st_dev, stat.st_ino),
-            first: Mutex::new(None),
-        })
+        Ok(Self { fd, id: (stat.st_dev, stat.st_ino), first: Mutex::new(None) })
     }
 }
 

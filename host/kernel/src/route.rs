@@ -6,9 +6,7 @@ use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, Parseable};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage::{DelRoute, GetRoute, NewRoute};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType, RouteVia,
-};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType, RouteVia};
 use nix::errno::Errno;
 
 use crate::netlink::Reply;
@@ -69,14 +67,14 @@ impl Netlink {
             message.header.address_family = family;
             message.header.kind = RouteType::Unicast;
             message.attributes.extend(link.map(RouteAttribute::Oif));
-            let replies = self
-                .dump(&GetRoute(message))
-                .map_err(|error| error.during("routes"))?;
+            let replies = self.dump(&GetRoute(message)).map_err(|error| error.during("routes"))?;
             for reply in replies.iter().filter(|reply| reply.kind == RTM_NEWROUTE) {
                 let found = read(reply, family).map_err(|error| error.during("routes"))?;
-                routes.extend(found.into_iter().filter(|route| {
-                    link.is_none_or(|link| link == route.link) && route.table != RT_TABLE_LOCAL
-                }));
+                routes.extend(
+                    found
+                        .into_iter()
+                        .filter(|route| link.is_none_or(|link| link == route.link) && route.table != RT_TABLE_LOCAL),
+                );
             }
         }
         Ok(routes)
@@ -100,9 +98,7 @@ fn message(route: &Route) -> Result<RouteMessage, Error> {
         attributes.push(RouteAttribute::Destination(route.dst.addr().into()));
     }
     attributes.extend(route.gateway.map(|gateway| match gateway {
-        _ if family(gateway) == message.header.address_family => {
-            RouteAttribute::Gateway(gateway.into())
-        }
+        _ if family(gateway) == message.header.address_family => RouteAttribute::Gateway(gateway.into()),
         IpAddr::V4(gateway) => RouteAttribute::Via(RouteVia::Inet(gateway)),
         IpAddr::V6(gateway) => RouteAttribute::Via(RouteVia::Inet6(gateway)),
     }));
@@ -163,11 +159,7 @@ fn read(reply: &Reply, wanted: AddressFamily) -> Result<Vec<Route>, Error> {
         None => vec![route],
         Some(hops) => hops
             .iter()
-            .map(|hop| Route {
-                link: hop.interface_index,
-                gateway: gateway(&hop.attributes),
-                ..route.clone()
-            })
+            .map(|hop| Route { link: hop.interface_index, gateway: gateway(&hop.attributes), ..route.clone() })
             .collect(),
     })
 }

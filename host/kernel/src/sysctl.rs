@@ -15,20 +15,14 @@ impl Netns {
     /// such key. A key is a path below `/proc/sys`, beginning with `net/`;
     /// `EINVAL` for any other.
     pub fn sysctls_get(&self, keys: &[&str]) -> Result<Vec<Option<String>>, Error> {
-        self.run(|| {
-            keys.iter()
-                .map(|key| get(key).map_err(|error| named("get", key, error)))
-                .collect()
-        })?
+        self.run(|| keys.iter().map(|key| get(key).map_err(|error| named("get", key, error))).collect())?
     }
 
     /// Writes values to keys, each whether the others succeed or not; the
     /// outcomes come in the same order. `ENOENT` where there is no such key.
     pub fn sysctls_set(&self, pairs: &[(&str, &str)]) -> Result<Vec<Result<(), Error>>, Error> {
         self.run(|| {
-            let set = |(key, value): &(&str, &str)| {
-                set(key, value).map_err(|error| named("set", key, error))
-            };
+            let set = |(key, value): &(&str, &str)| set(key, value).map_err(|error| named("set", key, error));
             pairs.iter().map(set).collect()
         })
     }
@@ -72,10 +66,7 @@ mod tests {
 
     #[test]
     fn a_key_stays_below_net() {
-        assert_eq!(
-            path("net/ipv4/conf/eth0.100/arp_notify").unwrap(),
-            "/proc/sys/net/ipv4/conf/eth0.100/arp_notify"
-        );
+        assert_eq!(path("net/ipv4/conf/eth0.100/arp_notify").unwrap(), "/proc/sys/net/ipv4/conf/eth0.100/arp_notify");
         for key in [
             "",
             "net",
@@ -91,11 +82,7 @@ mod tests {
             "net/a\0b",
             "net.ipv4.ip_forward",
         ] {
-            assert_eq!(
-                path(key).unwrap_err().raw_os_error(),
-                Some(Errno::EINVAL as i32),
-                "{key:?}"
-            );
+            assert_eq!(path(key).unwrap_err().raw_os_error(), Some(Errno::EINVAL as i32), "{key:?}");
         }
     }
 }

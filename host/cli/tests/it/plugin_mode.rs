@@ -76,7 +76,8 @@ fn core_18_and_19_the_own_namespace_is_refused_before_anything_is_done() {
 fn core_22_a_previous_result_of_another_family() {
     let machine = Machine::new();
     let netns = machine.netns("c1");
-    let config = json!({ "name": "n1", "type": "bridge", "cniVersion": "1.0.0", "prevResult": { "cniVersion": "0.4.0" } });
+    let config =
+        json!({ "name": "n1", "type": "bridge", "cniVersion": "1.0.0", "prevResult": { "cniVersion": "0.4.0" } });
     let output = machine.plugin("bridge", &env("CHECK", &netns), &config.to_string());
     let error: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(error["code"], 999);

@@ -116,15 +116,14 @@ fn attach_and_detach(reference: &PathBuf, case: &Case) -> Result<(), String> {
 fn refuse(reference: &PathBuf, case: &Case) -> Result<(), String> {
     let twins = twins(reference, case);
     let ours = &twins[1];
-    let words = ours.words("");
-    let before = (ours.network(&words), ours.leases());
+    let before = ours.inventory();
     let replies = both(&twins, "ADD", case)?;
     if replies[0].succeeded() {
         return Err("ADD should fail".into());
     }
-    let after = (ours.network(&words), ours.leases());
+    let after = ours.inventory();
     if before != after {
-        return Err(format!("ours has left something:\n{}{:?}", twins::difference(&before.0, &after.0), after.1));
+        return Err(format!("before and after ADD by ours:\n{before:#?}\n{after:#?}\n"));
     }
     both(&twins, "DEL", case)?;
     Ok(())

@@ -11,13 +11,8 @@ use crate::sandbox::{Sandbox, ip, isolated, veth};
 
 fn shown(netns: &Netns, local: &str) -> Value {
     let of = |link: &Value| link["addr_info"].as_array().unwrap().clone();
-    let all = ip(netns, "address show dev eth0")
-        .iter()
-        .flat_map(of)
-        .collect::<Vec<_>>();
-    all.into_iter()
-        .find(|address| address["local"] == local)
-        .unwrap_or_default()
+    let all = ip(netns, "address show dev eth0").iter().flat_map(of).collect::<Vec<_>>();
+    all.into_iter().find(|address| address["local"] == local).unwrap_or_default()
 }
 
 #[test]
@@ -25,32 +20,15 @@ fn addresses_come_and_go() {
     isolated(|Sandbox { host, container }| {
         let (mut outer, mut inner) = (host.connect().unwrap(), container.connect().unwrap());
         let netns = Some(container.as_fd().as_raw_fd());
-        let peer = VethPeer {
-            name: "eth0".to_owned(),
-            netns,
-            ..VethPeer::default()
-        };
+        let peer = VethPeer { name: "eth0".to_owned(), netns, ..VethPeer::default() };
         let eth0 = veth(&mut outer, &mut inner, peer);
-        let address = |ip: &str| Address {
-            link: eth0,
-            ip: ip.parse().unwrap(),
-            flags: 0,
-        };
+        let address = |ip: &str| Address { link: eth0, ip: ip.parse().unwrap(), flags: 0 };
 
-        for ip in [
-            "10.1.2.3/24",
-            "10.9.0.1/31",
-            "10.9.1.1/32",
-            "fd00::5/64",
-            "10.0.0.255/22",
-        ] {
+        for ip in ["10.1.2.3/24", "10.9.0.1/31", "10.9.1.1/32", "fd00::5/64", "10.0.0.255/22"] {
             inner.address_add(&address(ip)).unwrap();
         }
         let v4 = shown(&container, "10.1.2.3");
-        assert_eq!(
-            (&v4["prefixlen"], &v4["broadcast"]),
-            (&json!(24), &json!("10.1.2.255"))
-        );
+        assert_eq!((&v4["prefixlen"], &v4["broadcast"]), (&json!(24), &json!("10.1.2.255")));
         assert_eq!(v4["label"], "eth0");
         assert_eq!(v4["scope"], "global");
         assert_eq!(shown(&container, "10.0.0.255")["broadcast"], "10.0.3.255");
@@ -81,22 +59,10 @@ fn addresses_come_and_go() {
             assert_eq!(error.errno(), Errno::EADDRNOTAVAIL as i32, "{error}");
         }
         assert!(shown(&container, "10.1.2.3").is_null() && shown(&container, "fd00::5").is_null());
-        let nowhere = Address {
-            link: 4711,
-            ..address("10.1.2.3/24")
-        };
-        assert_eq!(
-            inner.address_add(&nowhere).unwrap_err().errno(),
-            Errno::ENODEV as i32
-        );
-        assert_eq!(
-            inner.address_del(&nowhere).unwrap_err().errno(),
-            Errno::ENODEV as i32
-        );
-        assert_eq!(
-            inner.addresses(Some(4711)).unwrap_err().errno(),
-            Errno::ENODEV as i32
-        );
+        let nowhere = Address { link: 4711, ..address("10.1.2.3/24") };
+        assert_eq!(inner.address_add(&nowhere).unwrap_err().errno(), Errno::ENODEV as i32);
+        assert_eq!(inner.address_del(&nowhere).unwrap_err().errno(), Errno::ENODEV as i32);
+        assert_eq!(inner.addresses(Some(4711)).unwrap_err().errno(), Errno::ENODEV as i32);
     });
 }
 
@@ -106,25 +72,11 @@ fn flags_are_set_and_read() {
         const IFA_F_NODAD: u32 = 0x02;
         let (mut outer, mut inner) = (host.connect().unwrap(), container.connect().unwrap());
         let netns = Some(container.as_fd().as_raw_fd());
-        let peer = VethPeer {
-            name: "eth0".to_owned(),
-            netns,
-            ..VethPeer::default()
-        };
+        let peer = VethPeer { name: "eth0".to_owned(), netns, ..VethPeer::default() };
         let link = veth(&mut outer, &mut inner, peer);
-        let address = Address {
-            link,
-            ip: "fd00::6/64".parse().unwrap(),
-            flags: IFA_F_NODAD,
-        };
+        let address = Address { link, ip: "fd00::6/64".parse().unwrap(), flags: IFA_F_NODAD };
         inner.address_add(&address).unwrap();
-        inner
-            .address_add(&Address {
-                ip: "10.1.2.3/24".parse().unwrap(),
-                flags: 0,
-                link,
-            })
-            .unwrap();
+        inner.address_add(&Address { ip: "10.1.2.3/24".parse().unwrap(), flags: 0, link }).unwrap();
         let found = inner.addresses(Some(link)).unwrap();
         let found = found.iter().find(|found| found.ip == address.ip).unwrap();
         assert_eq!(found.flags & 0xff, IFA_F_NODAD | 0x80);

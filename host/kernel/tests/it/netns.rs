@@ -30,23 +30,12 @@ fn the_same_namespace_is_recognised_by_whatever_path() {
 fn code_runs_inside_on_a_thread_that_ends() {
     isolated(|Sandbox { host, container }| {
         let here = thread::current().id();
-        let link = |_| {
-            fs::read_link("/proc/thread-self/ns/net")
-                .unwrap()
-                .display()
-                .to_string()
-        };
+        let link = |_| fs::read_link("/proc/thread-self/ns/net").unwrap().display().to_string();
 
-        let (there, inside) = container
-            .run(|| (thread::current().id(), link(())))
-            .unwrap();
+        let (there, inside) = container.run(|| (thread::current().id(), link(()))).unwrap();
         assert_ne!(here, there);
         assert_eq!(inside, format!("net:[{}]", container.id().1));
-        assert!(
-            container
-                .run(|| Netns::current().unwrap().is_same(&container))
-                .unwrap()
-        );
+        assert!(container.run(|| Netns::current().unwrap().is_same(&container)).unwrap());
 
         // Its own namespace costs no thread, and the caller never left it.
         assert_eq!(host.run(|| thread::current().id()).unwrap(), here);
@@ -63,14 +52,7 @@ fn a_mounted_namespace_outlives_its_path() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ns");
         File::create(&path).unwrap();
-        sh(
-            &host,
-            &format!(
-                "mount --bind {} {}",
-                path_of(&container).display(),
-                path.display()
-            ),
-        );
+        sh(&host, &format!("mount --bind {} {}", path_of(&container).display(), path.display()));
         // The mount alone keeps it now.
         let id = container.id();
         drop(container);
@@ -99,43 +81,24 @@ fn what_is_no_network_namespace_is_refused() {
             let text = format!("failed to Statfs {missing:?}: no such file or directory");
             assert_eq!(error.to_string(), text);
         }
-        for (path, reason) in [
-            (at("file/deeper"), "not a directory"),
-            (at("loop"), "too many levels of symbolic links"),
-        ] {
+        for (path, reason) in
+            [(at("file/deeper"), "not a directory"), (at("loop"), "too many levels of symbolic links")]
+        {
             let error = refused(&path);
             assert!(matches!(error, OpenError::Other { .. }), "{error:?}");
-            assert_eq!(
-                error.to_string(),
-                format!("failed to Statfs {path:?}: {reason}")
-            );
+            assert_eq!(error.to_string(), format!("failed to Statfs {path:?}: {reason}"));
         }
-        for path in [
-            at("file"),
-            at("fifo"),
-            at(""),
-            "/dev/null".into(),
-            "/proc/self/status".into(),
-        ] {
+        for path in [at("file"), at("fifo"), at(""), "/dev/null".into(), "/proc/self/status".into()] {
             let error = refused(&path);
-            assert!(
-                matches!(error, OpenError::NotANamespace { .. }),
-                "{error:?}"
-            );
+            assert!(matches!(error, OpenError::NotANamespace { .. }), "{error:?}");
         }
         let status = refused(Path::new("/proc/self/status"));
-        assert_eq!(
-            status.to_string(),
-            r#"unknown FS magic on "/proc/self/status": 9fa0"#
-        );
+        assert_eq!(status.to_string(), r#"unknown FS magic on "/proc/self/status": 9fa0"#);
         for kind in ["mnt", "pid", "user", "uts"] {
             let path = PathBuf::from(format!("/proc/self/ns/{kind}"));
             let error = refused(&path);
             assert!(matches!(error, OpenError::NotNetwork { .. }), "{error:?}");
-            assert_eq!(
-                error.to_string(),
-                format!("{path:?} is not a network namespace")
-            );
+            assert_eq!(error.to_string(), format!("{path:?} is not a network namespace"));
         }
     });
 }

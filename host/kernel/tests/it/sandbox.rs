@@ -93,20 +93,9 @@ pub(crate) fn devices(netns: &Netns) -> Vec<String> {
 
 /// `host` in one namespace, up, `eth0` in the other, up; eth0's index.
 pub(crate) fn veth(host: &mut Netlink, container: &mut Netlink, peer: VethPeer) -> u32 {
-    let up = LinkAttrs {
-        up: Some(true),
-        ..LinkAttrs::default()
-    };
-    host.link_add(&NewLink {
-        name: "host".to_owned(),
-        kind: LinkKind::Veth(peer),
-        attrs: up.clone(),
-    })
-    .unwrap();
-    let eth0 = container
-        .link_get(wasm_cni_kernel::LinkRef::Name("eth0"))
-        .unwrap()
-        .index;
+    let up = LinkAttrs { up: Some(true), ..LinkAttrs::default() };
+    host.link_add(&NewLink { name: "host".to_owned(), kind: LinkKind::Veth(peer), attrs: up.clone() }).unwrap();
+    let eth0 = container.link_get(wasm_cni_kernel::LinkRef::Name("eth0")).unwrap().index;
     container.link_set(eth0, &up).unwrap();
     eth0
 }

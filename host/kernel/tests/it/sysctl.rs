@@ -15,14 +15,8 @@ fn sysctls_are_those_of_the_namespace() {
         assert!(done.iter().all(Result::is_ok), "{done:?}");
         assert_eq!(sh(&container, "cat /proc/sys/net/ipv4/ip_forward"), "1\n");
         assert_eq!(sh(&host, "cat /proc/sys/net/ipv4/ip_forward"), "0\n");
-        assert_eq!(
-            container.sysctls_get(&[forward]).unwrap(),
-            [Some("1".to_owned())]
-        );
-        assert_eq!(
-            host.sysctls_get(&[forward]).unwrap(),
-            [Some("0".to_owned())]
-        );
+        assert_eq!(container.sysctls_get(&[forward]).unwrap(), [Some("1".to_owned())]);
+        assert_eq!(host.sysctls_get(&[forward]).unwrap(), [Some("0".to_owned())]);
     });
 }
 
@@ -30,35 +24,13 @@ fn sysctls_are_those_of_the_namespace() {
 fn a_link_with_a_dot_has_sysctls_too() {
     isolated(|Sandbox { host, container }| {
         let attrs = LinkAttrs::default();
-        let kind = LinkKind::Bridge {
-            vlan_filtering: false,
-        };
-        let link = NewLink {
-            name: "eth0.100".to_owned(),
-            kind,
-            attrs,
-        };
+        let kind = LinkKind::Bridge { vlan_filtering: false };
+        let link = NewLink { name: "eth0.100".to_owned(), kind, attrs };
         container.connect().unwrap().link_add(&link).unwrap();
-        let (key, gone) = (
-            "net/ipv4/conf/eth0.100/arp_notify",
-            "net/ipv4/conf/eth1/arp_notify",
-        );
-        container
-            .sysctls_set(&[(key, "1")])
-            .unwrap()
-            .remove(0)
-            .unwrap();
-        assert_eq!(
-            sh(
-                &container,
-                "cat /proc/sys/net/ipv4/conf/eth0.100/arp_notify"
-            ),
-            "1\n"
-        );
-        assert_eq!(
-            container.sysctls_get(&[gone, key]).unwrap(),
-            [None, Some("1".to_owned())]
-        );
+        let (key, gone) = ("net/ipv4/conf/eth0.100/arp_notify", "net/ipv4/conf/eth1/arp_notify");
+        container.sysctls_set(&[(key, "1")]).unwrap().remove(0).unwrap();
+        assert_eq!(sh(&container, "cat /proc/sys/net/ipv4/conf/eth0.100/arp_notify"), "1\n");
+        assert_eq!(container.sysctls_get(&[gone, key]).unwrap(), [None, Some("1".to_owned())]);
         assert_eq!(host.sysctls_get(&[key]).unwrap(), [None]);
     });
 }
@@ -82,23 +54,12 @@ fn each_write_has_its_own_outcome() {
         };
         let errnos: Vec<_> = done.iter().map(errno).collect();
         let bad = Errno::EINVAL as i32;
-        assert_eq!(
-            errnos,
-            [bad, bad, Errno::ENOENT as i32, bad, Errno::EISDIR as i32, 0]
-        );
+        assert_eq!(errnos, [bad, bad, Errno::ENOENT as i32, bad, Errno::EISDIR as i32, 0]);
         let text = done[2].as_ref().unwrap_err().to_string();
-        assert_eq!(
-            text,
-            "sysctl-set net/ipv4/conf/eth9/arp_notify: no such file or directory"
-        );
+        assert_eq!(text, "sysctl-set net/ipv4/conf/eth9/arp_notify: no such file or directory");
         assert_eq!(sh(&container, "cat /proc/sys/net/ipv4/ip_forward"), "1\n");
 
-        let error = container
-            .sysctls_get(&["net/ipv4/ip_forward", "kernel/hostname"])
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "sysctl-get kernel/hostname: invalid argument"
-        );
+        let error = container.sysctls_get(&["net/ipv4/ip_forward", "kernel/hostname"]).unwrap_err();
+        assert_eq!(error.to_string(), "sysctl-get kernel/hostname: invalid argument");
     });
 }

@@ -15,11 +15,7 @@ fn soon(millis: u64) -> Instant {
 
 fn peer_in(container: &wasm_cni_kernel::Netns) -> VethPeer {
     let netns = Some(container.as_fd().as_raw_fd());
-    VethPeer {
-        name: "eth0".to_owned(),
-        netns,
-        ..VethPeer::default()
-    }
+    VethPeer { name: "eth0".to_owned(), netns, ..VethPeer::default() }
 }
 
 #[test]
@@ -30,16 +26,9 @@ fn a_link_is_up_when_its_peer_is() {
         assert!(container.wait(eth0, Condition::OperUp, soon(5000)).unwrap());
         assert_eq!(ip(&container, "link show eth0")[0]["operstate"], "UP");
         // A deadline in the past: the state is looked at all the same.
-        assert!(
-            container
-                .wait(eth0, Condition::OperUp, Instant::now())
-                .unwrap()
-        );
+        assert!(container.wait(eth0, Condition::OperUp, Instant::now()).unwrap());
 
-        let down = LinkAttrs {
-            up: Some(false),
-            ..LinkAttrs::default()
-        };
+        let down = LinkAttrs { up: Some(false), ..LinkAttrs::default() };
         let other = outer.link_get(LinkRef::Name("host")).unwrap().index;
         outer.link_set(other, &down).unwrap();
         let begin = Instant::now();
@@ -54,10 +43,7 @@ fn a_link_is_up_when_its_peer_is() {
             });
             assert!(container.wait(eth0, Condition::OperUp, soon(5000)).unwrap());
             let took = begin.elapsed();
-            assert!(
-                took >= Duration::from_millis(100) && took < Duration::from_secs(3),
-                "{took:?}"
-            );
+            assert!(took >= Duration::from_millis(100) && took < Duration::from_secs(3), "{took:?}");
         });
     });
 }
@@ -73,9 +59,7 @@ fn a_link_that_goes_ends_the_wait() {
                 thread::sleep(Duration::from_millis(100));
                 sh(&host, "ip link delete host");
             });
-            let error = container
-                .wait(eth0, Condition::OperUp, soon(5000))
-                .unwrap_err();
+            let error = container.wait(eth0, Condition::OperUp, soon(5000)).unwrap_err();
             assert_eq!(error.errno(), Errno::ENODEV as i32, "{error}");
         });
         for until in [Condition::OperUp, Condition::AddressesSettled] {
@@ -90,30 +74,13 @@ fn addresses_settle_when_they_are_known_to_be_unique() {
     isolated(|Sandbox { host, container }| {
         let (mut outer, mut inner) = (host.connect().unwrap(), container.connect().unwrap());
         let link = veth(&mut outer, &mut inner, peer_in(&container));
-        inner
-            .address_add(&Address {
-                link,
-                ip: "fd00::2/64".parse().unwrap(),
-                flags: 0,
-            })
-            .unwrap();
-        assert!(
-            !container
-                .wait(link, Condition::AddressesSettled, soon(0))
-                .unwrap()
-        );
+        inner.address_add(&Address { link, ip: "fd00::2/64".parse().unwrap(), flags: 0 }).unwrap();
+        assert!(!container.wait(link, Condition::AddressesSettled, soon(0)).unwrap());
         let begin = Instant::now();
-        assert!(
-            container
-                .wait(link, Condition::AddressesSettled, soon(8000))
-                .unwrap()
-        );
+        assert!(container.wait(link, Condition::AddressesSettled, soon(8000)).unwrap());
         assert!(begin.elapsed() < Duration::from_secs(7));
         let shown = sh(&container, "ip -6 address show dev eth0");
-        assert!(
-            shown.contains("fd00::2/64") && !shown.contains("tentative"),
-            "{shown}"
-        );
+        assert!(shown.contains("fd00::2/64") && !shown.contains("tentative"), "{shown}");
     });
 }
 
@@ -123,18 +90,8 @@ fn an_address_that_another_has_is_settled_too() {
         let (mut outer, mut inner) = (host.connect().unwrap(), container.connect().unwrap());
         let link = veth(&mut outer, &mut inner, peer_in(&container));
         sh(&host, "ip address add fd00::2/64 dev host nodad");
-        inner
-            .address_add(&Address {
-                link,
-                ip: "fd00::2/64".parse().unwrap(),
-                flags: 0,
-            })
-            .unwrap();
-        assert!(
-            container
-                .wait(link, Condition::AddressesSettled, soon(8000))
-                .unwrap()
-        );
+        inner.address_add(&Address { link, ip: "fd00::2/64".parse().unwrap(), flags: 0 }).unwrap();
+        assert!(container.wait(link, Condition::AddressesSettled, soon(8000)).unwrap());
         let shown = sh(&container, "ip -6 address show dev eth0");
         assert!(shown.contains("dadfailed"), "{shown}");
     });
@@ -151,9 +108,6 @@ fn waiting_sleeps() {
         let before = nanos(used());
         assert!(!container.wait(eth0, Condition::OperUp, soon(1000)).unwrap());
         let spent = Duration::from_nanos(nanos(used()) - before);
-        assert!(
-            spent < Duration::from_millis(50),
-            "{spent:?} of processor time"
-        );
+        assert!(spent < Duration::from_millis(50), "{spent:?} of processor time");
     });
 }

@@ -231,7 +231,7 @@ pub(crate) fn bad() -> Vec<Case> {
         gateway("asked for the gateway", json!({ "runtimeConfig": { "ips": ["10.1.0.1"] } })),
         gateway("asked for a taken one", json!({ "runtimeConfig": { "ips": ["10.1.0.2"] } })).after(lease),
         gateway("asked for one of elsewhere", json!({ "runtimeConfig": { "ips": ["10.2.0.2"] } })),
-        gateway("asked for two", json!({ "runtimeConfig": { "ips": ["10.1.0.5", "10.1.0.6"] } })),
+        gateway("asked for two", json!({ "runtimeConfig": { "ips": ["10.1.0.5", "10.2.0.5"] } })),
         gateway("asked for none", json!({ "runtimeConfig": { "ips": ["zz"] } })),
         gateway("IP is none", json!({})).env("CNI_ARGS", "IP=foo;IgnoreUnknown=1"),
         gateway("another address on the bridge", json!({})).after("ip link add br0 type bridge; ip addr add 10.7.0.1/16 dev br0; ip link set br0 up"),

@@ -131,7 +131,7 @@ impl Twin {
     }
 
     /// Links, addresses and routes of both namespaces: a line for each attribute.
-    pub(crate) fn network(&self, words: &Words) -> Vec<String> {
+    fn network(&self, words: &Words) -> Vec<String> {
         let mut lines = Vec::new();
         for (of, namespace) in [("", "host"), ("-n c1 ", "c1")] {
             let mut links = self.machine.ip(&format!("{of}addr show"));
@@ -153,8 +153,8 @@ impl Twin {
     }
 
     /// The sysctls of both namespaces and the settings that only sysfs shows.
-    pub(crate) fn settings(&self, words: &Words) -> Vec<String> {
-        const SHOW: &str = "cd /sys/class/net && grep -s '' */addr_assign_type; cd /proc/sys/net && \
+    fn settings(&self, words: &Words) -> Vec<String> {
+        const SHOW: &str = "cd /sys/class/net && grep -Hs '' */addr_assign_type; cd /proc/sys/net && \
                             grep -rs '' ipv4/conf ipv6/conf ipv4/ip_forward; true";
         let in_host = format!("mount -t sysfs sysfs /sys && {SHOW}");
         let mut lines = Vec::new();
@@ -171,10 +171,16 @@ impl Twin {
         lines
     }
 
-    /// All of it.
-    pub(crate) fn state(&self, words: &Words) -> Vec<String> {
+    fn settings_and_data(&self, words: &Words) -> Vec<String> {
         let data = self.data().into_iter().map(|line| format!("data {line}"));
-        self.network(words).into_iter().chain(self.settings(words)).chain(data).collect()
+        self.settings(words).into_iter().chain(data).collect()
+    }
+
+    /// What a failed ADD must not add to: devices, their addresses, leases.
+    pub(crate) fn inventory(&self) -> Vec<String> {
+        let of_plugins = |line: &String| line.contains(".ifname = ") || line.contains(".local = ");
+        let network = self.network(&self.words("")).into_iter().filter(of_plugins);
+        network.chain(self.leases()).filter(|line| !line.contains("<link-local>")).collect()
     }
 
     /// The words for what this machine has at random. What `keep` mentions was
@@ -201,15 +207,15 @@ impl Twin {
 pub(crate) fn compare_states(twins: &[Twin; 2], keep: &str) -> Result<(), String> {
     let end = Instant::now() + SETTLE;
     loop {
-        let [expected, got] = twins.each_ref().map(|twin| twin.state(&twin.words(keep)));
-        let tentative = expected.iter().any(|line| line.contains(".tentative = "));
-        if expected == got && !tentative {
-            return Ok(());
+        let words = twins.each_ref().map(|twin| twin.words(keep));
+        let [expected, got] = [0, 1].map(|i| twins[i].network(&words[i]));
+        let rest = expected == got && !expected.iter().any(|line| line.contains(".tentative = "));
+        if rest || Instant::now() > end {
+            let [more_expected, more_got] = [0, 1].map(|i| twins[i].settings_and_data(&words[i]));
+            let difference = difference(&expected, &got) + &difference(&more_expected, &more_got);
+            return if difference.is_empty() { Ok(()) } else { Err(difference) };
         }
-        if Instant::now() > end {
-            return Err(difference(&expected, &got));
-        }
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(200));
     }
 }
 
