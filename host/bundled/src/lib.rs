@@ -15,7 +15,7 @@ pub struct Bundled {
     /// Octets of the component.
     pub size: usize,
     /// Native code for [`wasm_cni_engine`](../wasm_cni_engine)'s settings,
-    /// aligned to a page.
+    /// aligned to [`ALIGNMENT`].
     pub native: &'static [u8],
 }
 
@@ -28,6 +28,11 @@ pub fn find(name: &str) -> Option<&'static Bundled> {
     PLUGINS.iter().find(|plugin| plugin.name == name)
 }
 
-/// Code that starts on a page, as the loader wants it.
-#[repr(C, align(4096))]
+/// What [`Bundled::native`] is aligned to, octets: the largest page of the
+/// architecture, so that its code can be made executable in place.
+pub const ALIGNMENT: usize = align_of::<Page<()>>();
+
+#[repr(C)]
+#[cfg_attr(target_arch = "x86_64", repr(align(4096)))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(align(65536)))]
 struct Page<T: ?Sized>(T);

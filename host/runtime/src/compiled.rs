@@ -20,6 +20,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    ptr::NonNull,
 };
 
 use nix::{libc, unistd::geteuid};
@@ -42,8 +43,9 @@ const NOBODY: u32 = 65534;
 
 /// Loads a plugin that came with this program.
 pub(crate) fn bundled(engine: &Engine, plugin: &Bundled) -> Result<Component, CniError> {
-    // SAFETY: the bytes are part of this program, put there by its build.
-    let component = unsafe { Component::deserialize(engine, plugin.native) };
+    // SAFETY: the bytes are part of this program, put there by its build, and
+    // stay as they are for as long as it runs.
+    let component = unsafe { Component::deserialize_raw(engine, NonNull::from(plugin.native)) };
     component.map_err(|e| CniError::internal(format!("cannot load the bundled plugin {:?}: {e:#}", plugin.name)))
 }
 

@@ -32,6 +32,7 @@
 mod attempt;
 mod bindings;
 mod cache;
+mod code_memory;
 mod compiled;
 mod config;
 mod directory;

@@ -14,6 +14,7 @@ use wasmtime::Engine;
 use crate::{
     attempt::{Attempt, Footprint, Subject},
     cache::Cache,
+    code_memory,
     config::{Network, PluginConfig},
     error::{CniError, code},
     instance::{self, Verb},
@@ -367,7 +368,10 @@ impl Builder {
     /// If the engine does not run on this machine.
     pub fn build(self) -> Result<Runtime, CniError> {
         let engine = wasm_cni_engine::config()
-            .and_then(|config| Engine::new(&config))
+            .and_then(|mut config| {
+                code_memory::load_in_place(&mut config);
+                Engine::new(&config)
+            })
             .map_err(|e| CniError::internal(format!("cannot start the WebAssembly engine: {e:#}")))?;
         let inner = Arc::new(Inner {
             engine,

@@ -45,7 +45,8 @@ pub(crate) fn run(args: Args, env: &Env) -> Result<u8> {
 /// keep nobody from other networks.
 fn find_network(network: &str, env: &Env) -> Result<Network> {
     let path = Path::new(network);
-    if network.contains('/') || (path.extension().is_some() && path.is_file()) {
+    let file = path.extension().is_some_and(|e| ["conflist", "conf", "json"].iter().any(|known| e == *known));
+    if network.contains('/') || (file && path.is_file()) {
         return Ok(wasm_cni::load_network(path)?);
     }
     let (found, broken) = wasm_cni::find_network(&env.configurations(), network)?;

@@ -62,8 +62,9 @@ impl State {
 
     /// Remembers a failure on its way to the guest.
     fn failed(&self, error: types::Error) -> types::Error {
-        *self.last_failure.lock().expect("no panic with the lock held") =
-            Some(format!("{}: {}", error.what, error.msg));
+        let errno = if error.errno == 0 { String::new() } else { format!(" (errno {})", error.errno) };
+        let text = format!("{}: {}{errno}", error.what, error.msg);
+        *self.last_failure.lock().expect("no panic with the lock held") = Some(text);
         error
     }
 }
