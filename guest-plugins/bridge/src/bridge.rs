@@ -160,7 +160,7 @@ fn set_addresses(host: &Netns, config: &Config, link: &Link, has: &[IpNet], gate
         batch
             .add_address(index.clone(), address)
             .tolerate(Tolerance::OkIfExists)
-            .or_say(format!("could not add IP address to {name}"));
+            .or_say(format!("could not add IP address {address} to {name}"));
     }
     // Otherwise the MAC would change with the ports, under the containers'
     // ARP entries.

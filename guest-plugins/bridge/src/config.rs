@@ -46,6 +46,11 @@ impl Config {
         let mac_of_runtime =
             conf.object("runtimeConfig", RUNTIME_CONFIG_TYPE, "").and_then(|runtime| runtime.text("mac"));
         conf.text("ipMasqBackend");
+        // Of no use here, but checked.
+        inherited.text("type");
+        inherited.object("capabilities", "map[string]bool", "");
+        inherited.object("prevResult", "map[string]interface {}", "");
+        inherited.list("cni.dev/valid-attachments", "[]types.GCAttachment");
         let filter = ["ipMasq", "macspoofchk"].into_iter().filter(|key| conf.flag(key)).reduce(|first, _| first);
         let vlan = conf.int("vlan").unwrap_or(0);
         let trunk_items = conf.list("vlanTrunk", "[]*main.VlanTrunk");
@@ -168,6 +173,9 @@ mod tests {
             (r#""vlanTrunk":{}"#, "object", "NetConf.vlanTrunk of type []*main.VlanTrunk"),
             (r#""vlanTrunk":[3]"#, "number", "NetConf.vlanTrunk of type main.VlanTrunk"),
             (r#""vlanTrunk":[{"id":"a"}]"#, "string", "VlanTrunk.vlanTrunk.id of type int"),
+            (r#""type":3"#, "number", "NetConf.NetConf.type of type string"),
+            (r#""capabilities":3"#, "number", "NetConf.NetConf.capabilities of type map[string]bool"),
+            (r#""prevResult":[]"#, "array", "NetConf.NetConf.prevResult of type map[string]interface {}"),
             (r#""ipam":"x""#, "string", "NetConf.NetConf.ipam of type types.IPAM"),
             (r#""ipam":{"type":3}"#, "number", "IPAM.NetConf.ipam.type of type string"),
             (r#""dns":{"nameservers":"x"}"#, "string", "DNS.NetConf.dns.nameservers of type []string"),

@@ -42,9 +42,10 @@ impl Error {
     }
 
     /// Why it failed, for words that say what was tried. A refusal of the
-    /// host's is about its policy: it goes on naming what the policy lacks.
+    /// host's (not the kernel's, which has an errno) is about its policy: it goes
+    /// on naming what the policy lacks.
     pub fn reason(&self) -> String {
-        if self.code == Code::Denied { self.whole() } else { self.msg.clone() }
+        if self.code == Code::Denied && self.errno == 0 { self.whole() } else { self.msg.clone() }
     }
 }
 
@@ -95,6 +96,8 @@ mod tests {
     fn words_replace_the_operation_unless_it_was_denied() {
         assert_eq!(said(Err(error(Code::Busy))), "could not add: not granted");
         assert_eq!(said(Err(error(Code::Denied))), "could not add: link-add br0: not granted");
+        let by_the_kernel = Error { errno: 13, ..error(Code::Denied) };
+        assert_eq!(said(Err(by_the_kernel)), "could not add: not granted");
         assert_eq!(Failure::from(error(Code::Busy)).msg, "link-add br0: not granted");
     }
 

@@ -36,6 +36,14 @@ pub fn parse_cidr(text: &str) -> Result<IpNet, String> {
     parts.ok_or_else(|| format!("invalid CIDR address: {text}"))
 }
 
+/// An IPv4-mapped network as the IPv4 one that Go prints it as.
+pub fn unmapped(net: IpNet) -> IpNet {
+    match net.addr().to_canonical() {
+        ip @ IpAddr::V4(_) if net.addr().is_ipv6() => IpNet::new_assert(ip, net.prefix_len().saturating_sub(96)),
+        _ => net,
+    }
+}
+
 /// The address that follows the network's own: where gateways live.
 pub fn first_of(net: &IpNet) -> IpAddr {
     match net.network() {

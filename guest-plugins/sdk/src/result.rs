@@ -62,7 +62,7 @@ fn route(route: &Object<'_>) -> Option<CniRoute> {
         route.refuse("invalid CIDR address: <nil>");
     }
     Some(CniRoute {
-        dst: dst?.into(),
+        dst: ip::unmapped(dst?).into(),
         gw: gw.map(Into::into),
         mtu,
         advmss,
@@ -103,6 +103,8 @@ mod tests {
     fn routes_keep_what_they_say() {
         let routes = read(r#"{"routes":[{"dst":"10.9.9.9/8","gw":"","scope":0}]}"#).unwrap();
         assert_eq!((routes[0].gw, routes[0].scope, routes[0].table), (None, Some(0), None));
+        let mapped = read(r#"{"routes":[{"dst":"::ffff:10.9.0.0/112"}]}"#).unwrap();
+        assert_eq!(mapped[0].dst, ip::parse_cidr("10.9.0.0/16").unwrap().into());
     }
 
     #[test]

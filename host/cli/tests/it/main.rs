@@ -8,5 +8,6 @@ mod hostile;
 mod machine;
 mod outside;
 mod plugin_mode;
+mod reference;
 mod run;
 mod traffic;
