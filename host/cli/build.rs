@@ -40,7 +40,8 @@ fn main() -> io::Result<()> {
         fs::write(out.join(format!("lib{name}.a")), format!("INPUT({})\n", path.display()))?;
     }
     println!("cargo::rustc-link-search=native={}", out.display());
-    println!("cargo::rustc-link-arg-bins=-static-pie");
+    // For tests and benchmarks too: the folder is in front for all of them.
+    println!("cargo::rustc-link-arg=-static-pie");
     Ok(())
 }
 

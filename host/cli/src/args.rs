@@ -22,6 +22,12 @@ pub(crate) struct Args {
     /// Keep all state below this folder [default: $WASM_CNI_ROOT or /]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
+    /// The folder of the result cache [default: /var/lib/cni below the root]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Native plugins go before components of the same name
+    #[arg(long, global = true)]
+    pub(crate) prefer_native: bool,
     /// The namespace for the host's end of things [default: $WASM_CNI_HOST_NETNS or the caller's]
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) host_netns: Option<PathBuf>,
@@ -49,11 +55,23 @@ pub(crate) enum Command {
     Del(Target),
     /// Check that an attachment is as `add` left it
     Check(Target),
+    /// Detach every cached attachment of a network but those to keep
+    Gc(Gc),
+    /// Ask a network's plugins whether they are ready
+    Status(Named),
     /// Run a command in a fresh network namespace, attached to a network
     ///
     /// The namespace, and what was made for it, goes when the command ends,
     /// however it ends. The exit status is the command's.
     Run(Run),
+    /// List the attachments in the result cache
+    List(List),
+    /// List the plugins, and where each comes from
+    Plugins(Output),
+    /// Tell which file a network's name stands for, and why
+    Which(Named),
+    /// Find the mistakes in a folder of network configurations
+    Validate(Validate),
 }
 
 /// What to attach to what.
@@ -66,6 +84,67 @@ pub(crate) struct Target {
     /// Name of the interface in the namespace [default: $CNI_IFNAME or eth0]
     #[arg(short, long)]
     pub(crate) ifname: Option<String>,
+    /// The container [default: made of the namespace's path, as by cnitool]
+    #[arg(long, value_name = "ID")]
+    pub(crate) container_id: Option<String>,
+}
+
+/// A network, and what `cnitool` wants beside it.
+#[derive(clap::Args)]
+pub(crate) struct Named {
+    /// Name of a network, or path of its configuration
+    pub(crate) network: String,
+    /// Not used
+    #[arg(hide = true)]
+    pub(crate) netns: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Gc {
+    #[command(flatten)]
+    pub(crate) network: Named,
+    /// An attachment to keep
+    #[arg(long, value_name = "ID/IFNAME", value_parser = attachment)]
+    pub(crate) keep: Vec<(String, String)>,
+    /// Keep the attachments whose namespace is there
+    #[arg(long)]
+    pub(crate) keep_alive: bool,
+}
+
+fn attachment(text: &str) -> Result<(String, String), String> {
+    let (id, ifname) = text.split_once('/').ok_or("an attachment is ID/IFNAME, as in c1/eth0")?;
+    Ok((id.to_owned(), ifname.to_owned()))
+}
+
+#[derive(clap::Args)]
+pub(crate) struct List {
+    /// Only of this network
+    pub(crate) network: Option<String>,
+    /// Only of this container
+    #[arg(long, value_name = "ID")]
+    pub(crate) container_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Output {
+    /// For people or for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Table,
+    Json,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Validate {
+    /// The folder, or one file [default: $NETCONFPATH or /etc/cni/net.d]
+    pub(crate) path: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]

@@ -58,12 +58,16 @@ impl Env {
     }
 
     /// The runtime as the environment has it: CNI_PATH, and WASM_CNI_ROOT,
-    /// _HOST_NETNS, _COMPILER, _TIMEOUT and _ALLOW_HOST.
+    /// _CACHE_DIR, _HOST_NETNS,
+    /// _COMPILER, _TIMEOUT, _ALLOW_HOST and _PREFER_NATIVE.
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
         let mut builder =
             Runtime::builder().plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from)).log(print_log);
         if let Some(root) = self.path("WASM_CNI_ROOT") {
             builder = builder.root(root);
+        }
+        if let Some(path) = self.path("WASM_CNI_CACHE_DIR") {
+            builder = builder.cache_dir(path);
         }
         if let Some(path) = self.path("WASM_CNI_HOST_NETNS") {
             builder = builder.host_netns(path);
@@ -73,6 +77,9 @@ impl Env {
         }
         if let Ok(seconds) = self.text("WASM_CNI_TIMEOUT").parse() {
             builder = builder.limits(Limits { time: Duration::from_secs(seconds), ..Limits::default() });
+        }
+        if self.text("WASM_CNI_PREFER_NATIVE") == "1" {
+            builder = builder.prefer_native(true);
         }
         for plugin in self.list("WASM_CNI_ALLOW_HOST", ',') {
             builder = builder.allow_host(plugin);

@@ -21,7 +21,11 @@ use crate::{args::Args, env::Env};
 fn main() -> ExitCode {
     let env = Env::of_process();
     let mut arguments = std::env::args_os();
-    match arguments.next().as_deref().and_then(plugin_name) {
+    let program = arguments.next().unwrap_or_default();
+    if Path::new(&program).file_name() == Some(OsStr::new("cnitool")) {
+        return ExitCode::from(commands::cnitool::run(&mut arguments, &env));
+    }
+    match plugin_name(&program) {
         Some(name) => be_plugin(name, &env),
         None => match commands::run(Args::parse(), &env) {
             Ok(status) => ExitCode::from(status),

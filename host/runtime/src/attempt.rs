@@ -4,15 +4,17 @@
 use std::{
     fs::File,
     os::fd::AsFd as _,
-    sync::{Arc, Mutex},
+    path::Path,
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use nix::fcntl::{Flock, FlockArg};
-use wasm_cni_kernel::Netns;
+use wasm_cni_kernel::{Netns, OpenError};
 
 use crate::{
     directory::lock_file,
+    error::{CniError, code},
     host::space::{HOST, SANDBOX, Space},
     limits::Deadline,
     plugin::{Command, Inner},
@@ -33,8 +35,10 @@ pub(crate) struct Attempt {
     pub(crate) netns: String,
     /// CNI_ARGS as the caller wrote it.
     pub(crate) args: String,
-    /// None if the namespace is gone.
-    pub(crate) sandbox: Option<Arc<Space>>,
+    /// Opened when the first component needs it; none if it is gone.
+    sandbox: OnceLock<Option<Arc<Space>>>,
+    /// May the container be in the host's namespace?
+    own_netns: bool,
     pub(crate) host: Arc<Space>,
     pub(crate) deadline: Deadline,
     journal: Mutex<Vec<Undo>>,
@@ -49,15 +53,15 @@ pub(crate) struct Subject {
     pub(crate) ifname: String,
     pub(crate) netns: String,
     pub(crate) args: String,
-    pub(crate) sandbox: Option<Netns>,
+    /// May the container be in the host's namespace?
+    pub(crate) own_netns: bool,
     pub(crate) host: Netns,
 }
 
 impl Attempt {
-    pub(crate) fn new(runtime: Arc<Inner>, command: Command, subject: Subject) -> Arc<Self> {
-        let deadline = Deadline::after(runtime.limits.time);
+    pub(crate) fn new(runtime: Arc<Inner>, command: Command, subject: Subject, deadline: Deadline) -> Arc<Self> {
         let attaching = match command {
-            Command::Add => lock_namespace(&subject.host, FlockArg::LockSharedNonblock, Deadline::after(TIDYING)),
+            Command::Add => lock_namespace(&subject.host, FlockArg::LockSharedNonblock, &Deadline::after(TIDYING)),
             _ => None,
         };
         Arc::new(Self {
@@ -68,12 +72,43 @@ impl Attempt {
             ifname: subject.ifname,
             netns: subject.netns,
             args: subject.args,
-            sandbox: subject.sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
+            sandbox: OnceLock::new(),
+            own_netns: subject.own_netns,
             host: Arc::new(Space::new(HOST, subject.host)),
             deadline,
             journal: Mutex::new(Vec::new()),
             _attaching: attaching,
         })
+    }
+
+    /// The container's namespace; none for a DEL whose namespace is gone.
+    ///
+    /// # Errors
+    ///
+    /// The reference's texts. A container may not be in the host's namespace,
+    /// unless the caller allows it.
+    pub(crate) fn sandbox(&self) -> Result<Option<Arc<Space>>, CniError> {
+        if let Some(sandbox) = self.sandbox.get() {
+            return Ok(sandbox.clone());
+        }
+        let sandbox = self.open_sandbox()?.map(|netns| Arc::new(Space::new(SANDBOX, netns)));
+        Ok(self.sandbox.get_or_init(|| sandbox).clone())
+    }
+
+    fn open_sandbox(&self) -> Result<Option<Netns>, CniError> {
+        let path = &self.netns;
+        if path.is_empty() && self.command == Command::Del {
+            return Ok(None);
+        }
+        match Netns::open(Path::new(path)) {
+            Ok(netns) if !self.own_netns && netns.is_same(&self.host.netns) => {
+                Err(CniError::new(code::NETNS, "plugin's netns and netns from CNI_NETNS should not be the same"))
+            }
+            Ok(netns) => Ok(Some(netns)),
+            Err(OpenError::Missing { .. }) if self.command == Command::Del => Ok(None),
+            Err(e) if self.command == Command::Del => Err(CniError::internal(e.to_string())),
+            Err(e) => Err(CniError::internal(format!("failed to open netns {path:?}: {e}"))),
+        }
     }
 
     /// Is what it does taken back when it fails? What a DEL did is wanted.
@@ -121,14 +156,14 @@ pub struct Footprint {
 }
 
 /// Exclusive: no ADD is under way in this namespace.
-pub(crate) fn lock_exclusive(netns: &Netns, deadline: Deadline) -> Option<Flock<File>> {
+pub(crate) fn lock_exclusive(netns: &Netns, deadline: &Deadline) -> Option<Flock<File>> {
     lock_namespace(netns, FlockArg::LockExclusiveNonblock, deadline)
 }
 
 /// The lock is on the namespace itself, which all processes that work in it
 /// have in common, so there is no lock file to leave behind. If it is not to be
 /// had, ADDs go on without: only tidying up afterwards depends on it.
-fn lock_namespace(netns: &Netns, how: FlockArg, deadline: Deadline) -> Option<Flock<File>> {
+fn lock_namespace(netns: &Netns, how: FlockArg, deadline: &Deadline) -> Option<Flock<File>> {
     // An open of its own: duplicates of a descriptor share their lock.
     use std::os::fd::AsRawFd as _;
     let file = File::open(format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd())).ok()?;

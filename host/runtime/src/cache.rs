@@ -2,20 +2,26 @@
 //! format (`cniCacheV1`), written by rename.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    libc,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    directory::create_folders,
+    directory::{create_folders, lock_file},
     error::{CniError, code},
     folder::reason,
+    limits::Deadline,
     runtime::Attachment,
 };
 
@@ -54,14 +60,8 @@ impl Cache {
         self.folder.join(format!("{network}-{}-{}", at.container_id, at.ifname))
     }
 
-    /// Keeps a result. The folders made for it come back.
-    pub(crate) fn put(
-        &self,
-        network: &str,
-        at: &Attachment,
-        config: &[u8],
-        result: Value,
-    ) -> Result<Vec<PathBuf>, CniError> {
+    /// Keeps a result.
+    pub(crate) fn put(&self, network: &str, at: &Attachment, config: &[u8], result: &Value) -> Result<(), CniError> {
         let pairs = at.args.split(';').filter_map(|pair| pair.split_once('='));
         let entry = Entry {
             kind: KIND.to_owned(),
@@ -72,15 +72,13 @@ impl Cache {
             netns: at.netns.clone(),
             cni_args: pairs.map(|(k, v)| [k.to_owned(), v.to_owned()]).collect(),
             capability_args: at.capability_args.clone(),
-            result: Some(result),
+            result: Some(result.clone()),
         };
         let failed =
             |text: String| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}"));
-        let created = create_folders(&self.folder, 0o700).map_err(|e| failed(e.to_string()))?;
         let path = self.path(network, at);
         write(&path, crate::render::compact(&entry).as_bytes())
-            .map_err(|e| failed(format!("{}: {}", path.display(), reason(&e))))?;
-        Ok(created)
+            .map_err(|e| failed(format!("{}: {}", path.display(), reason(&e))))
     }
 
     /// The result of an attachment; none if there is no entry. A file that is
@@ -100,6 +98,62 @@ impl Cache {
         Ok(entry.result)
     }
 
+    /// Holds the folder, making it if need be; what was made comes back. If the
+    /// file system has no locks it is not held.
+    pub(crate) fn hold(
+        &self,
+        how: FlockArg,
+        deadline: &Deadline,
+    ) -> Result<(Option<Flock<File>>, Vec<PathBuf>), CniError> {
+        let failed = |text: String| CniError::new(code::IO, format!("cannot use the result cache: {text}"));
+        let created = create_folders(&self.folder, 0o700).map_err(|e| failed(e.to_string()))?;
+        let folder =
+            File::open(&self.folder).map_err(|e| failed(format!("{}: {}", self.folder.display(), reason(&e))))?;
+        match lock_file(folder, how, deadline) {
+            Ok(held) => Ok((Some(held), created)),
+            Err(e) if e.raw_os_error() == Some(libc::ETIMEDOUT) => {
+                Err(failed(format!("{} is held by another operation for too long", self.folder.display())))
+            }
+            Err(_) => Ok((None, created)),
+        }
+    }
+
+    /// The attachments of one container or of all, in order of the files' names.
+    /// What is no entry is skipped.
+    pub(crate) fn list(&self, container_id: Option<&str>) -> Vec<Cached> {
+        let all = self.entries().unwrap_or_default();
+        let wanted = |cached: &Cached| container_id.is_none_or(|id| cached.attachment.container_id == id);
+        all.into_iter().filter(wanted).collect()
+    }
+
+    /// The attachments of a network.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be read: silence would pass for "there are none".
+    pub(crate) fn of_network(&self, network: &str) -> Result<Vec<Cached>, CniError> {
+        let entries = self.entries().map_err(|e| {
+            let text = format!("cannot read the result cache {}: {}", self.folder.display(), reason(&e));
+            CniError::new(code::IO, text)
+        })?;
+        Ok(entries.into_iter().filter(|cached| cached.network == network).collect())
+    }
+
+    fn entries(&self) -> std::io::Result<Vec<Cached>> {
+        let mut paths = Vec::new();
+        match fs::read_dir(&self.folder) {
+            Ok(entries) => {
+                for entry in entries {
+                    paths.push(entry?.path());
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        paths.sort();
+        Ok(paths.iter().filter_map(|path| Cached::read(path)).collect())
+    }
+
     pub(crate) fn remove(&self, network: &str, at: &Attachment) {
         let _ = fs::remove_file(self.path(network, at));
     }
@@ -110,6 +164,42 @@ impl Cache {
         let mut aside = path.clone().into_os_string();
         aside.push(".corrupt");
         let _ = fs::rename(path, aside);
+    }
+}
+
+/// An attachment in the cache.
+#[derive(Clone, Debug)]
+pub struct Cached {
+    /// The network's name.
+    pub network: String,
+    /// With the arguments that it was made with.
+    pub attachment: Attachment,
+    /// The configuration that it was made with.
+    pub config: Vec<u8>,
+    /// The result, JSON.
+    pub result: Option<Value>,
+    /// When it was written.
+    pub since: Option<SystemTime>,
+}
+
+impl Cached {
+    fn read(path: &Path) -> Option<Self> {
+        let text = fs::read(path).ok()?;
+        let entry: Entry = serde_json::from_slice(&text).ok()?;
+        let args: Vec<_> = entry.cni_args.iter().map(|[key, value]| format!("{key}={value}")).collect();
+        (entry.kind == KIND).then(|| Self {
+            network: entry.network_name,
+            attachment: Attachment {
+                container_id: entry.container_id,
+                ifname: entry.if_name,
+                netns: entry.netns,
+                args: args.join(";"),
+                capability_args: entry.capability_args,
+            },
+            config: STANDARD.decode(entry.config).unwrap_or_default(),
+            result: entry.result,
+            since: fs::metadata(path).and_then(|m| m.modified()).ok(),
+        })
     }
 }
 

@@ -17,7 +17,11 @@ pub struct Network {
     pub cni_version: String,
     /// CHECK does nothing.
     pub disable_check: bool,
-    /// In the order in which ADD calls them; never empty.
+    /// GC does nothing.
+    pub disable_gc: bool,
+    /// Nothing is added from the folder of the network's name.
+    pub only_inlined: bool,
+    /// In the order in which ADD calls them.
     pub plugins: Vec<PluginConfig>,
     /// The bytes that it was made from, for the result cache.
     pub source: Vec<u8>,
@@ -55,7 +59,11 @@ impl Network {
         let plugins = match list.get("plugins") {
             Some(Value::Array(plugins)) if plugins.is_empty() => return Err(list_error("no plugins in list")),
             Some(Value::Array(plugins)) => plugins,
-            None => return Err(list_error("no 'plugins' key")),
+            None if flag(&list, "loadOnlyInlinedPlugins")? => {
+                return Err(list_error("`loadOnlyInlinedPlugins` is true, and no 'plugins' key"));
+            }
+            // They may be in the folder of the network's name.
+            None => &Vec::new(),
             Some(other) => return Err(list_error(&format!("invalid 'plugins' type {}", go_type(other)))),
         };
         let plugin = |(i, entry): (usize, &Value)| {
@@ -66,6 +74,8 @@ impl Network {
             name,
             cni_version,
             disable_check: flag(&list, "disableCheck")?,
+            disable_gc: flag(&list, "disableGC")?,
+            only_inlined: flag(&list, "loadOnlyInlinedPlugins")?,
             plugins: plugins.iter().enumerate().map(plugin).collect::<Result<_, _>>()?,
             source: source.to_owned(),
         })
@@ -91,11 +101,30 @@ impl Network {
         let (name, cni_version) = (text("name")?, text("cniVersion")?);
         let list = serde_json::json!({ "name": name, "cniVersion": cni_version, "plugins": [value] });
         let source = serde_json::to_vec(&list).expect("a JSON value is serializable");
-        Ok(Self { name, cni_version, disable_check: false, plugins: vec![plugin], source })
+        Ok(Self {
+            name,
+            cni_version,
+            disable_check: false,
+            disable_gc: false,
+            only_inlined: true,
+            plugins: vec![plugin],
+            source,
+        })
     }
 }
 
 impl PluginConfig {
+    /// Reads the configuration of one plugin.
+    ///
+    /// # Errors
+    ///
+    /// Code 6 or 7, in the reference's words.
+    pub fn parse(source: &[u8]) -> Result<Self, CniError> {
+        let value = serde_json::from_slice(source)
+            .map_err(|e| CniError::new(code::DECODE, format!("error parsing configuration: {e}")))?;
+        Self::new(&value)
+    }
+
     fn new(value: &Value) -> Result<Self, CniError> {
         let error = |text: &str| Err(CniError::new(code::CONFIG, format!("error parsing configuration: {text}")));
         let Value::Object(object) = value else {
@@ -110,10 +139,10 @@ impl PluginConfig {
     }
 
     /// The plugin's own object with what the runtime adds: the network's name
-    /// and version, the capability arguments that it declares, and the previous
-    /// result (specification, "Deriving request configuration").
+    /// and version, and the capability arguments that it declares
+    /// (specification, "Deriving request configuration").
     #[must_use]
-    pub fn derive(&self, network: &Network, capabilities: &Map<String, Value>, previous: Option<&Value>) -> Value {
+    pub fn derive(&self, network: &Network, capabilities: &Map<String, Value>) -> Value {
         let mut object = self.object.clone();
         object.insert("name".to_owned(), network.name.clone().into());
         object.insert("cniVersion".to_owned(), network.cni_version.clone().into());
@@ -126,10 +155,7 @@ impl PluginConfig {
         if !wanted.is_empty() {
             object.insert("runtimeConfig".to_owned(), wanted.into());
         }
-        if let Some(previous) = previous {
-            object.insert("prevResult".to_owned(), previous.clone());
-        }
-        Value::Object(object)
+        go_numbers(Value::Object(object))
     }
 }
 
@@ -139,6 +165,22 @@ impl PluginConfig {
 pub(crate) fn field<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     let folded = || object.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, value)| value);
     object.get(key).or_else(folded).filter(|value| !value.is_null())
+}
+
+/// Numbers as they are after a passage through Go's float64: `1e3` is 1000.
+fn go_numbers(value: Value) -> Value {
+    /// Up to here every integer is a float64.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        #[expect(clippy::cast_possible_truncation, reason = "it is integral and below 2^53")]
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT => (float as i64).into(),
+            _ => Value::Number(number),
+        },
+        Value::Array(list) => list.into_iter().map(go_numbers).collect(),
+        Value::Object(object) => object.into_iter().map(|(key, value)| (key, go_numbers(value))).collect(),
+        other => other,
+    }
 }
 
 /// The newest version that both sides speak, if the list offers a choice.
@@ -232,16 +274,17 @@ mod tests {
     }
 
     #[test]
-    fn only_declared_capabilities_reach_the_plugin() {
+    fn core_27_what_a_plugin_gets_on_standard_input() {
         let list = json!({ "name": "neta", "cniVersion": "1.1.0", "plugins": [
-            { "type": "t", "name": "own", "cniVersion": "0.2.0", "capabilities": { "mac": true, "bandwidth": false } }] });
+            { "type": "t", "name": "own", "cniVersion": "0.2.0", "capabilities": { "mac": true, "bandwidth": false },
+                "e": 1e3, "f": 2.0 }] });
         let network = Network::parse_list(list.to_string().as_bytes()).unwrap();
         let arguments = json!({ "mac": "m", "bandwidth": {}, "other": 1 });
-        let derived = network.plugins[0].derive(&network, arguments.as_object().unwrap(), None);
+        let derived = network.plugins[0].derive(&network, arguments.as_object().unwrap());
         assert_eq!(
             derived,
             json!({ "type": "t", "name": "neta", "cniVersion": "1.1.0",
-                "capabilities": { "mac": true, "bandwidth": false }, "runtimeConfig": { "mac": "m" } })
+                "capabilities": { "mac": true, "bandwidth": false }, "runtimeConfig": { "mac": "m" }, "e": 1000, "f": 2 })
         );
     }
 }

@@ -25,6 +25,9 @@ use crate::limits::Deadline;
 /// Largest value, octets.
 pub(crate) const MAX_VALUE: u64 = 64 << 10;
 
+/// The value of what has an entry's name but is no file.
+const NOBODY: &[u8] = b"\0";
+
 /// The file that the lock is held on.
 const LOCK: &str = "lock";
 
@@ -71,7 +74,7 @@ impl Directory {
     }
 
     /// Waits for exclusive use.
-    pub(crate) fn lock(self: &Arc<Self>, deadline: Deadline) -> Result<Locked, Failure> {
+    pub(crate) fn lock(self: &Arc<Self>, deadline: &Deadline) -> Result<Locked, Failure> {
         let path = self.path.join(LOCK);
         let open = || {
             let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
@@ -91,7 +94,7 @@ impl Directory {
 
     /// Removes what [`Directory::open`] made if there is no entry in it.
     pub(crate) fn remove_if_unused(self: &Arc<Self>) -> Result<(), Failure> {
-        let Ok(lock) = self.lock(Deadline::after(Duration::from_secs(2))) else { return Ok(()) };
+        let Ok(lock) = self.lock(&Deadline::after(Duration::from_secs(2))) else { return Ok(()) };
         let keys = lock.keys()?;
         if keys.iter().all(|key| key.starts_with("last_reserved_ip.")) {
             for key in &keys {
@@ -137,6 +140,8 @@ impl Locked {
         match read() {
             Ok(value) => Ok(Some(value)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            // A folder or a link: the key is taken, and by nobody.
+            Err(e) if [libc::EISDIR, libc::ELOOP].contains(&e.raw_os_error().unwrap_or(0)) => Ok(Some(NOBODY.to_vec())),
             Err(e) => Err(Failure::new("open", &path, e)),
         }
     }
@@ -232,6 +237,9 @@ pub(crate) fn create_folders(path: &Path, mode: u32) -> Result<Vec<PathBuf>, Fai
                 for made in created.iter().rev() {
                     let _ = fs::remove_dir(made);
                 }
+                // In the words for the path that was asked for.
+                let in_the_way = e.kind() == io::ErrorKind::AlreadyExists;
+                let e = if in_the_way { Errno::ENOTDIR.into() } else { e };
                 return Err(Failure::new("mkdir", folder, e));
             }
         }
@@ -241,7 +249,7 @@ pub(crate) fn create_folders(path: &Path, mode: u32) -> Result<Vec<PathBuf>, Fai
 
 /// Takes a lock, trying again until the deadline: flock(2) has no time-out, and
 /// waiting in the kernel could not be ended.
-pub(crate) fn lock_file(mut file: File, how: FlockArg, deadline: Deadline) -> io::Result<Flock<File>> {
+pub(crate) fn lock_file(mut file: File, how: FlockArg, deadline: &Deadline) -> io::Result<Flock<File>> {
     let mut pause = Duration::from_micros(100);
     loop {
         file = match Flock::lock(file, how) {
@@ -273,7 +281,7 @@ mod tests {
         let path = folder.path().join("networks/n1");
         let directory = Directory::open(&path).unwrap();
         assert!(directory.is_new());
-        let lock = directory.lock(soon()).unwrap();
+        let lock = directory.lock(&soon()).unwrap();
         lock.create("fd00:10::2", b"c1\r\neth0").unwrap();
         lock.put("last_reserved_ip.0", b"fd00:10::2").unwrap();
 
@@ -290,10 +298,10 @@ mod tests {
     fn a_lock_that_is_held_is_waited_for_until_the_deadline() {
         let folder = tempfile::tempdir().unwrap();
         let directory = Directory::open(folder.path()).unwrap();
-        let held = directory.lock(soon()).unwrap();
-        assert_eq!(directory.lock(soon()).unwrap_err().errno(), libc::ETIMEDOUT);
+        let held = directory.lock(&soon()).unwrap();
+        assert_eq!(directory.lock(&soon()).unwrap_err().errno(), libc::ETIMEDOUT);
         drop(held);
-        directory.lock(soon()).unwrap();
+        directory.lock(&soon()).unwrap();
     }
 
     #[test]
@@ -301,10 +309,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b");
         let directory = Directory::open(&path).unwrap();
-        directory.lock(soon()).unwrap().create("10.0.0.2", b"c1").unwrap();
+        directory.lock(&soon()).unwrap().create("10.0.0.2", b"c1").unwrap();
         directory.remove_if_unused().unwrap();
         assert!(path.join("10.0.0.2").exists());
-        directory.lock(soon()).unwrap().delete("10.0.0.2").unwrap();
+        directory.lock(&soon()).unwrap().delete("10.0.0.2").unwrap();
         directory.remove_if_unused().unwrap();
         assert!(!folder.path().join("a").exists());
         assert!(folder.path().exists());
@@ -316,6 +324,6 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let error = Directory::open(&file.join("n1")).unwrap_err();
-        assert_eq!(error.to_string(), format!("mkdir {}: file exists", file.display()));
+        assert_eq!(error.to_string(), format!("mkdir {}: not a directory", file.display()));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     attempt::Attempt,
     bindings::{InterfacePlugin, IpamPlugin},
     config::field,
+    dispatch::{CallConfig, Verb},
     error::CniError,
     grants::Grants,
     host::{State, net::Namespace, space::Space},
@@ -22,23 +23,10 @@ use crate::{
     wire,
 };
 
-/// What to ask of a plugin.
-pub(crate) enum Verb {
-    /// ADD, DEL or CHECK of the attempt's attachment.
-    Call(Command),
-    Status,
-    /// With the attachments that are to stay.
-    Gc(Vec<wire::Attachment>),
-}
-
 /// One call of one plugin.
-pub(crate) struct Request<'a> {
-    /// The plugin's type.
-    pub(crate) kind: &'a str,
-    /// Its configuration, JSON.
-    pub(crate) config: Arc<str>,
-    /// `prevResult`, or why it cannot be read.
-    pub(crate) previous: Result<Option<Success>, String>,
+pub(crate) struct Request {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) config: Arc<CallConfig>,
     pub(crate) verb: Verb,
     /// Delegations above it.
     pub(crate) depth: u32,
@@ -49,13 +37,18 @@ pub(crate) struct Request<'a> {
 /// # Errors
 ///
 /// What the plugin refused, or how it ended.
-pub(crate) fn run(attempt: &Arc<Attempt>, request: Request<'_>) -> Result<Option<Success>, CniError> {
-    let plugin = attempt.runtime.resolve(request.kind)?;
+pub(crate) fn run(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Success>, CniError> {
+    let kind = request.plugin.name.clone();
     let last_failure = Arc::default();
     let last_words = Arc::default();
+    // Before the plugin can do anything with the host's side.
+    let sandbox = match (request.plugin.world, &request.verb) {
+        (World::Interface, Verb::Call(_)) => attempt.sandbox()?,
+        _ => None,
+    };
     let state = State {
-        plugin: request.kind.to_owned(),
-        grants: grants(attempt, &plugin, &request.config),
+        plugin: kind.clone(),
+        grants: grants(attempt, &request.plugin, &request.config.text),
         config: Arc::clone(&request.config),
         attempt: Arc::clone(attempt),
         table: table(),
@@ -66,8 +59,7 @@ pub(crate) fn run(attempt: &Arc<Attempt>, request: Request<'_>) -> Result<Option
         last_failure: Arc::clone(&last_failure),
         last_words: Arc::clone(&last_words),
     };
-    let kind = request.kind.to_owned();
-    call(&plugin, state, request).map_err(|ended| match ended {
+    call(state, sandbox.as_ref(), request).map_err(|ended| match ended {
         Ended::Refused(failure) => wire::error(failure),
         Ended::Nonsense(text) => {
             let text = format!("plugin {kind:?} returned an invalid result of {}: {text}", attempt.command);
@@ -96,7 +88,7 @@ impl From<wasmtime::component::ResourceTableError> for Ended {
     }
 }
 
-fn call(plugin: &Plugin, state: State, request: Request<'_>) -> Result<Option<Success>, Ended> {
+fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<Option<Success>, Ended> {
     let attempt = Arc::clone(&state.attempt);
     let runtime = &attempt.runtime;
     let grants = state.grants.clone();
@@ -104,14 +96,17 @@ fn call(plugin: &Plugin, state: State, request: Request<'_>) -> Result<Option<Su
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(runtime.limits.argument_octets);
     store.set_epoch_deadline(1);
-    let deadline = attempt.deadline;
+    let deadline = attempt.deadline.clone();
     // A tick says that somebody's time is up, not whose.
     store.epoch_deadline_callback(move |_| {
         if deadline.passed() {
-            return Err(wasmtime::Error::new(Stop::Deadline(deadline.time)));
+            return Err(wasmtime::Error::new(deadline.stop()));
         }
         Ok(UpdateDeadline::Continue(1))
     });
+    let plugin = &request.plugin;
+    let config = &request.config;
+    let cni_call = || cni_call(&attempt, config);
     let output = match plugin.world {
         World::Interface => {
             let linker = runtime.interface_linker()?;
@@ -121,7 +116,7 @@ fn call(plugin: &Plugin, state: State, request: Request<'_>) -> Result<Option<Su
                 let space = space.filter(|_| granted).cloned();
                 space.map(|space| store.data_mut().table.push(Namespace { space })).transpose()
             };
-            let sandbox = lend(grants.sandbox, attempt.sandbox.as_ref())?;
+            let sandbox = lend(grants.sandbox, sandbox)?;
             let host = lend(grants.host, Some(&attempt.host))?;
             let borrow = |lent: &Option<Resource<Namespace>>| lent.as_ref().map(|r| Resource::new_borrow(r.rep()));
             let need = || {
@@ -131,33 +126,35 @@ fn call(plugin: &Plugin, state: State, request: Request<'_>) -> Result<Option<Su
             };
             match request.verb {
                 Verb::Call(Command::Add) => {
-                    let call = cni_call(&attempt, &request.config, request.previous);
+                    let call = cni_call();
                     let output = guest.call_add(&mut store, &call, need()?, borrow(&host))?;
                     Some(output.map_err(Ended::Refused)?)
                 }
                 Verb::Call(Command::Check) => {
-                    let call = cni_call(&attempt, &request.config, request.previous);
+                    let call = cni_call();
                     none(guest.call_check(&mut store, &call, need()?, borrow(&host))?)?
                 }
                 Verb::Call(_) => {
-                    let call = cni_call(&attempt, &request.config, request.previous);
+                    let call = cni_call();
                     none(guest.call_del(&mut store, &call, borrow(&sandbox), borrow(&host))?)?
                 }
-                Verb::Status => none(guest.call_status(&mut store, &request.config, borrow(&host))?)?,
-                Verb::Gc(live) => none(guest.call_gc(&mut store, &request.config, &live, borrow(&host))?)?,
+                Verb::Status => none(guest.call_status(&mut store, &config.text, borrow(&host))?)?,
+                // Nothing is said to be valid, nor anything to be stale.
+                Verb::Gc(None) => None,
+                Verb::Gc(Some(live)) => none(guest.call_gc(&mut store, &config.text, &live, borrow(&host))?)?,
             }
         }
         World::Ipam => {
             let linker = runtime.ipam_linker()?;
             let guest = IpamPlugin::instantiate(&mut store, &plugin.component, linker)?;
             let guest = guest.wasm_cni_plugin_ipam();
-            let call = || cni_call(&attempt, &request.config, request.previous.clone());
             match request.verb {
-                Verb::Call(Command::Add) => Some(guest.call_add(&mut store, &call())?.map_err(Ended::Refused)?),
-                Verb::Call(Command::Check) => none(guest.call_check(&mut store, &call())?)?,
-                Verb::Call(_) => none(guest.call_del(&mut store, &call())?)?,
-                Verb::Status => none(guest.call_status(&mut store, &request.config)?)?,
-                Verb::Gc(live) => none(guest.call_gc(&mut store, &request.config, &live)?)?,
+                Verb::Call(Command::Add) => Some(guest.call_add(&mut store, &cni_call())?.map_err(Ended::Refused)?),
+                Verb::Call(Command::Check) => none(guest.call_check(&mut store, &cni_call())?)?,
+                Verb::Call(_) => none(guest.call_del(&mut store, &cni_call())?)?,
+                Verb::Status => none(guest.call_status(&mut store, &config.text)?)?,
+                Verb::Gc(None) => None,
+                Verb::Gc(Some(live)) => none(guest.call_gc(&mut store, &config.text, &live)?)?,
             }
         }
     };
@@ -174,14 +171,15 @@ fn table() -> ResourceTable {
     table
 }
 
-fn cni_call(attempt: &Attempt, config: &str, previous: Result<Option<Success>, String>) -> wire::Call {
+fn cni_call(attempt: &Attempt, config: &CallConfig) -> wire::Call {
+    let previous = config.previous.as_ref();
     wire::Call {
         at: wire::Attachment { container_id: attempt.container_id.clone(), ifname: attempt.ifname.clone() },
         netns: attempt.netns.clone(),
         args: attempt.args.clone(),
         network: attempt.network.clone(),
-        config: config.to_owned(),
-        prev: previous.map(|success| success.as_ref().map(wire::output)),
+        config: config.text.to_string(),
+        prev: previous.map(|p| p.as_ref().map(|p| wire::output(&p.success))).map_err(Clone::clone),
     }
 }
 
@@ -193,11 +191,12 @@ fn grants(attempt: &Attempt, plugin: &Plugin, config: &str) -> Grants {
     let text = |key: &str| ipam.and_then(|ipam| field(ipam, key)).and_then(Value::as_str).filter(|t| !t.is_empty());
     match plugin.world {
         World::Interface => {
-            let grants = if plugin.bundled || attempt.runtime.allow_host.contains(&plugin.name) {
-                Grants::both_sides()
+            let both = if plugin.bundled {
+                plugin.name != "loopback"
             } else {
-                Grants::sandbox_only()
+                attempt.runtime.allow_host.contains(&plugin.name)
             };
+            let grants = if both { Grants::both_sides() } else { Grants::sandbox_only() };
             Grants { delegates: text("type").map(str::to_owned).into_iter().collect(), ..grants }
         }
         World::Ipam => {

@@ -29,6 +29,8 @@
 //! Every failure is a [`CniError`]: the specification's code, what failed, and
 //! what to know about it.
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod attempt;
 mod bindings;
 mod cache;
@@ -36,12 +38,15 @@ mod code_memory;
 mod compiled;
 mod config;
 mod directory;
+mod dispatch;
 mod error;
 mod folder;
 mod grants;
 mod host;
 mod instance;
 mod limits;
+mod native;
+mod operations;
 mod plugin;
 mod protocol;
 mod render;
@@ -53,13 +58,20 @@ mod version;
 mod watchdog;
 mod wire;
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::AsyncRuntime;
 pub use attempt::Footprint;
+pub use cache::Cached;
 pub use config::{Network, PluginConfig};
 pub use error::{CniError, code};
-pub use folder::{Broken, find as find_network, load_file as load_network};
-pub use limits::Limits;
-pub use plugin::{Command, LogLine};
+pub use folder::{
+    Broken, Lookup, Surveyed, find as find_network, load_file as load_network, survey as survey_networks,
+};
+pub use limits::{CallOptions, Cancel, Limits};
+pub use native::{Exec, ExecCall, ExecOutput, Processes};
+pub use plugin::{Command, Location, LogLine};
 pub use protocol::{Reply, answer};
-pub use result::{Dns, Interface, IpConfig, Route, Success};
+pub use result::{Dns, Interface, IpConfig, Route, Success, parse_result};
 pub use runtime::{Added, Attachment, Builder, Runtime};
+pub use schema::render_result;
 pub use version::SUPPORTED as SUPPORTED_VERSIONS;

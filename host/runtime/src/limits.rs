@@ -1,6 +1,12 @@
 //! What one call of a plugin may use up.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use wasmtime::ResourceLimiter;
 
@@ -87,6 +93,9 @@ pub(crate) enum Stop {
     /// Time is up.
     #[error("it ran longer than {} s", .0.as_secs_f32())]
     Deadline(Duration),
+    /// The caller said so.
+    #[error("it was cancelled")]
+    Cancelled,
     /// Its memory is used up.
     #[error("it wanted more than {} MiB of memory", .0 >> 20)]
     Memory(usize),
@@ -95,23 +104,72 @@ pub(crate) enum Stop {
     HostCalls(u32),
 }
 
+/// How one operation differs from the runtime's settings.
+#[derive(Clone, Debug, Default)]
+pub struct CallOptions {
+    /// Instead of [`Limits::time`].
+    pub timeout: Option<Duration>,
+    /// To end it early.
+    pub cancel: Cancel,
+}
+
+impl CallOptions {
+    pub(crate) fn deadline(&self, default: Duration) -> Deadline {
+        let time = self.timeout.unwrap_or(default);
+        Deadline { at: Instant::now() + time, time, cancel: self.cancel.clone() }
+    }
+}
+
+/// Ends operations early: what they did is taken back, and their error says so.
+/// Clones stand for the same.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Ends them; in a guest within 50 ms, in a native plugin at once.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Does anybody beside the operation hold it? It has two: its attempt's and
+    /// its watchdog's.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 2
+    }
+
+    /// Has it been said?
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// When the operation has to be over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Deadline {
     pub(crate) at: Instant,
     pub(crate) time: Duration,
+    pub(crate) cancel: Cancel,
 }
 
 impl Deadline {
     pub(crate) fn after(time: Duration) -> Self {
-        Self { at: Instant::now() + time, time }
+        Self { at: Instant::now() + time, time, cancel: Cancel::default() }
     }
 
     pub(crate) fn passed(&self) -> bool {
-        Instant::now() >= self.at
+        self.cancel.is_cancelled() || Instant::now() >= self.at
     }
 
     pub(crate) fn remaining(&self) -> Duration {
+        if self.cancel.is_cancelled() {
+            return Duration::ZERO;
+        }
         self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// Why it has passed.
+    pub(crate) fn stop(&self) -> Stop {
+        if self.cancel.is_cancelled() { Stop::Cancelled } else { Stop::Deadline(self.time) }
     }
 }

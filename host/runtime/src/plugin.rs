@@ -1,7 +1,8 @@
 //! Finding plugins and loading them; what is kept from call to call.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    ffi::OsString,
     fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock},
@@ -18,6 +19,7 @@ use crate::{
     error::CniError,
     host::State,
     limits::Limits,
+    native::Exec,
 };
 
 /// A command of the specification.
@@ -84,6 +86,32 @@ pub struct LogLine<'a> {
 /// Where log lines go.
 pub(crate) type LogSink = Box<dyn Fn(&LogLine<'_>) + Send + Sync>;
 
+/// Where the standard error of native plugins goes.
+pub(crate) type StderrSink = Box<dyn Fn(&[u8]) + Send + Sync>;
+
+/// What a type stands for.
+pub(crate) enum Found {
+    Component(Arc<Plugin>),
+    Native(PathBuf),
+}
+
+/// Where a plugin comes from; see [`crate::Runtime::locate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Location {
+    /// Part of this program.
+    Bundled {
+        /// SHA-256 of the component, in hexadecimal.
+        digest: &'static str,
+        /// Octets of the component.
+        size: usize,
+    },
+    /// A component in a plugin folder.
+    Component(PathBuf),
+    /// An executable in a plugin folder.
+    Native(PathBuf),
+}
+
 /// What a [`crate::Runtime`] keeps.
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
@@ -93,6 +121,15 @@ pub(crate) struct Inner {
     pub(crate) compiler: Option<PathBuf>,
     pub(crate) allow_host: Vec<String>,
     pub(crate) log: LogSink,
+    /// How native plugins are found and run, with which environment.
+    pub(crate) exec: Arc<dyn Exec>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+    /// CNI_PATH as it was given.
+    pub(crate) plugin_path: OsString,
+    /// Native plugins go before components of the same name.
+    pub(crate) prefer_native: bool,
+    /// Where the standard error of native plugins that succeed goes.
+    pub(crate) stderr: StderrSink,
     pub(crate) loaded: Mutex<HashMap<String, Arc<Plugin>>>,
     pub(crate) interface: OnceLock<Linker<State>>,
     pub(crate) ipam: OnceLock<Linker<State>>,
@@ -129,42 +166,97 @@ pub(crate) fn check_name(kind: &str) -> Result<(), CniError> {
 }
 
 impl Inner {
-    /// The plugin of this type: a bundled one, else `TYPE.wasm` in the plugin
-    /// folders, in their order.
+    /// What a type stands for: a bundled plugin; else, folder by folder in
+    /// their order, the component `TYPE.wasm` or the executable `TYPE`.
     ///
     /// # Errors
     ///
     /// The reference's texts if there is none; why it cannot be loaded.
-    pub(crate) fn resolve(&self, kind: &str) -> Result<Arc<Plugin>, CniError> {
+    pub(crate) fn find(&self, kind: &str) -> Result<Found, CniError> {
+        Ok(match self.locate(kind)? {
+            Location::Native(path) => Found::Native(path),
+            location => Found::Component(self.load(kind, &location)?),
+        })
+    }
+
+    /// The same, without loading it.
+    pub(crate) fn locate(&self, kind: &str) -> Result<Location, CniError> {
         check_name(kind)?;
+        let native = |folders: &[PathBuf]| self.exec.find(kind, folders).map(Location::Native);
+        if self.prefer_native
+            && let Some(found) = native(&self.plugin_dirs)
+        {
+            return Ok(found);
+        }
+        if let Some(bundled) = wasm_cni_bundled::find(kind) {
+            return Ok(Location::Bundled { digest: bundled.digest, size: bundled.size });
+        }
+        let file = format!("{kind}.wasm");
+        let in_folder = |folder: &PathBuf| {
+            let component = folder.join(&file);
+            if component.is_file() {
+                return Some(Location::Component(component));
+            }
+            native(std::slice::from_ref(folder))
+        };
+        self.plugin_dirs.iter().find_map(in_folder).ok_or_else(|| {
+            if self.plugin_dirs.is_empty() {
+                return CniError::internal("no paths provided");
+            }
+            CniError::internal(format!("failed to find plugin {kind:?} in path [{}]", self.path()))
+        })
+    }
+
+    /// Every type that there is, with its sources in the order of [`Inner::locate`].
+    pub(crate) fn plugins(&self) -> Vec<(String, Vec<Location>)> {
+        let mut all: BTreeMap<String, Vec<Location>> = BTreeMap::new();
+        for bundled in wasm_cni_bundled::PLUGINS {
+            let location = Location::Bundled { digest: bundled.digest, size: bundled.size };
+            all.entry(bundled.name.to_owned()).or_default().push(location);
+        }
+        for folder in &self.plugin_dirs {
+            let Ok(entries) = std::fs::read_dir(folder) else { continue };
+            let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+            names.sort_by_key(|name| !name.ends_with(".wasm"));
+            for name in names {
+                let path = folder.join(&name);
+                if let Some(kind) = name.strip_suffix(".wasm") {
+                    all.entry(kind.to_owned()).or_default().push(Location::Component(path));
+                } else if is_executable(&path) {
+                    all.entry(name).or_default().push(Location::Native(path));
+                }
+            }
+        }
+        for locations in all.values_mut() {
+            // Stable: within a kind the order of the folders stays.
+            let native = |location: &Location| matches!(location, Location::Native(_));
+            locations.sort_by_key(|location| self.prefer_native && !native(location));
+        }
+        all.into_iter().collect()
+    }
+
+    /// A plugin of this program: what it is called as.
+    pub(crate) fn bundled(&self, kind: &str) -> Result<Arc<Plugin>, CniError> {
+        match wasm_cni_bundled::find(kind) {
+            Some(bundled) => self.load(kind, &Location::Bundled { digest: bundled.digest, size: bundled.size }),
+            None => Err(CniError::internal(format!("plugin {kind:?} is not part of this program"))),
+        }
+    }
+
+    fn load(&self, kind: &str, location: &Location) -> Result<Arc<Plugin>, CniError> {
         if let Some(plugin) = self.loaded.lock().expect("no panic with the lock held").get(kind) {
             return Ok(Arc::clone(plugin));
         }
-        let (component, bundled) = match wasm_cni_bundled::find(kind) {
-            Some(bundled) => (compiled::bundled(&self.engine, bundled)?, true),
-            None => (compiled::outside(self, kind, &self.find(kind)?)?, false),
+        let (component, bundled) = match (location, wasm_cni_bundled::find(kind)) {
+            (Location::Bundled { .. }, Some(bundled)) => (compiled::bundled(&self.engine, bundled)?, true),
+            (Location::Component(path), _) => (compiled::outside(self, kind, path)?, false),
+            _ => return Err(CniError::internal(format!("plugin {kind:?} is no component"))),
         };
         let world = world(kind, &component)?;
         let plugin = Arc::new(Plugin { name: kind.to_owned(), bundled, world, component });
         let mut loaded = self.loaded.lock().expect("no panic with the lock held");
         loaded.insert(kind.to_owned(), Arc::clone(&plugin));
         Ok(plugin)
-    }
-
-    fn find(&self, kind: &str) -> Result<PathBuf, CniError> {
-        let file = format!("{kind}.wasm");
-        let found = self.plugin_dirs.iter().map(|folder| folder.join(&file)).find(|path| path.is_file());
-        found.ok_or_else(|| {
-            let error = CniError::internal(format!("failed to find plugin {kind:?} in path [{}]", self.path()));
-            // The likeliest reason, and one that the message does not give away.
-            match self.plugin_dirs.iter().map(|folder| folder.join(kind)).find(|path| path.is_file()) {
-                Some(native) => error.note(&format!(
-                    "{} is a native executable; this host runs WebAssembly components ({file})",
-                    native.display()
-                )),
-                None => error,
-            }
-        })
     }
 
     fn path(&self) -> String {
@@ -205,6 +297,11 @@ impl Inner {
         resolver::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         Ok(self.ipam.get_or_init(|| linker))
     }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
 fn world(kind: &str, component: &Component) -> Result<World, CniError> {

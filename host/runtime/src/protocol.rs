@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 use crate::{
     attempt::{Attempt, Subject},
     config::field,
+    dispatch::{CallConfig, Labelled, Verb},
     error::{CniError, code},
-    instance::{self, Verb},
-    plugin::{Command, World},
+    instance,
+    limits::Deadline,
+    plugin::Command,
     render, result,
-    result::Success,
-    runtime::{Runtime, open_sandbox, roll_back},
+    runtime::{Runtime, roll_back},
     schema,
     version::{self, Family},
     watchdog::Watchdog,
@@ -126,7 +127,7 @@ fn read_config(stdin: &mut dyn Read) -> Result<Config, CniError> {
     let undecodable = |text: &str| CniError::new(code::DECODE, format!("error unmarshall network config: {text}"));
     let text = String::from_utf8_lossy(&text).into_owned();
     let value: Value = serde_json::from_str(&text).map_err(|e| {
-        if text.trim().is_empty() { undecodable("unexpected end of JSON input") } else { undecodable(&e.to_string()) }
+        if e.is_eof() { undecodable("unexpected end of JSON input") } else { undecodable(&e.to_string()) }
     })?;
     let object = match value {
         Value::Object(object) => object,
@@ -137,10 +138,26 @@ fn read_config(stdin: &mut dyn Read) -> Result<Config, CniError> {
     let network = match field(&object, "name") {
         None => String::new(),
         Some(Value::String(name)) => name.clone(),
-        Some(_) => return Err(undecodable("the network's name is not a string")),
+        Some(other) => {
+            let kind = json_kind(other);
+            let text = format!("json: cannot unmarshal {kind} into Go struct field .name of type string");
+            return Err(undecodable(&text));
+        }
     };
     check_name(&network)?;
     Ok(Config { text: text.into(), object, network })
+}
+
+/// What Go calls the kind of a value in its errors.
+fn json_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 /// The configuration's version, if it allows the command.
@@ -185,23 +202,20 @@ impl Call<'_> {
     /// What goes to standard output.
     fn run(&self) -> Result<String, CniError> {
         let verb = match self.command {
-            Command::Gc => match live_attachments(&self.config.object)? {
-                Some(live) => Verb::Gc(live),
-                // Nothing is said to be valid, nor anything to be stale.
-                None => return Ok(String::new()),
-            },
+            Command::Gc => Verb::Gc(live_attachments(&self.config.object)?),
             Command::Status => Verb::Status,
             command => Verb::Call(command),
         };
         let attempt = self.attempt()?;
-        let _watchdog = Watchdog::start(&self.runtime.inner.engine, attempt.deadline);
-        let request = instance::Request {
-            kind: self.plugin,
-            config: Arc::clone(&self.config.text),
+        let _watchdog = Watchdog::start(&self.runtime.inner.engine, &attempt.deadline);
+        let config = Arc::new(CallConfig {
+            text: Arc::clone(&self.config.text),
+            version: self.version.to_owned(),
             previous: self.previous(),
-            verb,
-            depth: 0,
-        };
+            whole: true,
+        });
+        let plugin = self.runtime.inner.bundled(self.plugin)?;
+        let request = instance::Request { plugin, config, verb, depth: 0 };
         let done = instance::run(&attempt, request).and_then(|result| {
             let Some(result) = result else { return Ok(String::new()) };
             Ok(render::pretty(&schema::versioned(&result, self.version)?))
@@ -217,31 +231,24 @@ impl Call<'_> {
 
     fn attempt(&self) -> Result<Arc<Attempt>, CniError> {
         let host = self.runtime.host()?;
-        let netns = (self.env)("CNI_NETNS");
-        let attaching = matches!(self.command, Command::Add | Command::Check | Command::Del);
-        let sandbox = if attaching && self.runtime.inner.resolve(self.plugin)?.world == World::Interface {
-            let allowed = (self.env)("CNI_NETNS_OVERRIDE");
-            let own = allowed == "1" || allowed.eq_ignore_ascii_case("true");
-            open_sandbox(self.command, &netns, &host, own)?
-        } else {
-            None
-        };
+        let allowed = (self.env)("CNI_NETNS_OVERRIDE");
         let subject = Subject {
             network: self.config.network.clone(),
             container_id: (self.env)("CNI_CONTAINERID"),
             ifname: (self.env)("CNI_IFNAME"),
-            netns,
+            netns: (self.env)("CNI_NETNS"),
             args: (self.env)("CNI_ARGS"),
-            sandbox,
+            own_netns: allowed == "1" || allowed.eq_ignore_ascii_case("true"),
             host,
         };
-        Ok(Attempt::new(Arc::clone(&self.runtime.inner), self.command, subject))
+        let deadline = Deadline::after(self.runtime.inner.limits.time);
+        Ok(Attempt::new(Arc::clone(&self.runtime.inner), self.command, subject, deadline))
     }
 
-    fn previous(&self) -> Result<Option<Success>, String> {
+    fn previous(&self) -> Result<Option<Labelled>, String> {
         let Some(previous) = field(&self.config.object, "prevResult") else { return Ok(None) };
         result::parse(previous, self.version, Family::of(self.version))
-            .map(|(success, _)| Some(success))
+            .map(|(success, version)| Some(Labelled { success, version }))
             .map_err(|e| format!("could not parse prevResult: {e}"))
     }
 }

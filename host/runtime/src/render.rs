@@ -18,6 +18,28 @@ pub(crate) fn compact(value: &impl Serialize) -> String {
     escape(&serde_json::to_string(value).expect("our types have string keys only"))
 }
 
+/// A text between quotes as Go's `%q` writes it.
+pub(crate) fn go_quote(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\u{c}' => quoted.push_str("\\f"),
+            c if c < ' ' || c == '\u{7f}' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// Go escapes what HTML and JavaScript could stumble over. Outside of strings
 /// none of these characters occurs in JSON.
 fn escape(json: &str) -> String {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::version::Family;
+use crate::{error::CniError, version::Family};
 
 /// What an ADD achieved ("Success" in the specification).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,16 @@ impl Dns {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Reads a result in the schema that its `cniVersion` names; `fallback` is for
+/// one that names none.
+///
+/// # Errors
+///
+/// For a version that is not supported, and for what cannot be understood.
+pub fn parse_result(json: &Value, fallback: &str) -> Result<Success, CniError> {
+    parse(json, fallback, None).map(|(success, _)| success).map_err(CniError::internal)
 }
 
 /// Reads a result in the schema that its `cniVersion` names.

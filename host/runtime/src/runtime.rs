@@ -1,35 +1,34 @@
-//! The operations on a network: its plugins in order, one attempt for all of
-//! them, the result cache.
+//! The runtime: its settings, what it keeps, what it knows without calling a
+//! plugin. `operations` has what it does on a network.
 
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
+    ffi::{OsStr, OsString},
+    path::PathBuf,
     sync::{Arc, Mutex, OnceLock},
 };
 
 use serde_json::{Map, Value};
-use wasm_cni_kernel::{Netns, OpenError};
+use wasm_cni_kernel::Netns;
 use wasmtime::Engine;
 
 use crate::{
-    attempt::{Attempt, Footprint, Subject},
-    cache::Cache,
+    attempt::{Attempt, Footprint},
+    cache::{Cache, Cached},
     code_memory,
-    config::{Network, PluginConfig},
     error::{CniError, code},
-    instance::{self, Verb},
     limits::Limits,
-    plugin::{Command, Inner, LogLine, LogSink},
-    protocol, render, result,
+    native::{Exec, Processes},
+    plugin::{Inner, Location, LogLine, LogSink, StderrSink},
     result::Success,
-    schema, undo, version,
-    watchdog::Watchdog,
+    undo,
 };
 
 /// Runs plugins. One serves many calls, also at the same time.
 pub struct Runtime {
     pub(crate) inner: Arc<Inner>,
     pub(crate) host_netns: Option<PathBuf>,
+    cache_dir: PathBuf,
 }
 
 /// Settings of a [`Runtime`].
@@ -39,8 +38,14 @@ pub struct Builder {
     compiler: Option<PathBuf>,
     allow_host: Vec<String>,
     host_netns: Option<PathBuf>,
+    cache_dir: Option<PathBuf>,
     limits: Limits,
     log: LogSink,
+    exec: Arc<dyn Exec>,
+    env: Vec<(OsString, OsString)>,
+    plugin_path: Option<OsString>,
+    prefer_native: bool,
+    stderr: StderrSink,
 }
 
 /// What is attached to what ("runtime parameters" in the specification).
@@ -79,132 +84,41 @@ impl Runtime {
             compiler: None,
             allow_host: Vec::new(),
             host_netns: None,
+            cache_dir: None,
             limits: Limits::default(),
             log: Box::new(|_| {}),
+            exec: Arc::new(Processes),
+            env: Vec::new(),
+            plugin_path: None,
+            prefer_native: false,
+            stderr: Box::new(|_| {}),
         }
     }
 
-    /// Attaches a container: the plugins of the network in order, each given
-    /// the result of the one before.
+    /// Where a plugin of this type comes from: a bundled component goes first,
+    /// then, folder by folder, the component `TYPE.wasm` and the executable
+    /// `TYPE`.
     ///
     /// # Errors
     ///
-    /// The plugin that failed and why. What the attempt did has been taken back
-    /// then; what could not be is named in the details.
-    pub fn add(&self, network: &Network, at: &Attachment) -> Result<Added, CniError> {
-        protocol::check_container_id(&at.container_id)?;
-        protocol::check_name(&network.name)?;
-        protocol::check_ifname(&at.ifname)?;
-        let attempt = self.attempt(Command::Add, network, at)?;
-        let _watchdog = Watchdog::start(&self.inner.engine, attempt.deadline);
-        let done = self.chain(&attempt, network, at).and_then(|result| {
-            let json = schema::versioned(&result, &network.cni_version)?;
-            let value = serde_json::to_value(&json).map_err(|e| CniError::internal(e.to_string()))?;
-            let created = self.cache().put(&network.name, at, &network.source, value)?;
-            if !created.is_empty() {
-                attempt.record(undo::Undo::folders(created));
-            }
-            Ok((result, render::pretty(&json)))
-        });
-        match done {
-            Ok((result, json)) => Ok(Added { result, json, footprint: attempt.keep() }),
-            Err(error) => Err(roll_back(attempt, error)),
-        }
+    /// The reference's texts if there is none.
+    pub fn locate(&self, kind: &str) -> Result<Location, CniError> {
+        self.inner.locate(kind)
     }
 
-    fn chain(&self, attempt: &Arc<Attempt>, network: &Network, at: &Attachment) -> Result<Success, CniError> {
-        let mut previous: Option<Success> = None;
-        for plugin in &network.plugins {
-            let wrap = |error| failed(plugin, "add", error);
-            version::reconcile(supported(network)).map_err(wrap)?;
-            let config = plugin.derive(network, &at.capability_args, None);
-            let request = instance::Request {
-                kind: &plugin.kind,
-                config: config.to_string().into(),
-                previous: Ok(previous.take()),
-                verb: Verb::Call(Command::Add),
-                depth: 0,
-            };
-            previous = instance::run(attempt, request).map_err(wrap)?;
-        }
-        Ok(previous.unwrap_or_default())
+    /// Every type in the plugin folders and in this program, in order of the
+    /// names, each with where it comes from. The first of several is the one that
+    /// is used.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<(String, Vec<Location>)> {
+        self.inner.plugins()
     }
 
-    /// Asks every plugin whether the attachment is as ADD left it.
-    ///
-    /// # Errors
-    ///
-    /// What is not.
-    pub fn check(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
-        let too_old = || {
-            let text = format!("configuration version {:?} does not support the CHECK command", network.cni_version);
-            CniError::new(code::VERSION, text)
-        };
-        let number = version::parse(supported(network)).map_err(|e| CniError::new(code::DECODE, e))?;
-        if number < [0, 4, 0] {
-            return Err(too_old());
-        }
-        if network.disable_check {
-            return Ok(());
-        }
-        let cached = self.cache().result(&network.name, at).and_then(|json| self.previous(network, json.as_ref()));
-        let previous = cached
-            .map_err(|e| CniError::internal(format!("failed to get network {:?} cached result: {e}", network.name)))?;
-        let attempt = self.attempt(Command::Check, network, at)?;
-        let _watchdog = Watchdog::start(&self.inner.engine, attempt.deadline);
-        for plugin in &network.plugins {
-            version::reconcile(supported(network))?;
-            self.one(&attempt, network, at, plugin, previous.clone())?;
-        }
-        Ok(())
-    }
-
-    /// Detaches a container: the plugins in reverse. A plugin that fails does
-    /// not keep the others from cleaning up.
-    ///
-    /// # Errors
-    ///
-    /// The first failure, with the others in its details. The cached result
-    /// stays then.
-    pub fn del(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
-        protocol::check_name(&network.name)?;
-        let number = version::parse(supported(network)).map_err(|e| CniError::new(code::DECODE, e))?;
-        let mut previous = None;
-        if number >= [0, 4, 0] {
-            let cached = self.cache().result(&network.name, at).and_then(|json| self.previous(network, json.as_ref()));
-            match cached {
-                Ok(result) => previous = result,
-                Err(text) => {
-                    (self.inner.log)(&LogLine {
-                        level: "warn",
-                        plugin: "",
-                        network: &network.name,
-                        container_id: &at.container_id,
-                        message: &format!("the cached result is set aside: {text}"),
-                    });
-                    self.cache().set_aside(&network.name, at);
-                }
-            }
-        }
-        let attempt = self.attempt(Command::Del, network, at)?;
-        let _watchdog = Watchdog::start(&self.inner.engine, attempt.deadline);
-        let mut error: Option<CniError> = None;
-        for plugin in network.plugins.iter().rev() {
-            let deleted = version::reconcile(supported(network))
-                .and_then(|()| self.one(&attempt, network, at, plugin, previous.clone()));
-            if let Err(e) = deleted {
-                let e = failed(plugin, "delete", e);
-                error = Some(match error {
-                    None => e,
-                    Some(first) => first.note(&e.to_string()),
-                });
-            }
-        }
-        if let Some(error) = error {
-            return Err(error);
-        }
-        self.cache().remove(&network.name, at);
-        Ok(())
+    /// The attachments in the result cache, of one container or of all, in
+    /// order of their files' names.
+    #[must_use]
+    pub fn cached(&self, container_id: Option<&str>) -> Vec<Cached> {
+        self.cache().list(container_id)
     }
 
     /// Removes what an ADD made that outlives its attachment, a bridge or the
@@ -212,45 +126,6 @@ impl Runtime {
     /// attached a container for once only.
     pub fn tidy(&self, footprint: &Footprint) -> Vec<String> {
         undo::tidy(&footprint.journal, &footprint.host)
-    }
-
-    /// One plugin's CHECK or DEL.
-    fn one(
-        &self,
-        attempt: &Arc<Attempt>,
-        network: &Network,
-        at: &Attachment,
-        plugin: &PluginConfig,
-        previous: Option<Success>,
-    ) -> Result<(), CniError> {
-        let config = plugin.derive(network, &at.capability_args, None);
-        let request = instance::Request {
-            kind: &plugin.kind,
-            config: config.to_string().into(),
-            previous: Ok(previous),
-            verb: Verb::Call(attempt.command),
-            depth: 0,
-        };
-        instance::run(attempt, request).map(drop)
-    }
-
-    fn previous(&self, network: &Network, json: Option<&Value>) -> Result<Option<Success>, String> {
-        json.map(|json| result::parse(json, supported(network), None).map(|(success, _)| success)).transpose()
-    }
-
-    fn attempt(&self, command: Command, network: &Network, at: &Attachment) -> Result<Arc<Attempt>, CniError> {
-        let host = self.host()?;
-        let sandbox = open_sandbox(command, &at.netns, &host, false)?;
-        let subject = Subject {
-            network: network.name.clone(),
-            container_id: at.container_id.clone(),
-            ifname: at.ifname.clone(),
-            netns: at.netns.clone(),
-            args: at.args.clone(),
-            sandbox,
-            host,
-        };
-        Ok(Attempt::new(Arc::clone(&self.inner), command, subject))
     }
 
     /// The namespace that plugins are handed as the host's.
@@ -263,28 +138,8 @@ impl Runtime {
         }
     }
 
-    fn cache(&self) -> Cache {
-        Cache::new(self.inner.under_root("/var/lib/cni/results"))
-    }
-}
-
-/// Opens the container's namespace; none for a DEL whose namespace is gone.
-///
-/// # Errors
-///
-/// The reference's texts. A container may not be in the host's namespace,
-/// unless `own` allows it.
-pub(crate) fn open_sandbox(command: Command, path: &str, host: &Netns, own: bool) -> Result<Option<Netns>, CniError> {
-    if path.is_empty() && command == Command::Del {
-        return Ok(None);
-    }
-    match Netns::open(Path::new(path)) {
-        Ok(netns) if !own && netns.is_same(host) => {
-            Err(CniError::new(code::NETNS, "plugin's netns and netns from CNI_NETNS should not be the same"))
-        }
-        Ok(netns) => Ok(Some(netns)),
-        Err(OpenError::Missing { .. }) if command == Command::Del => Ok(None),
-        Err(e) => Err(CniError::internal(format!("failed to open netns {path:?}: {e}"))),
+    pub(crate) fn cache(&self) -> Cache {
+        Cache::new(self.cache_dir.join("results"))
     }
 }
 
@@ -295,16 +150,6 @@ pub(crate) fn roll_back(attempt: Arc<Attempt>, error: CniError) -> CniError {
         return error;
     }
     error.note(&format!("could not be undone: {}", left.join(", ")))
-}
-
-fn supported(network: &Network) -> &str {
-    if network.cni_version.is_empty() { "0.1.0" } else { &network.cni_version }
-}
-
-fn failed(plugin: &PluginConfig, action: &str, error: CniError) -> CniError {
-    let name = plugin.object.get("name").and_then(Value::as_str);
-    let name = name.map(|name| format!(" name={name:?}")).unwrap_or_default();
-    CniError { msg: format!("plugin type={:?}{name} failed ({action}): {}", plugin.kind, error.msg), ..error }
 }
 
 impl Builder {
@@ -347,6 +192,14 @@ impl Builder {
         self
     }
 
+    /// The folder that holds `results`, the cache. By default `/var/lib/cni`
+    /// below the root.
+    #[must_use]
+    pub fn cache_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(path.into());
+        self
+    }
+
     /// Limits for each operation.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -358,6 +211,43 @@ impl Builder {
     #[must_use]
     pub fn log(mut self, sink: impl Fn(&LogLine<'_>) + Send + Sync + 'static) -> Self {
         self.log = Box::new(sink);
+        self
+    }
+
+    /// CNI_PATH as native plugins are to get it. By default it is made of
+    /// [`Builder::plugin_dirs`].
+    #[must_use]
+    pub fn plugin_path(mut self, path: impl Into<OsString>) -> Self {
+        self.plugin_path = Some(path.into());
+        self
+    }
+
+    /// How native plugins are found and run. By default as files and processes.
+    #[must_use]
+    pub fn exec(mut self, exec: impl Exec + 'static) -> Self {
+        self.exec = Arc::new(exec);
+        self
+    }
+
+    /// What native plugins inherit. By default nothing.
+    #[must_use]
+    pub fn env(mut self, env: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        self.env = env.into_iter().collect();
+        self
+    }
+
+    /// Native plugins go before components of the same name.
+    #[must_use]
+    pub fn prefer_native(mut self, prefer: bool) -> Self {
+        self.prefer_native = prefer;
+        self
+    }
+
+    /// Where the standard error of native plugins that succeed goes. By default
+    /// nowhere.
+    #[must_use]
+    pub fn stderr(mut self, sink: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        self.stderr = Box::new(sink);
         self
     }
 
@@ -373,6 +263,10 @@ impl Builder {
                 Engine::new(&config)
             })
             .map_err(|e| CniError::internal(format!("cannot start the WebAssembly engine: {e:#}")))?;
+        let plugin_path = self.plugin_path.unwrap_or_else(|| {
+            let folders: Vec<&OsStr> = self.plugin_dirs.iter().map(|folder| folder.as_os_str()).collect();
+            folders.join(OsStr::new(":"))
+        });
         let inner = Arc::new(Inner {
             engine,
             limits: self.limits,
@@ -381,10 +275,16 @@ impl Builder {
             compiler: self.compiler,
             allow_host: self.allow_host,
             log: self.log,
+            exec: self.exec,
+            env: self.env,
+            plugin_path,
+            prefer_native: self.prefer_native,
+            stderr: self.stderr,
             loaded: Mutex::new(HashMap::new()),
             interface: OnceLock::new(),
             ipam: OnceLock::new(),
         });
-        Ok(Runtime { inner, host_netns: self.host_netns })
+        let cache_dir = self.cache_dir.unwrap_or_else(|| inner.under_root("/var/lib/cni"));
+        Ok(Runtime { inner, host_netns: self.host_netns, cache_dir })
     }
 }

@@ -4,12 +4,23 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     error::CniError,
     result::{Dns, Interface, IpConfig, Route, Success},
     version::Family,
 };
+
+/// A result as JSON in the schema of one version.
+///
+/// # Errors
+///
+/// For a version that is not supported; 0.1.0 and 0.2.0 cannot say that there is
+/// no address.
+pub fn render_result(success: &Success, version: &str) -> Result<Value, CniError> {
+    serde_json::to_value(&versioned(success, version)?).map_err(|e| CniError::internal(e.to_string()))
+}
 
 /// A result in the schema of one version, to be serialized.
 ///
@@ -293,7 +304,7 @@ fn is_zero(value: &u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::result::parse;

@@ -10,19 +10,27 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use nix::libc::{ENODEV, ENOENT, ESRCH};
 use wasm_cni_kernel::{Address, BridgeVlan, Error, Link, LinkAttrs, LinkRef, Netlink, Route};
 
-use crate::{directory::Directory, host::space::Space, limits::Deadline};
+use crate::{
+    directory::Directory,
+    host::space::Space,
+    limits::{Cancel, Deadline},
+    native::{self, Exec, ExecCall},
+};
 
 /// Time for one lock while undoing.
 const LOCK_TIME: Duration = Duration::from_secs(2);
 
+/// Time for an executable's DEL while undoing.
+const NATIVE_TIME: Duration = Duration::from_secs(10);
+
 /// How to take back one effect.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Undo {
     what: String,
     action: Action,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Action {
     Link { space: Arc<Space>, index: u32, bridge: bool },
     LinkAttrs { space: Arc<Space>, index: u32, attrs: LinkAttrs },
@@ -37,6 +45,7 @@ enum Action {
     EntryRemoved { directory: Arc<Directory>, key: String, value: Vec<u8> },
     EntriesFolder { directory: Arc<Directory> },
     Folders { created: Vec<PathBuf> },
+    Delegated { host: Arc<Space>, exec: Arc<dyn Exec>, call: Box<ExecCall> },
 }
 
 impl Undo {
@@ -123,6 +132,12 @@ impl Undo {
         Self { what: "folders".to_owned(), action: Action::Folders { created } }
     }
 
+    pub(crate) fn delegated(host: &Arc<Space>, exec: &Arc<dyn Exec>, call: ExecCall) -> Self {
+        let what = format!("what plugin {:?} did", call.kind);
+        let call = Box::new(ExecCall { timeout: NATIVE_TIME, cancel: Cancel::default(), ..call });
+        Self { what, action: Action::Delegated { host: Arc::clone(host), exec: Arc::clone(exec), call } }
+    }
+
     /// Is it the making of this link?
     pub(crate) fn makes(&self, in_space: &Arc<Space>, link: u32) -> bool {
         matches!(&self.action, Action::Link { space, index, .. } if *index == link && Arc::ptr_eq(space, in_space))
@@ -166,7 +181,7 @@ impl Undo {
                     .and_then(|results| results.into_iter().collect::<Result<(), _>>()),
             ),
             Action::EntryCreated { directory, key, value } => {
-                let lock = directory.lock(Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
+                let lock = directory.lock(&Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
                 match lock.get(key) {
                     Ok(Some(found)) if found == *value => lock.delete(key).map_err(|e| e.to_string()),
                     Ok(_) => Ok(()),
@@ -174,10 +189,14 @@ impl Undo {
                 }
             }
             Action::EntryRemoved { directory, key, value } => {
-                let lock = directory.lock(Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
+                let lock = directory.lock(&Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
                 lock.create(key, value).map_err(|e| e.to_string())
             }
             Action::EntriesFolder { directory } => directory.remove_if_unused().map_err(|e| e.to_string()),
+            Action::Delegated { host, exec, call } => {
+                let run = || native::run(&**exec, call).map(drop).map_err(|e| e.to_string());
+                host.netns.run(run).map_err(|e| e.to_string())?
+            }
             Action::Folders { created } => {
                 for folder in created.iter().rev() {
                     // One that somebody else uses by now is not empty.
@@ -186,6 +205,12 @@ impl Undo {
                 Ok(())
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Undo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
     }
 }
 
@@ -220,7 +245,7 @@ fn undo_shared(shared: &[Undo], host: &Space) -> Vec<String> {
     if shared.is_empty() {
         return Vec::new();
     }
-    let Some(_lock) = crate::attempt::lock_exclusive(&host.netns, Deadline::after(LOCK_TIME)) else {
+    let Some(_lock) = crate::attempt::lock_exclusive(&host.netns, &Deadline::after(LOCK_TIME)) else {
         // Others are attaching all the time, so it is in use.
         return Vec::new();
     };

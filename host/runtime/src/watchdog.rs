@@ -22,14 +22,21 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(crate) fn start(engine: &Engine, deadline: Deadline) -> Self {
+    pub(crate) fn start(engine: &Engine, deadline: &Deadline) -> Self {
         let (over, ended) = mpsc::channel::<()>();
-        let engine = engine.clone();
+        let (engine, deadline) = (engine.clone(), deadline.clone());
+        // Nobody else holds it: then nobody can cancel.
+        let cancellable = deadline.cancel.is_shared();
         let watch = move || {
-            let mut time = deadline.remaining();
-            while ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
-                engine.increment_epoch();
-                time = AGAIN;
+            loop {
+                let time = if cancellable { deadline.remaining().min(AGAIN) } else { deadline.remaining() };
+                let time = if deadline.passed() { AGAIN } else { time };
+                if ended.recv_timeout(time) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                if deadline.passed() {
+                    engine.increment_epoch();
+                }
             }
         };
         let builder = std::thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10);

@@ -35,7 +35,7 @@ pub(crate) fn check(target: &Target, env: &Env) -> Result<u8> {
 fn prepare(target: &Target, env: &Env) -> Result<(Network, Attachment)> {
     let network = find_network(&target.network, env)?;
     let netns = clean(&std::env::current_dir().unwrap_or_default().join(&target.netns));
-    let id = container_id(&netns);
+    let id = target.container_id.clone().unwrap_or_else(|| container_id(&netns));
     let at = attachment(env, id, target.ifname.as_deref(), &netns)?;
     Ok((network, at))
 }

@@ -2,7 +2,11 @@
 //! attachment.
 
 mod attach;
+pub(crate) mod cnitool;
+mod network;
 mod run;
+mod show;
+mod validate;
 
 use std::{
     io::{self, Write as _},
@@ -26,6 +30,8 @@ pub(crate) fn run(args: Args, env: &Env) -> Result<u8> {
         ("CNI_PATH", args.plugin_path.map(Into::into)),
         ("WASM_CNI_ROOT", args.root.map(PathBuf::into_os_string)),
         ("WASM_CNI_HOST_NETNS", args.host_netns.map(PathBuf::into_os_string)),
+        ("WASM_CNI_CACHE_DIR", args.cache_dir.map(PathBuf::into_os_string)),
+        ("WASM_CNI_PREFER_NATIVE", args.prefer_native.then(|| "1".into())),
         ("WASM_CNI_TIMEOUT", args.timeout.map(|seconds| seconds.to_string().into())),
         ("WASM_CNI_ALLOW_HOST", (!args.allow_host.is_empty()).then(|| args.allow_host.join(",").into())),
     ] {
@@ -37,6 +43,12 @@ pub(crate) fn run(args: Args, env: &Env) -> Result<u8> {
         Command::Add(target) => attach::add(&target, &env),
         Command::Del(target) => attach::del(&target, &env),
         Command::Check(target) => attach::check(&target, &env),
+        Command::Gc(gc) => network::gc(&gc, &env),
+        Command::Status(named) => network::status(&named.network, &env),
+        Command::List(list) => show::list(&list, &env),
+        Command::Plugins(output) => show::plugins(&output, &env),
+        Command::Which(named) => show::which(&named.network, &env),
+        Command::Validate(validate) => validate::validate(&validate, &env),
         Command::Run(run) => run::run(&run, env),
     }
 }
@@ -49,11 +61,11 @@ fn find_network(network: &str, env: &Env) -> Result<Network> {
     if network.contains('/') || (file && path.is_file()) {
         return Ok(wasm_cni::load_network(path)?);
     }
-    let (found, broken) = wasm_cni::find_network(&env.configurations(), network)?;
-    for file in broken {
+    let found = wasm_cni::find_network(&env.configurations(), network)?;
+    for file in found.broken {
         let _ = writeln!(io::stderr(), "warning: {}: {}", file.path.display(), file.error);
     }
-    Ok(found)
+    Ok(found.network)
 }
 
 /// The attachment of a namespace, with the arguments in the environment.

@@ -45,7 +45,7 @@ fn unknown_plugins_and_networks() {
     let machine = Machine::new();
     let netns = machine.netns("c1");
     machine.network("n1", json!({ "type": "nope" }));
-    refused(&machine, "n1", &netns, "failed to find plugin \"nope\" in path []");
+    refused(&machine, "n1", &netns, "plugin type=\"nope\" failed (add): no paths provided");
     machine.network("n2", json!({ "type": "../../bin/sh" }));
     refused(&machine, "n2", &netns, "invalid plugin name: ../../bin/sh");
     refused(&machine, "n3", &netns, "no net configuration with name \"n3\" in ");
@@ -138,7 +138,7 @@ fn a_result_that_cannot_be_kept_is_taken_back() {
     let results = machine.root().join("var/lib/cni/results");
     fs::create_dir_all(results.parent().unwrap()).unwrap();
     fs::write(&results, "in the way").unwrap();
-    refused(&machine, "n1", &netns, "failed to set network \"n1\" cached result");
+    refused(&machine, "n1", &netns, "cannot use the result cache: mkdir ");
     assert_eq!(machine.devices("-n c1 "), ["lo"]);
 }
 

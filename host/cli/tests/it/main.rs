@@ -4,10 +4,12 @@
 mod attach;
 mod bad_input;
 mod burst;
+mod core;
 mod hostile;
 mod machine;
 mod outside;
 mod plugin_mode;
 mod reference;
 mod run;
+mod show;
 mod traffic;

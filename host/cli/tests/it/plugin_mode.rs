@@ -111,6 +111,18 @@ fn host_local_alone_never_touches_the_namespace() {
 }
 
 #[test]
+fn what_has_a_leases_name_is_as_good_as_a_lease() {
+    let machine = Machine::new();
+    let leases = machine.root().join("var/lib/cni/networks/n1");
+    std::fs::create_dir_all(leases.join("10.1.0.2")).unwrap();
+    std::os::unix::fs::symlink("/nonexistent", leases.join("10.1.0.3")).unwrap();
+    let netns = machine.netns("c1");
+    let added = machine.plugin("bridge", &env("ADD", &netns), &config("1.0.0"));
+    let result: Value = serde_json::from_slice(&added.stdout).unwrap();
+    assert_eq!(result["ips"][0]["address"], "10.1.0.4/24", "{}", text(&added));
+}
+
+#[test]
 fn gc_frees_what_is_not_valid_any_more() {
     let machine = Machine::new();
     let one = machine.netns("one");

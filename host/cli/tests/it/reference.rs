@@ -17,7 +17,7 @@ use std::{
 
 use serde_json::json;
 
-use corpus::{Case, bad, bridge, defects, gateway, good, host_local};
+use corpus::{Case, bad, bridge, gateway, good, host_local};
 use twins::{By, Reply, Twin, compare_states};
 
 /// Where the reference is. Its absence is said once for each test.
@@ -156,19 +156,6 @@ fn what_the_reference_does_ours_does() {
 fn what_the_reference_refuses_ours_refuses_and_leaves_nothing() {
     let Some(reference) = reference() else { return };
     each(&bad(), |case| refuse(&reference, case));
-}
-
-#[test]
-fn known_defects() {
-    let Some(reference) = reference() else { return };
-    each(&defects(), |case| {
-        let twins = twins(&reference, case);
-        let added = [twins[0].run(By::Reference, "ADD", case), twins[1].run(By::Ours, "ADD", case)];
-        match added.each_ref().map(Reply::succeeded) {
-            [true, false] => Ok(()),
-            _ => Err(format!("no longer so; it belongs to the good ones: {added:#?}")),
-        }
-    });
 }
 
 #[test]

@@ -3,10 +3,9 @@
 use super::{State, refuse};
 use crate::{
     bindings::{delegate, types},
+    dispatch::{self, Labelled, Verb},
     error::CniError,
-    instance::{self, Verb},
     plugin::{self, Command},
-    result::Success,
     wire,
 };
 
@@ -15,7 +14,7 @@ type Reply<T> = wasmtime::Result<Result<T, wire::Failure>>;
 impl delegate::Host for State {
     fn add(&mut self, plugin: String) -> Reply<wire::Output> {
         let result = self.delegate(&plugin, Verb::Call(Command::Add))?;
-        Ok(result.map(|success| wire::output(&success.unwrap_or_default())))
+        Ok(result.map(|result| wire::output(&result.map(|r| r.success).unwrap_or_default())))
     }
 
     fn del(&mut self, plugin: String) -> Reply<()> {
@@ -31,12 +30,12 @@ impl delegate::Host for State {
     }
 
     fn gc(&mut self, plugin: String, live: Vec<wire::Attachment>) -> Reply<()> {
-        Ok(self.delegate(&plugin, Verb::Gc(live))?.map(drop))
+        Ok(self.delegate(&plugin, Verb::Gc(Some(live)))?.map(drop))
     }
 }
 
 impl State {
-    fn delegate(&mut self, kind: &str, verb: Verb) -> Reply<Option<Success>> {
+    fn delegate(&mut self, kind: &str, verb: Verb) -> Reply<Option<Labelled>> {
         self.enter()?;
         let result = self.checked_delegate(kind, verb);
         Ok(result.map_err(|error| {
@@ -45,7 +44,7 @@ impl State {
         }))
     }
 
-    fn checked_delegate(&self, kind: &str, verb: Verb) -> Result<Option<Success>, CniError> {
+    fn checked_delegate(&self, kind: &str, verb: Verb) -> Result<Option<Labelled>, CniError> {
         plugin::check_name(kind)?;
         if !self.grants.delegates.iter().any(|granted| granted == kind) {
             let text = format!("plugin {:?} has no grant to delegate to {kind:?}", self.plugin);
@@ -55,8 +54,12 @@ impl State {
             let text = format!("plugin {:?} delegates more than {} deep", self.plugin, self.depth);
             return Err(CniError::internal(text));
         }
-        let request =
-            instance::Request { kind, config: self.config.clone(), previous: Ok(None), verb, depth: self.depth + 1 };
-        instance::run(&self.attempt, request)
+        if matches!(verb, Verb::Call(Command::Add))
+            && let Some(undo) = dispatch::undo_delegation(&self.attempt, kind, &self.config)?
+        {
+            // On the record before it is asked: it may do half and fail.
+            self.attempt.record(undo);
+        }
+        dispatch::run(&self.attempt, kind, &self.config, verb, self.depth + 1)
     }
 }

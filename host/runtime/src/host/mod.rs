@@ -20,6 +20,7 @@ use wasmtime::component::ResourceTable;
 use crate::{
     attempt::Attempt,
     bindings::types,
+    dispatch::CallConfig,
     grants::Grants,
     limits::{Meter, Stop},
 };
@@ -27,8 +28,8 @@ use crate::{
 /// What one instance's host functions work on.
 pub(crate) struct State {
     pub(crate) plugin: String,
-    /// JSON of this plugin, as it was called.
-    pub(crate) config: Arc<str>,
+    /// What the plugin was called with.
+    pub(crate) config: Arc<CallConfig>,
     pub(crate) grants: Grants,
     pub(crate) attempt: Arc<Attempt>,
     pub(crate) table: ResourceTable,
@@ -51,7 +52,7 @@ impl State {
     /// Ends the guest if it has used up its calls or its time.
     fn enter(&mut self) -> wasmtime::Result<()> {
         if self.attempt.deadline.passed() {
-            return Err(wasmtime::Error::new(Stop::Deadline(self.attempt.deadline.time)));
+            return Err(wasmtime::Error::new(self.attempt.deadline.stop()));
         }
         let Some(left) = self.calls_left.checked_sub(1) else {
             return Err(wasmtime::Error::new(Stop::HostCalls(self.attempt.runtime.limits.host_calls)));

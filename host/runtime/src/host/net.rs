@@ -20,6 +20,9 @@ use crate::{
 /// Longest single `wait`.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a wait goes on without a look at whether the call was cancelled.
+const SLICE: Duration = Duration::from_millis(250);
+
 /// What a guest's `netns` handle stands for.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Namespace {
@@ -101,7 +104,7 @@ impl net::Host for State {
         let timeout = Duration::from_millis(timeout_ms.into()).min(MAX_WAIT);
         let deadline = (Instant::now() + timeout).min(self.attempt.deadline.at);
         let waited = resolve(&space, &link, "wait")
-            .and_then(|index| space.netns.wait(index, until, deadline).map_err(|e| kernel_error(&e)));
+            .and_then(|index| self.wait_until(&space, index, until, deadline).map_err(|e| kernel_error(&e)));
         // Whoever waits past the end of its time does not come back.
         self.enter()?;
         Ok(waited.map_err(|e| self.failed(e)))
@@ -109,6 +112,25 @@ impl net::Host for State {
 }
 
 impl State {
+    /// In slices, so that a call can be cancelled.
+    fn wait_until(
+        &self,
+        space: &Space,
+        link: u32,
+        until: kernel::Condition,
+        deadline: Instant,
+    ) -> Result<bool, kernel::Error> {
+        loop {
+            let slice = deadline.min(Instant::now() + SLICE);
+            if space.netns.wait(link, until, slice)? {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline || self.attempt.deadline.passed() {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Do the grants name this sysctl in this namespace?
     pub(crate) fn check_sysctl(&self, space: &Space, key: &str) -> Result<(), types::Error> {
         let granted = match space.label {

@@ -28,7 +28,7 @@ impl store::Host for State {
             if directory.is_new() {
                 self.attempt.record(Undo::entries_folder(&directory));
             }
-            directory.lock(self.attempt.deadline)
+            directory.lock(&self.attempt.deadline)
         });
         match opened {
             Ok(lock) => Ok(Ok(self.table.push(Transaction { lock })?)),

@@ -1,0 +1,387 @@
+//! Checks of the contract's core section, by their numbers, through the program
+//! itself: as `cnitool`, as `loopback`, and with native plugins that are shell
+//! scripts. The checks that are not here are unit tests of the library.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Output};
+
+use serde_json::{Value, json};
+
+use crate::machine::{Machine, PROGRAM, bridge, text};
+
+const LOOPBACK: &str = r#"{"name":"n","type":"loopback","cniVersion":"1.1.0"}"#;
+
+fn loopback(version: &str) -> String {
+    json!({ "name": "n", "type": "loopback", "cniVersion": version }).to_string()
+}
+
+fn call<'a>(command: &'a str, netns: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("CNI_COMMAND", command),
+        ("CNI_CONTAINERID", "c1"),
+        ("CNI_NETNS", netns),
+        ("CNI_IFNAME", "lo"),
+        ("CNI_PATH", "/p"),
+    ]
+}
+
+fn printed(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(output)))
+}
+
+/// A machine with the program as `cnitool`, and a folder of plugins that are
+/// scripts.
+struct Tool {
+    machine: Machine,
+}
+
+impl Tool {
+    fn new() -> Self {
+        let machine = Machine::new();
+        fs::create_dir(machine.folder().join("plugins")).unwrap();
+        std::os::unix::fs::symlink(PROGRAM, machine.folder().join("cnitool")).unwrap();
+        Self { machine }
+    }
+
+    fn plugins(&self) -> PathBuf {
+        self.machine.folder().join("plugins")
+    }
+
+    /// A plugin that keeps its environment and standard input, and then does this.
+    fn script(&self, kind: &str, then: &str) {
+        let log = self.machine.folder().join(format!("{kind}.log"));
+        let log = log.display();
+        let script = format!("#!/bin/sh\nenv | grep ^CNI_ | sort >>{log}\ncat >>{log}\necho >>{log}\n{then}\n");
+        let path = self.plugins().join(kind);
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn log(&self, kind: &str) -> String {
+        fs::read_to_string(self.machine.folder().join(format!("{kind}.log"))).unwrap_or_default()
+    }
+
+    /// The configurations that a plugin got.
+    fn stdins(&self, kind: &str) -> Vec<Value> {
+        self.log(kind).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn network(&self, version: &str, kinds: &[&str]) {
+        let plugins: Vec<_> = kinds.iter().map(|kind| json!({ "type": kind })).collect();
+        let list = json!({ "name": "net", "cniVersion": version, "plugins": plugins });
+        fs::write(self.machine.conf_dir().join("net.conflist"), list.to_string()).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str], env: &[(&str, &str)]) -> Output {
+        let mut command = self.machine.command(self.machine.folder().join("cnitool"));
+        command.args(arguments).env("CNI_PATH", self.plugins()).envs(env.iter().copied());
+        command.output().unwrap()
+    }
+
+    /// The last line of standard error, of a call that failed and printed nothing.
+    fn failure(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments, &[]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{}", text(&output));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let last = stderr.lines().last().unwrap().to_owned();
+        assert!(stderr.starts_with(&format!("Error: {last}\n")), "{stderr}");
+        last
+    }
+}
+
+#[test]
+fn core_14_without_a_version_the_result_is_0_1_0() {
+    let machine = Machine::new();
+    let netns = machine.netns("c1");
+    let output = machine.plugin("loopback", &call("ADD", &netns), r#"{"name":"n","type":"loopback"}"#);
+    let expected =
+        json!({ "cniVersion": "0.1.0", "ip4": { "ip": "127.0.0.1/8" }, "ip6": { "ip": "::1/128" }, "dns": {} });
+    assert_eq!(printed(&output), expected);
+    assert!(machine.ip("-n c1 link show lo")[0]["flags"].as_array().unwrap().contains(&json!("UP")));
+}
+
+#[test]
+fn loopback_results_are_converted_to_every_version() {
+    let machine = Machine::new();
+    let netns = machine.netns("c1");
+    let printed = |version: &str| printed(&machine.plugin("loopback", &call("ADD", &netns), &loopback(version)));
+    let old = printed("0.3.1");
+    assert_eq!(old["ips"][0], json!({ "version": "4", "interface": 0, "address": "127.0.0.1/8" }));
+    let new = printed("1.1.0");
+    let lo = json!({ "name": "lo", "mac": "00:00:00:00:00:00", "sandbox": netns });
+    assert_eq!(
+        new,
+        json!({ "cniVersion": "1.1.0", "interfaces": [lo], "ips": [
+            { "interface": 0, "address": "127.0.0.1/8" }, { "interface": 0, "address": "::1/128" }] })
+    );
+}
+
+#[test]
+fn core_17_status_and_gc_need_no_container() {
+    let machine = Machine::new();
+    for command in ["STATUS", "GC"] {
+        let env = [("CNI_COMMAND", command), ("CNI_PATH", "/p"), ("CNI_CONTAINERID", "!!")];
+        let output = machine.plugin("loopback", &env, LOOPBACK);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{command}: {}", text(&output));
+    }
+}
+
+#[test]
+fn core_18_and_19_loopback_in_its_own_namespace() {
+    let machine = Machine::new();
+    let own = "/proc/self/ns/net";
+    let refused = printed(&machine.plugin("loopback", &call("ADD", own), LOOPBACK));
+    assert_eq!(refused["code"], 8);
+    assert_eq!(refused["msg"], "plugin's netns and netns from CNI_NETNS should not be the same");
+    let with = |value| {
+        let mut env = call("ADD", own);
+        env.push(("CNI_NETNS_OVERRIDE", value));
+        printed(&machine.plugin("loopback", &env, LOOPBACK))
+    };
+    assert_eq!(with("tRuE")["cniVersion"], "1.1.0");
+    assert_eq!(with("yes")["code"], 8);
+}
+
+#[test]
+fn core_20_del_without_a_namespace() {
+    let machine = Machine::new();
+    for netns in ["", "/nonexistent"] {
+        let output = machine.plugin("loopback", &call("DEL", netns), LOOPBACK);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{}", text(&output));
+    }
+    let netns = machine.netns("c1");
+    assert!(machine.plugin("loopback", &call("ADD", &netns), LOOPBACK).status.success());
+    let check = || machine.plugin("loopback", &call("CHECK", &netns), LOOPBACK);
+    assert!(check().status.success());
+    assert!(machine.plugin("loopback", &call("DEL", &netns), LOOPBACK).status.success());
+    assert_eq!(printed(&check())["msg"], "loopback interface is down");
+}
+
+#[test]
+fn core_21_and_22_the_previous_result_is_passed_on_if_it_can_be_read() {
+    let machine = Machine::new();
+    let netns = machine.netns("c1");
+    let add = |version: &str, previous: Value| {
+        let conf = json!({ "name": "n", "type": "loopback", "cniVersion": version, "prevResult": previous });
+        printed(&machine.plugin("loopback", &call("ADD", &netns), &conf.to_string()))
+    };
+    let previous = json!({ "cniVersion": "1.0.0", "interfaces": [{ "name": "a", "mtu": 3 }] });
+    assert_eq!(add("1.1.0", previous), json!({ "cniVersion": "1.1.0", "interfaces": [{ "name": "a", "mtu": 3 }] }));
+    let failed = add("1.0.0", json!({ "cniVersion": "0.4.0" }));
+    assert_eq!(failed["code"], 999);
+    let end = "result type supports [1.0.0 1.1.0] but unmarshalled CNIVersion is \"0.4.0\"";
+    assert!(failed["msg"].as_str().unwrap().ends_with(end), "{failed}");
+}
+
+#[test]
+fn core_23_an_ipam_plugin_that_is_missing_refuses_or_says_nothing() {
+    let tool = Tool::new();
+    tool.script("later", r#"echo '{"code":11,"msg":"later"}'; exit 1"#);
+    tool.script("silent", "exit 7");
+    let netns = tool.machine.netns("c1");
+    let plugins = tool.plugins();
+    let add = |kind: &str| {
+        let mut config = bridge(&[]);
+        config["name"] = "n".into();
+        config["cniVersion"] = "1.0.0".into();
+        config["ipam"]["type"] = kind.into();
+        let mut env = call("ADD", &netns);
+        env[3].1 = "eth0";
+        env[4].1 = plugins.to_str().unwrap();
+        let error = printed(&tool.machine.plugin("bridge", &env, &config.to_string()));
+        assert_eq!(tool.machine.devices(""), ["lo"], "{error}");
+        (error["code"].as_u64().unwrap(), error["msg"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(add("nope"), (999, format!("failed to find plugin \"nope\" in path [{}]", plugins.display())));
+    assert_eq!(add("later"), (11, "later".to_owned()));
+    assert_eq!(add("silent"), (0, "netplugin failed with no error message: exit status 7".to_owned()));
+}
+
+#[test]
+fn a_native_ipam_plugin_gives_an_address_and_takes_it_back_when_add_fails() {
+    let tool = Tool::new();
+    tool.script(
+        "leases",
+        r#"[ "$CNI_COMMAND" = ADD ] && echo '{"ips":[{"address":"10.7.0.2/24","gateway":"10.7.0.1"}]}'; exit 0"#,
+    );
+    let netns = tool.machine.netns("c1");
+    let add = |bridge_name: &str| {
+        let config = json!({ "name": "n", "cniVersion": "1.0.0", "type": "bridge", "bridge": bridge_name,
+            "isGateway": true, "ipam": { "type": "leases" } });
+        let plugins = tool.plugins();
+        let mut env = call("ADD", &netns);
+        env[3].1 = "eth0";
+        env[4].1 = plugins.to_str().unwrap();
+        tool.machine.plugin("bridge", &env, &config.to_string())
+    };
+    let result = printed(&add("br0"));
+    assert_eq!(result["ips"], json!([{ "address": "10.7.0.2/24", "gateway": "10.7.0.1", "interface": 2 }]));
+    assert!(tool.log("leases").contains("CNI_COMMAND=ADD") && !tool.log("leases").contains("CNI_COMMAND=DEL"));
+
+    // Another address is in the way, which shows only after the delegate's ADD.
+    let taken = tool.machine.command("ip").args("link add br9 type bridge".split(' ')).status().unwrap();
+    assert!(taken.success());
+    let taken = tool.machine.command("ip").args("addr add 10.9.0.1/24 dev br9".split(' ')).status().unwrap();
+    assert!(taken.success());
+    assert!(tool.machine.command("ip").args("-n c1 link del eth0".split(' ')).status().unwrap().success());
+    let failed = printed(&add("br9"));
+    assert!(failed["msg"].as_str().unwrap().contains("already has an IP address different"), "{failed}");
+    assert!(tool.log("leases").contains("CNI_COMMAND=DEL"));
+}
+
+#[test]
+fn core_26_what_cnitool_calls_plugins_with() {
+    let tool = Tool::new();
+    tool.script("rec", "echo {}");
+    tool.network("1.0.0", &["rec"]);
+    for path in ["/tmp/ns", "/tmp/../tmp/./ns"] {
+        let output = tool.run(&["add", "net", path], &[("CNI_CONTAINERID", "z")]);
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    let expected = format!(
+        "CNI_ARGS=\nCNI_COMMAND=ADD\nCNI_CONTAINERID=cnitool-352833ea4e7f1a968163\nCNI_IFNAME=eth0\n\
+         CNI_NETNS=/tmp/ns\nCNI_PATH={}\n",
+        tool.plugins().display()
+    );
+    assert_eq!(tool.log("rec").matches(&expected).count(), 2, "{}", tool.log("rec"));
+}
+
+#[test]
+fn core_27_and_29_capabilities_are_of_each_call() {
+    let tool = Tool::new();
+    tool.script("rec", "echo {}");
+    let plugin = json!({ "type": "rec", "name": "own", "cniVersion": "0.2.0",
+        "capabilities": { "mac": true, "bandwidth": false }, "e": 1e3, "f": 2.0 });
+    let list = json!({ "name": "neta", "cniVersion": "1.1.0", "plugins": [plugin] });
+    fs::write(tool.machine.conf_dir().join("net.conflist"), list.to_string()).unwrap();
+    let arguments = r#"{"mac":"m","bandwidth":{},"other":1}"#;
+    assert!(tool.run(&["add", "neta", "/tmp/ns"], &[("CAP_ARGS", arguments)]).status.success());
+    assert!(tool.run(&["check", "neta", "/tmp/ns"], &[]).status.success());
+    let stdins = tool.stdins("rec");
+    assert_eq!(
+        stdins[0],
+        json!({ "type": "rec", "name": "neta", "cniVersion": "1.1.0", "e": 1000, "f": 2,
+            "capabilities": { "mac": true, "bandwidth": false }, "runtimeConfig": { "mac": "m" } })
+    );
+    assert_eq!(stdins[1].get("runtimeConfig"), None);
+    assert_eq!(stdins[1]["prevResult"], json!({ "cniVersion": "1.1.0" }));
+}
+
+#[test]
+fn core_28_29_and_30_add_check_and_del_of_a_chain() {
+    let tool = Tool::new();
+    tool.script("rec", r#"echo '{"cniVersion":"1.0.0","extra":1,"interfaces":[{"name":"e"}]}'"#);
+    tool.script("rec2", "echo {}");
+    tool.network("1.1.0", &["rec", "rec2"]);
+    let added = tool.run(&["add", "net", "/tmp/ns"], &[("CNI_ARGS", "A=b")]);
+    assert_eq!(String::from_utf8_lossy(&added.stdout), "{\n    \"cniVersion\": \"1.1.0\"\n}");
+    assert_eq!(tool.stdins("rec2")[0]["prevResult"], json!({ "cniVersion": "1.0.0", "interfaces": [{ "name": "e" }] }));
+    let results = tool.machine.root().join("var/lib/cni/results");
+    let file = results.join("net-cnitool-352833ea4e7f1a968163-eth0");
+    let mode = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&results), mode(&file)), (0o700, 0o600));
+    let entry: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!((&entry["netns"], &entry["cniArgs"]), (&json!("/tmp/ns"), &json!([["A", "b"]])));
+
+    for command in ["check", "del"] {
+        let output = tool.run(&[command, "net", "/tmp/ns"], &[]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{}", text(&output));
+    }
+    for kind in ["rec", "rec2"] {
+        for stdin in &tool.stdins(kind)[1..] {
+            assert_eq!(stdin["prevResult"], json!({ "cniVersion": "1.1.0" }));
+        }
+    }
+    assert!(!file.exists());
+}
+
+#[test]
+fn core_31_and_32_failures_in_cnitools_words() {
+    let tool = Tool::new();
+    tool.network("1.0.0", &["rec"]);
+    let add = |then: &str| {
+        tool.script("rec", then);
+        tool.failure(&["add", "net", "/tmp/ns"])
+    };
+    let failed = "plugin type=\"rec\" failed (add): ";
+    assert_eq!(add(r#"echo '{"code":7,"msg":"bad","details":"det"}'; exit 1"#), format!("{failed}bad; det"));
+    assert_eq!(add("printf boom >&2; exit 2"), format!("{failed}netplugin failed: \"boom\": exit status 2"));
+    assert_eq!(add("exit 9"), format!("{failed}netplugin failed with no error message: exit status 9"));
+    let prefix = format!("{failed}netplugin failed but error parsing its diagnostic message \"not json\": ");
+    assert!(add("printf 'not json'; exit 1").starts_with(&prefix));
+    assert!(!tool.machine.root().join("var/lib/cni/results/net-cnitool-352833ea4e7f1a968163-eth0").exists());
+}
+
+#[test]
+fn core_33_results_that_cannot_be_read() {
+    let tool = Tool::new();
+    tool.network("1.0.0", &["rec"]);
+    let failed = "plugin type=\"rec\" failed (add): ";
+    for (then, expected) in [
+        ("exit 0", "failed to unmarshal raw result: unexpected end of JSON input"),
+        ("echo '{} {}'", "failed to unmarshal raw result: "),
+        (r#"echo '{"cniVersion":"9.9.9"}'"#, "unsupported CNI result version \"9.9.9\""),
+    ] {
+        tool.script("rec", then);
+        let failure = tool.failure(&["add", "net", "/tmp/ns"]);
+        assert!(failure.starts_with(&format!("{failed}{expected}")), "{failure}");
+    }
+    tool.script("rec", "echo null");
+    assert_eq!(printed(&tool.run(&["add", "net", "/tmp/ns"], &[])), json!({ "cniVersion": "1.0.0" }));
+}
+
+#[test]
+fn core_37_which_file_a_name_stands_for() {
+    let tool = Tool::new();
+    for kind in ["list", "single"] {
+        tool.script(kind, "echo {}");
+    }
+    let write = |file: &str, text: &str| fs::write(tool.machine.conf_dir().join(file), text).unwrap();
+    write("00-a.conf", r#"{"name":"X","cniVersion":"1.0.0","type":"single"}"#);
+    write("60-b.conflist", r#"{"name":"X","cniVersion":"1.0.0","plugins":[{"type":"list"}]}"#);
+    write("10-z.conflist", "{");
+    // The reference gives up at the broken file; here it is reported.
+    let output = tool.run(&["add", "X", "/tmp/ns"], &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("10-z.conflist"), "{}", text(&output));
+    assert_eq!((tool.stdins("list").len(), tool.stdins("single").len()), (1, 0));
+    fs::remove_file(tool.machine.conf_dir().join("10-z.conflist")).unwrap();
+    assert!(tool.run(&["add", "X", "/tmp/ns", "-i", "eth1"], &[]).status.success());
+    assert_eq!((tool.stdins("list").len(), tool.stdins("single").len()), (2, 0));
+}
+
+#[test]
+fn core_40_gc_detaches_and_status_reports() {
+    let tool = Tool::new();
+    tool.script("rec", r#"[ "$CNI_COMMAND" = STATUS ] && { echo '{"code":50,"msg":"down"}'; exit 1; }; echo {}"#);
+    tool.network("1.1.0", &["rec"]);
+    for netns in ["/tmp/a", "/tmp/b"] {
+        assert!(tool.run(&["add", "net", netns], &[]).status.success());
+    }
+    assert!(tool.run(&["gc", "net", "ignored"], &[]).status.success());
+    let log = tool.log("rec");
+    assert_eq!((log.matches("CNI_COMMAND=DEL").count(), log.matches("CNI_COMMAND=GC").count()), (2, 1));
+    assert_eq!(tool.stdins("rec").last().unwrap().get("cni.dev/valid-attachments"), None);
+    assert_eq!(tool.failure(&["status", "net", "ignored"]), "down");
+    tool.network("1.0.0", &["missing"]);
+    assert!(tool.run(&["status", "net", "ignored"], &[]).status.success());
+}
+
+#[test]
+fn cnitools_arguments() {
+    let tool = Tool::new();
+    for arguments in [&[][..], &["help"], &["--help"]] {
+        let output = tool.run(arguments, &[]);
+        assert!(output.status.success() && output.stdout.starts_with(b"Usage:"), "{}", text(&output));
+    }
+    assert_eq!(tool.failure(&["x"]), "unknown command \"x\" for \"cnitool\"");
+    assert_eq!(tool.failure(&["add", "net"]), "requires at least 2 arg(s), only received 1");
+    tool.network("1.0.0", &["rec"]);
+    tool.script("rec", "echo {}");
+    let output = tool.run(&["add", "net", "/tmp/ns", "--ifname=eth7", "more", "and more"], &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(tool.log("rec").contains("CNI_IFNAME=eth7"));
+    assert_eq!(tool.failure(&["add", "nope", "/tmp/ns"]), {
+        let folder = tool.machine.conf_dir();
+        format!("no net configuration with name \"nope\" in {}", folder.display())
+    });
+}
