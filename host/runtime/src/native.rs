@@ -221,6 +221,65 @@ mod tests {
         failure(&output, "exit status 2")
     }
 
+    fn call(path: &Path, timeout: Duration) -> ExecCall {
+        ExecCall {
+            kind: "p".to_owned(),
+            path: path.to_owned(),
+            env: Vec::new(),
+            stdin: vec![b'x'; 1 << 20],
+            timeout,
+            cancel: Cancel::default(),
+        }
+    }
+
+    fn script(folder: &Path, text: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = folder.join("p");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_that_is_being_replaced_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        std::fs::copy("/bin/true", &path).unwrap();
+        let writer = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let busy = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(120));
+            drop(writer);
+        });
+        let output = run(&Processes, &call(&path, Duration::from_secs(10))).unwrap();
+        assert!(output.stdout.is_empty());
+        busy.join().unwrap();
+
+        let _writer = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let error = run(&Processes, &call(&path, Duration::from_secs(10))).unwrap_err();
+        let text = format!("netplugin failed with no error message: fork/exec {}: text file busy", path.display());
+        assert_eq!(error.msg, text);
+    }
+
+    #[test]
+    fn what_does_not_end_is_ended_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = script(folder.path(), "#!/bin/sh\nsleep 60 &\nsleep 60\n");
+        let started = Instant::now();
+        let error = run(&Processes, &call(&path, Duration::from_millis(200))).unwrap_err();
+        assert!(error.msg.contains("ran longer than it may"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_cannot_be_started_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p");
+        std::fs::write(&path, "").unwrap();
+        let error = run(&Processes, &call(&path, Duration::from_secs(1))).unwrap_err();
+        let text = format!("netplugin failed with no error message: fork/exec {}: permission denied", path.display());
+        assert_eq!(error.msg, text);
+    }
+
     #[test]
     fn core_32_every_way_to_fail_has_its_text() {
         let json = r#"{"code":7,"msg":"bad","details":"det"}"#;

@@ -2,6 +2,7 @@
 //! and in what the kernel and the disk have then. Without the reference (see
 //! `.ci/reference-plugins`) these tests are skipped.
 
+mod chains;
 mod corpus;
 mod deviations;
 mod mixed;
