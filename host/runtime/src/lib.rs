@@ -26,6 +26,12 @@
 //! # }
 //! ```
 //!
+//! [`AsyncRuntime`] is the same as futures, with time-outs and cancellation.
+//! A plugin's type is looked up among the components that come with this crate,
+//! then in the folders of [`Builder::plugin_dirs`], where it may be a component
+//! or an executable; [`Exec`] is the seam for who finds and runs executables in
+//! another way. [`Runtime::cached`] knows what is attached.
+//!
 //! Every failure is a [`CniError`]: the specification's code, what failed, and
 //! what to know about it.
 
