@@ -11,15 +11,14 @@
 
 use std::{
     env, io,
-    os::fd::{AsFd as _, AsRawFd as _},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     sync::Arc,
     time::Duration,
 };
 
-use wasm_cni::{AsyncRuntime, Attachment, CniError, Network, Runtime};
-use wasm_cni_kernel::{LinkAttrs, LinkRef, Netns};
+use wasm_cni::{Added, AsyncRuntime, Attachment, CniError, Netns, Network, Runtime};
+use wasm_cni_kernel::{LinkAttrs, LinkRef};
 
 /// What an attachment may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,11 +52,17 @@ async fn run() -> Result<ExitCode> {
         containers.spawn(async move { container.live(&runtime, command).await });
     }
     let mut code = ExitCode::SUCCESS;
+    let mut footprints = Vec::new();
     while let Some(ended) = containers.join_next().await {
-        let status = ended??;
+        let (status, added) = ended??;
+        footprints.extend(added.into_iter().map(|added| added.footprint));
         if status != 0 {
             code = ExitCode::from(status);
         }
+    }
+    // Bridges that were made for these containers, now that none is left.
+    for left in footprints.iter().rev().flat_map(|footprint| runtime.runtime().tidy(footprint)) {
+        eprintln!("embed: could not be removed: {left}");
     }
     Ok(code)
 }
@@ -103,7 +108,7 @@ impl Container {
         let lo = netlink.link_get(LinkRef::Name("lo"))?.index;
         netlink.link_set(lo, &LinkAttrs { up: Some(true), ..LinkAttrs::default() })?;
         // This process keeps the namespace: there is no file to remove.
-        let path = format!("/proc/{}/fd/{}", std::process::id(), netns.as_fd().as_raw_fd());
+        let path = netns.path().display().to_string();
         let attachment = |(i, network): (usize, &Network)| {
             let at = Attachment {
                 container_id: id.clone(),
@@ -118,7 +123,7 @@ impl Container {
     }
 
     /// From being attached to being detached. Gives the command's status.
-    async fn live(self, runtime: &AsyncRuntime, command: Vec<String>) -> Result<u8> {
+    async fn live(self, runtime: &AsyncRuntime, command: Vec<String>) -> Result<(u8, Vec<Added>)> {
         // One after the other, so that the first network has the first say in
         // default routes. If one fails, those before it are taken back.
         let added = runtime.add_in_order(&self.attachments, Some(TIMEOUT)).await?;
@@ -132,12 +137,7 @@ impl Container {
         for (network, at) in self.attachments.iter().rev() {
             runtime.del(network, at, Some(TIMEOUT)).await?;
         }
-        for added in added.iter().rev() {
-            for left in runtime.runtime().tidy(&added.footprint) {
-                eprintln!("embed: could not be removed: {left}");
-            }
-        }
-        ended
+        Ok((ended?, added))
     }
 
     async fn command(&self, command: Vec<String>) -> Result<u8> {

@@ -15,6 +15,7 @@ use std::{
 };
 
 use clap::Parser as _;
+use wasm_cni::CniError;
 
 use crate::{args::Args, env::Env};
 
@@ -43,7 +44,13 @@ fn plugin_name(program: &OsStr) -> Option<&'static str> {
     wasm_cni_bundled::find(name).map(|plugin| plugin.name)
 }
 
-fn be_plugin(name: &str, env: &Env) -> ExitCode {
+fn be_plugin(name: &'static str, env: &Env) -> ExitCode {
+    // Even a mistake of ours has to reach the runtime as CNI has it.
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = format!("plugin {name:?} has met a mistake in wasm-cni: {panic}");
+        let _ = io::stdout().write_all(CniError::internal(text).to_json().as_bytes());
+        std::process::exit(1);
+    }));
     let reply = wasm_cni::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
     // A reader that is gone cannot be told anything.
     let _ = io::stderr().write_all(reply.stderr.as_bytes());

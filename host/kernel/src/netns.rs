@@ -107,6 +107,13 @@ impl Netns {
         .map_err(|error| error.during("netns-create"))
     }
 
+    /// A path of the namespace, good for as long as this value and this process
+    /// live: through the process's own descriptor, so that nothing has to be
+    /// mounted, and nothing stays if the process is killed.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.fd.as_raw_fd()))
+    }
+
     /// Device and inode of the namespace file: equal for the same namespace
     /// and only for it, while both are open. (ioctl_nsfs(2))
     pub fn id(&self) -> (u64, u64) {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    directory::{create_folders, lock_file},
+    directory::{create_folders, lock_linked},
     error::{CniError, code},
     folder::reason,
     limits::Deadline,
@@ -107,9 +107,14 @@ impl Cache {
     ) -> Result<(Option<Flock<File>>, Vec<PathBuf>), CniError> {
         let failed = |text: String| CniError::new(code::IO, format!("cannot use the result cache: {text}"));
         let created = create_folders(&self.folder, 0o700).map_err(|e| failed(e.to_string()))?;
-        let folder =
-            File::open(&self.folder).map_err(|e| failed(format!("{}: {}", self.folder.display(), reason(&e))))?;
-        match lock_file(folder, how, deadline) {
+        let open = || {
+            File::open(&self.folder).or_else(|e| {
+                // Removed, as unused, since.
+                create_folders(&self.folder, 0o700).map_err(|_| e)?;
+                File::open(&self.folder)
+            })
+        };
+        match lock_linked(open, how, deadline) {
             Ok(held) => Ok((Some(held), created)),
             Err(e) if e.raw_os_error() == Some(libc::ETIMEDOUT) => {
                 Err(failed(format!("{} is held by another operation for too long", self.folder.display())))

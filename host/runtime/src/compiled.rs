@@ -9,6 +9,7 @@
 #![expect(unsafe_code, reason = "wasmtime cannot check native code, see above")]
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{Read as _, Write as _},
     os::{
@@ -21,6 +22,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     ptr::NonNull,
+    sync::{Mutex, PoisonError},
 };
 
 use nix::{libc, unistd::geteuid};
@@ -29,6 +31,7 @@ use wasm_cni_bundled::Bundled;
 use wasmtime::{Engine, component::Component};
 
 use crate::{
+    code_memory,
     directory::create_folders,
     error::{CniError, code},
     folder::reason,
@@ -41,12 +44,42 @@ const MAX_COMPONENT: u64 = 64 << 20;
 /// Whom the compiler runs as when this process is root (nobody).
 const NOBODY: u32 = 65534;
 
-/// Loads a plugin that came with this program.
-pub(crate) fn bundled(engine: &Engine, plugin: &Bundled) -> Result<Component, CniError> {
+/// The engine, one for the process: all runtimes have the same settings, and
+/// the code of this program can be registered with one only.
+///
+/// # Errors
+///
+/// If it does not run on this machine.
+pub(crate) fn engine() -> Result<Engine, CniError> {
+    static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
+    let mut engine = ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
+    if engine.is_none() {
+        let made = wasm_cni_engine::config().and_then(|mut config| {
+            code_memory::load_in_place(&mut config);
+            Engine::new(&config)
+        });
+        let made = made.map_err(|e| CniError::internal(format!("cannot start the WebAssembly engine: {e:#}")))?;
+        *engine = Some(made);
+    }
+    Ok(engine.clone().expect("made above"))
+}
+
+/// Loads a plugin that came with this program: once, and for good, since its
+/// code lies in one place.
+pub(crate) fn bundled(engine: &Engine, plugin: &'static Bundled) -> Result<Component, CniError> {
+    static LOADED: Mutex<BTreeMap<&str, Component>> = Mutex::new(BTreeMap::new());
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(component) = loaded.get(plugin.name) {
+        return Ok(component.clone());
+    }
     // SAFETY: the bytes are part of this program, put there by its build, and
-    // stay as they are for as long as it runs.
+    // stay as they are for as long as it runs. Nobody else loads them: the map
+    // is held, and what is in it is never dropped.
     let component = unsafe { Component::deserialize_raw(engine, NonNull::from(plugin.native)) };
-    component.map_err(|e| CniError::internal(format!("cannot load the bundled plugin {:?}: {e:#}", plugin.name)))
+    let component = component
+        .map_err(|e| CniError::internal(format!("cannot load the bundled plugin {:?}: {e:#}", plugin.name)))?;
+    loaded.insert(plugin.name, component.clone());
+    Ok(component)
 }
 
 /// Loads a plugin from a `.wasm` file, compiling it first if that has not been
@@ -66,6 +99,19 @@ pub(crate) fn outside(runtime: &Inner, kind: &str, path: &Path) -> Result<Compon
     write(&cached, &native).map_err(|e| failed(format!("{}: {}", cached.display(), reason(&e))))?;
     load(&runtime.engine, &cached)
         .ok_or_else(|| failed(format!("{} cannot be trusted: it has other owners or writers", cached.display())))
+}
+
+/// Loads a plugin that was compiled before it was put there, on a machine that
+/// has no compiler, say.
+pub(crate) fn ahead(engine: &Engine, kind: &str, path: &Path) -> Result<Component, CniError> {
+    load(engine, path).ok_or_else(|| {
+        let text = format!("cannot load plugin {kind:?} from {}", path.display());
+        CniError::internal(text).details(format!(
+            "native code is loaded if only its owner, root or this user, can write to it and its folder, and if it was \
+             compiled for this engine ({})",
+            wasm_cni_engine::KEY
+        ))
+    })
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

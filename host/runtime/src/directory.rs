@@ -76,20 +76,23 @@ impl Directory {
     /// Waits for exclusive use.
     pub(crate) fn lock(self: &Arc<Self>, deadline: &Deadline) -> Result<Locked, Failure> {
         let path = self.path.join(LOCK);
+        let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
         let open = || {
-            let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o750)
-                .custom_flags(flags)
-                .open(&path)
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(0o750).custom_flags(flags);
+            match options.open(&path) {
+                // Somebody who was the last to use the folder has removed it.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    create_folders(&self.path, 0o755).map_err(|failure| failure.source)?;
+                    options.open(&path)
+                }
+                opened => opened,
+            }
         };
-        let file = open().map_err(|e| Failure::new("open", &path, e))?;
-        let lock = lock_file(file, FlockArg::LockExclusiveNonblock, deadline);
-        lock.map(|lock| Locked { directory: Arc::clone(self), _lock: lock }).map_err(|e| Failure::new("lock", &path, e))
+        let lock = lock_linked(open, FlockArg::LockExclusiveNonblock, deadline);
+        let operation = |e: &io::Error| if e.raw_os_error() == Some(libc::ETIMEDOUT) { "lock" } else { "open" };
+        lock.map(|lock| Locked { directory: Arc::clone(self), _lock: lock })
+            .map_err(|e| Failure::new(operation(&e), &path, e))
     }
 
     /// Removes what [`Directory::open`] made if there is no entry in it.
@@ -224,17 +227,28 @@ fn write_whole(folder: &Path, path: &Path, value: &[u8]) -> io::Result<()> {
 /// Makes a folder and its missing parents; what was made comes back, outermost
 /// first.
 pub(crate) fn create_folders(path: &Path, mode: u32) -> Result<Vec<PathBuf>, Failure> {
+    let mut created = Vec::new();
+    // Somebody may remove, as unused, what was there a moment ago.
+    for _ in 0..9 {
+        match try_create_folders(path, mode, &mut created) {
+            Err(e) if e.source.kind() == io::ErrorKind::NotFound => {}
+            done => return done.map(|()| created),
+        }
+    }
+    try_create_folders(path, mode, &mut created).map(|()| created)
+}
+
+fn try_create_folders(path: &Path, mode: u32, created: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let mut missing: Vec<&Path> =
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
     missing.reverse();
-    let mut created = Vec::new();
     for folder in missing {
         match fs::DirBuilder::new().mode(mode).create(folder) {
             Ok(()) => created.push(folder.to_owned()),
             // Another call was faster.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
             Err(e) => {
-                for made in created.iter().rev() {
+                for made in created.drain(..).rev() {
                     let _ = fs::remove_dir(made);
                 }
                 // In the words for the path that was asked for.
@@ -244,7 +258,26 @@ pub(crate) fn create_folders(path: &Path, mode: u32) -> Result<Vec<PathBuf>, Fai
             }
         }
     }
-    Ok(created)
+    Ok(())
+}
+
+/// Takes a lock on a file that is still there when the lock has been got: one
+/// that has been removed meanwhile locks nobody out.
+pub(crate) fn lock_linked(
+    open: impl Fn() -> io::Result<File>,
+    how: FlockArg,
+    deadline: &Deadline,
+) -> io::Result<Flock<File>> {
+    use std::os::unix::fs::MetadataExt as _;
+    loop {
+        let lock = lock_file(open()?, how, deadline)?;
+        if lock.metadata()?.nlink() > 0 {
+            return Ok(lock);
+        }
+        if deadline.passed() {
+            return Err(Errno::ETIMEDOUT.into());
+        }
+    }
 }
 
 /// Takes a lock, trying again until the deadline: flock(2) has no time-out, and
@@ -316,6 +349,29 @@ mod tests {
         directory.remove_if_unused().unwrap();
         assert!(!folder.path().join("a").exists());
         assert!(folder.path().exists());
+    }
+
+    #[test]
+    fn who_comes_as_the_last_one_leaves_gets_a_lock_that_locks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        std::thread::scope(|scope| {
+            for i in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let directory = Directory::open(path).unwrap();
+                        let key = format!("{i}-{round}");
+                        directory.lock(&Deadline::after(Duration::from_secs(10))).unwrap().create(&key, b"x").unwrap();
+                        let lock = directory.lock(&Deadline::after(Duration::from_secs(10))).unwrap();
+                        assert!(lock.get(&key).unwrap().is_some(), "{key} is gone");
+                        lock.delete(&key).unwrap();
+                        drop(lock);
+                        directory.remove_if_unused().unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -53,6 +53,12 @@ impl CniError {
         Self::new(code::INTERNAL, msg)
     }
 
+    /// As a plugin prints it, without a final newline.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        crate::render::pretty(self)
+    }
+
     /// The same error with these details.
     #[must_use]
     pub fn details(mut self, details: impl Into<String>) -> Self {

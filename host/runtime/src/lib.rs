@@ -7,20 +7,22 @@
 //! and limits of its own, and takes back every effect if one of them fails.
 //!
 //! ```no_run
-//! use wasm_cni::{Attachment, Network, Runtime};
+//! use wasm_cni::{Attachment, Netns, Network, Runtime};
 //!
-//! # fn main() -> Result<(), wasm_cni::CniError> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let network = Network::parse_list(br#"{ "cniVersion": "1.1.0", "name": "lan",
 //!     "plugins": [{ "type": "bridge", "ipam": { "type": "host-local", "subnet": "10.1.0.0/16" } }] }"#)?;
+//! // A container's namespace, or a fresh one as here; anything that has a path.
+//! let netns = Netns::create()?;
 //! let attachment = Attachment {
 //!     container_id: "c1".to_owned(),
 //!     ifname: "eth0".to_owned(),
-//!     netns: "/run/netns/c1".to_owned(),
+//!     netns: netns.path().display().to_string(),
 //!     ..Attachment::default()
 //! };
 //! let runtime = Runtime::builder().build()?;
 //! let added = runtime.add(&network, &attachment)?;
-//! assert_eq!(added.result.ips.len(), 1);
+//! println!("{}", added.result.ips[0].address); // 10.1.0.2/16
 //! runtime.del(&network, &attachment)?;
 //! # Ok(())
 //! # }
@@ -60,6 +62,7 @@ mod result;
 mod runtime;
 mod schema;
 mod undo;
+mod validate;
 mod version;
 mod watchdog;
 mod wire;
@@ -81,3 +84,4 @@ pub use result::{Dns, Interface, IpConfig, Route, Success, parse_result};
 pub use runtime::{Added, Attachment, Builder, Runtime};
 pub use schema::render_result;
 pub use version::SUPPORTED as SUPPORTED_VERSIONS;
+pub use wasm_cni_kernel::Netns;

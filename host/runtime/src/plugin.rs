@@ -108,6 +108,8 @@ pub enum Location {
     },
     /// A component in a plugin folder.
     Component(PathBuf),
+    /// What `wasm-cni-compile` made of a component, in a plugin folder.
+    Compiled(PathBuf),
     /// An executable in a plugin folder.
     Native(PathBuf),
 }
@@ -167,7 +169,8 @@ pub(crate) fn check_name(kind: &str) -> Result<(), CniError> {
 
 impl Inner {
     /// What a type stands for: a bundled plugin; else, folder by folder in
-    /// their order, the component `TYPE.wasm` or the executable `TYPE`.
+    /// their order, native code `TYPE.cwasm`, the component `TYPE.wasm` or the
+    /// executable `TYPE`.
     ///
     /// # Errors
     ///
@@ -193,6 +196,10 @@ impl Inner {
         }
         let file = format!("{kind}.wasm");
         let in_folder = |folder: &PathBuf| {
+            let compiled = folder.join(format!("{kind}.cwasm"));
+            if compiled.is_file() {
+                return Some(Location::Compiled(compiled));
+            }
             let component = folder.join(&file);
             if component.is_file() {
                 return Some(Location::Component(component));
@@ -217,10 +224,12 @@ impl Inner {
         for folder in &self.plugin_dirs {
             let Ok(entries) = std::fs::read_dir(folder) else { continue };
             let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-            names.sort_by_key(|name| !name.ends_with(".wasm"));
+            names.sort_by_key(|name| (!name.ends_with(".cwasm"), !name.ends_with(".wasm")));
             for name in names {
                 let path = folder.join(&name);
-                if let Some(kind) = name.strip_suffix(".wasm") {
+                if let Some(kind) = name.strip_suffix(".cwasm") {
+                    all.entry(kind.to_owned()).or_default().push(Location::Compiled(path));
+                } else if let Some(kind) = name.strip_suffix(".wasm") {
                     all.entry(kind.to_owned()).or_default().push(Location::Component(path));
                 } else if is_executable(&path) {
                     all.entry(name).or_default().push(Location::Native(path));
@@ -250,6 +259,7 @@ impl Inner {
         let (component, bundled) = match (location, wasm_cni_bundled::find(kind)) {
             (Location::Bundled { .. }, Some(bundled)) => (compiled::bundled(&self.engine, bundled)?, true),
             (Location::Component(path), _) => (compiled::outside(self, kind, path)?, false),
+            (Location::Compiled(path), _) => (compiled::ahead(&self.engine, kind, path)?, false),
             _ => return Err(CniError::internal(format!("plugin {kind:?} is no component"))),
         };
         let world = world(kind, &component)?;

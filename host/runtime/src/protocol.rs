@@ -47,7 +47,7 @@ pub fn answer(
 ) -> Reply {
     match serve(plugin, env, stdin, runtime) {
         Ok(reply) => reply,
-        Err(error) => Reply { stdout: render::pretty(&error), status: 1, ..Reply::default() },
+        Err(error) => Reply { stdout: error.to_json(), status: 1, ..Reply::default() },
     }
 }
 

@@ -10,12 +10,11 @@ use std::{
 
 use serde_json::{Map, Value};
 use wasm_cni_kernel::Netns;
-use wasmtime::Engine;
 
 use crate::{
     attempt::{Attempt, Footprint},
     cache::{Cache, Cached},
-    code_memory,
+    compiled,
     error::{CniError, code},
     limits::Limits,
     native::{Exec, Processes},
@@ -257,12 +256,7 @@ impl Builder {
     ///
     /// If the engine does not run on this machine.
     pub fn build(self) -> Result<Runtime, CniError> {
-        let engine = wasm_cni_engine::config()
-            .and_then(|mut config| {
-                code_memory::load_in_place(&mut config);
-                Engine::new(&config)
-            })
-            .map_err(|e| CniError::internal(format!("cannot start the WebAssembly engine: {e:#}")))?;
+        let engine = compiled::engine()?;
         let plugin_path = self.plugin_path.unwrap_or_else(|| {
             let folders: Vec<&OsStr> = self.plugin_dirs.iter().map(|folder| folder.as_os_str()).collect();
             folders.join(OsStr::new(":"))

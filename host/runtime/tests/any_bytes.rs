@@ -1,9 +1,14 @@
 //! Any bytes give a value or an error, never a panic; and what is printed can
 //! be read again.
 
+use std::path::PathBuf;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use wasm_cni::{Network, PluginConfig, Reply, Success, answer, parse_result, render_result};
+use wasm_cni::{
+    Attachment, Exec, ExecCall, ExecOutput, Network, PluginConfig, Reply, Runtime, Success, answer, parse_result,
+    render_result,
+};
 
 /// JSON of some depth, with the keys that mean something.
 fn value() -> impl Strategy<Value = Value> {
@@ -83,6 +88,23 @@ fn success() -> impl Strategy<Value = Value> {
         })
 }
 
+fn any_output() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![prop::collection::vec(any::<u8>(), 0..100), value().prop_map(|json| json.to_string().into_bytes())]
+}
+
+/// Executables that all say the same.
+struct Said(ExecOutput);
+
+impl Exec for Said {
+    fn find(&self, kind: &str, folders: &[PathBuf]) -> Option<PathBuf> {
+        Some(folders[0].join(kind))
+    }
+
+    fn run(&self, _: &ExecCall) -> std::io::Result<ExecOutput> {
+        Ok(self.0.clone())
+    }
+}
+
 fn read(json: &Value) -> Success {
     parse_result(json, "").unwrap()
 }
@@ -121,6 +143,23 @@ proptest! {
         let runtime = || Err(wasm_cni::CniError::internal("not in this test"));
         let Reply { status, stdout, .. } = answer("bridge", &env, &mut stdin.as_slice(), &runtime);
         prop_assert!(status == 0 || serde_json::from_str::<wasm_cni::CniError>(&stdout).is_ok());
+    }
+
+    #[test]
+    fn what_an_executable_prints(stdout in any_output(), stderr in any_output(), ok in any::<bool>(), command in 0..3_u8) {
+        let folder = tempfile::tempdir().unwrap();
+        let status = if ok { Ok(()) } else { Err("exit status 1".to_owned()) };
+        let said = Said(ExecOutput { status, stdout, stderr });
+        let runtime = Runtime::builder().root(folder.path()).plugin_dirs(["/p".into()]).exec(said).build().unwrap();
+        let list = br#"{"name":"n","cniVersion":"1.1.0","plugins":[{"type":"p"}]}"#;
+        let network = Network::parse_list(list).unwrap();
+        let at = Attachment { container_id: "c".into(), ifname: "e".into(), ..Attachment::default() };
+        let ended = match command {
+            0 => runtime.add(&network, &at).map(drop),
+            1 => runtime.del(&network, &at),
+            _ => runtime.versions("p").map(drop),
+        };
+        prop_assert!(ended.is_err() || ok);
     }
 
     /// Current to current is the identity; through the older schema everything

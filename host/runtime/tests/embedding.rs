@@ -231,6 +231,24 @@ fn core_40_gc_and_status() {
 }
 
 #[test]
+fn a_network_is_valid_if_its_plugins_speak_its_version() {
+    let world = world(|call| match (call.kind.as_str(), call.command.as_str()) {
+        ("new", "VERSION") => Ok(r#"{"cniVersion":"1.1.0","supportedVersions":["1.0.0","1.1.0"]}"#.to_owned()),
+        ("old", "VERSION") => Err(r#"{"code":4,"msg":"unknown CNI_COMMAND: VERSION"}"#.to_owned()),
+        _ => Ok("{}".to_owned()),
+    });
+    assert_eq!(world.runtime.versions("old").unwrap(), ["0.1.0"]);
+    assert_eq!(world.runtime.versions("bridge").unwrap(), wasm_cni::SUPPORTED_VERSIONS);
+    let list = br#"{"name":"net","cniVersion":"1.1.0","plugins":[{"type":"bridge","capabilities":{"mac":true,"a":false}},{"type":"new"}]}"#;
+    assert_eq!(world.runtime.validate(&Network::parse_list(list).unwrap()).unwrap(), ["mac"]);
+    let call = &world.script.calls()[0];
+    assert_eq!((call.env("CNI_NETNS"), &call.stdin), ("dummy", &json!({ "cniVersion": "1.1.0" })));
+    let error = world.runtime.validate(&network("net", "1.0.0", &["old", "none"])).unwrap_err();
+    let text = "plugin old does not support config version \"1.0.0\"\nfailed to find plugin \"none\" in path [/p]";
+    assert_eq!(error.msg, text);
+}
+
+#[test]
 fn cached_attachments_are_listed() {
     let world = world(empty);
     let list = network("net", "1.1.0", &["rec"]);
@@ -276,4 +294,18 @@ async fn a_call_ends_with_its_time_or_with_its_future() {
     assert!(started.elapsed() < Duration::from_secs(10));
     // The thread that it ran on is free again: its cache lock is gone.
     runtime.gc(&slow, Some(Vec::new())).await.unwrap();
+}
+
+#[test]
+fn runtimes_of_one_process_share_the_bundled_code() {
+    let status = |i: usize| {
+        let runtime = Runtime::builder().build().unwrap();
+        let list = br#"{"name":"net","cniVersion":"1.1.0","plugins":[{"type":"loopback"},{"type":"bridge"}]}"#;
+        runtime.status(&Network::parse_list(list).unwrap()).unwrap_or_else(|e| panic!("{i}: {e}"));
+    };
+    std::thread::scope(|scope| {
+        for i in 0..16 {
+            scope.spawn(move || status(i));
+        }
+    });
 }

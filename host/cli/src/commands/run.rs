@@ -3,11 +3,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    os::{
-        fd::{AsFd as _, AsRawFd as _},
-        unix::process::ExitStatusExt as _,
-    },
-    path::PathBuf,
+    os::unix::process::ExitStatusExt as _,
     process::{Child, Command, ExitStatus},
 };
 
@@ -46,9 +42,7 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     }
     let netns = Netns::create().context("cannot make a network namespace (without root, use --isolated)")?;
     set_up_loopback(&netns)?;
-    // Through this process's own descriptor: there is nothing to mount, and
-    // nothing that stays if it is killed.
-    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), netns.as_fd().as_raw_fd()));
+    let path = netns.path();
     let at = attachment(&env, container_id()?, args.ifname.as_deref(), &path)?;
     if env.text("WASM_CNI_HOST_NETNS").is_empty() {
         env.set("WASM_CNI_HOST_NETNS", format!("/proc/{}/ns/net", std::process::id()));

@@ -88,6 +88,7 @@ fn text(location: &Location) -> String {
     match location {
         Location::Bundled { digest, .. } => format!("bundled (sha256:{})", &digest[..12]),
         Location::Component(path) => format!("component {}", path.display()),
+        Location::Compiled(path) => format!("compiled {}", path.display()),
         Location::Native(path) => format!("native {}", path.display()),
         _ => "elsewhere".to_owned(),
     }

@@ -58,6 +58,29 @@ fn compiled_once_into_a_private_cache_and_again_when_it_cannot_be_trusted() {
 }
 
 #[test]
+fn compiled_before_it_was_put_there_it_needs_no_compiler_but_trust() {
+    let machine = Machine::new();
+    let network = machine.network("n1", json!({ "type": "hostile", "mode": "ok" }));
+    let netns = machine.netns("c1");
+    let folder = machine.folder().join("plugins");
+    fs::create_dir(&folder).unwrap();
+    let file = folder.join("hostile.cwasm");
+    let compiler = PathBuf::from(crate::machine::PROGRAM).with_file_name("wasm-cni-compile");
+    let compiled = Command::new(compiler).arg(plugins().join("hostile.wasm")).arg(&file).status().unwrap();
+    assert!(compiled.success());
+    let add = || {
+        let mut command = machine.wasm_cni(&["add", &network, &netns]);
+        command.env("CNI_PATH", &folder).env("WASM_CNI_COMPILER", "/nonexistent").output().unwrap()
+    };
+    assert!(add().status.success(), "{}", text(&add()));
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(text(&add()).contains("native code is loaded if only its owner"), "{}", text(&add()));
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&file, "nonsense").unwrap();
+    assert!(text(&add()).contains("native code is loaded if only its owner"), "{}", text(&add()));
+}
+
+#[test]
 fn what_is_no_component_is_refused() {
     let machine = Machine::new();
     let netns = machine.netns("c1");
