@@ -2,9 +2,7 @@
 //! format (`cniCacheV1`), written by rename.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    fs::{self, File},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -18,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    directory::{create_folders, lock_linked},
+    directory::{TEMPORARY, create_folders, lock_linked, replace},
     error::{CniError, code},
     folder::reason,
     limits::Deadline,
@@ -77,7 +75,7 @@ impl Cache {
         let failed =
             |text: String| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}"));
         let path = self.path(network, at);
-        write(&path, crate::render::compact(&entry).as_bytes())
+        replace(&path, crate::render::compact(&entry).as_bytes(), false)
             .map_err(|e| failed(format!("{}: {}", path.display(), reason(&e))))
     }
 
@@ -155,6 +153,7 @@ impl Cache {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
+        paths.retain(|path| !path.as_os_str().as_encoded_bytes().ends_with(TEMPORARY.as_bytes()));
         paths.sort();
         Ok(paths.iter().filter_map(|path| Cached::read(path)).collect())
     }
@@ -206,21 +205,4 @@ impl Cached {
             since: fs::metadata(path).and_then(|m| m.modified()).ok(),
         })
     }
-}
-
-fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let mut name = path.to_owned().into_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = PathBuf::from(name);
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(text))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
 }

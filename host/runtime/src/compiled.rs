@@ -10,7 +10,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{Read as _, Write as _},
     os::{
         fd::AsRawFd as _,
@@ -32,7 +32,7 @@ use wasmtime::{Engine, component::Component};
 
 use crate::{
     code_memory,
-    directory::create_folders,
+    directory::{create_folders, replace},
     error::{CniError, code},
     folder::reason,
     plugin::Inner,
@@ -96,7 +96,7 @@ pub(crate) fn outside(runtime: &Inner, kind: &str, path: &Path) -> Result<Compon
     }
     let native = compile(runtime, &wasm).map_err(failed)?;
     create_folders(&folder, 0o700).map_err(|e| failed(e.to_string()))?;
-    write(&cached, &native).map_err(|e| failed(format!("{}: {}", cached.display(), reason(&e))))?;
+    replace(&cached, &native, true).map_err(|e| failed(format!("{}: {}", cached.display(), reason(&e))))?;
     load(&runtime.engine, &cached)
         .ok_or_else(|| failed(format!("{} cannot be trusted: it has other owners or writers", cached.display())))
 }
@@ -140,20 +140,6 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
 /// Owned by root or this user, and nobody else can write to it.
 fn is_ours(file: &File) -> bool {
     file.metadata().is_ok_and(|m| (m.uid() == 0 || m.uid() == geteuid().as_raw()) && m.mode() & 0o022 == 0)
-}
-
-fn write(path: &Path, native: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(native).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
 }
 
 /// Has the compiler, a process of its own, turn a component into native code.

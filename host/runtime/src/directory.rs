@@ -9,7 +9,10 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,9 @@ pub(crate) const MAX_VALUE: u64 = 64 << 10;
 
 /// The value of what has an entry's name but is no file.
 const NOBODY: &[u8] = b"\0";
+
+/// How the names of files end that are on their way to another name.
+pub(crate) const TEMPORARY: &str = ".tmp";
 
 /// The file that the lock is held on.
 const LOCK: &str = "lock";
@@ -222,6 +228,26 @@ fn write_whole(folder: &Path, path: &Path, value: &[u8]) -> io::Result<()> {
         }
         Err(e) => Err(e),
     }
+}
+
+/// Writes a file (0600) by way of another one that is renamed, so that nobody
+/// ever sees half of it. `durable`: it survives a power loss too.
+pub(crate) fn replace(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}-{}{TEMPORARY}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    let temporary = PathBuf::from(name);
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(data)?;
+        if durable {
+            file.sync_all()?;
+        }
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
 }
 
 /// Makes a folder and its missing parents; what was made comes back, outermost

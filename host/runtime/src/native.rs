@@ -62,7 +62,9 @@ pub struct ExecOutput {
 }
 
 /// How native plugins are found and run: for embedders and tests that do it in
-/// another way than with files and processes.
+/// another way than with files and processes. With
+/// [`Builder::prefer_native`](crate::Builder::prefer_native) it is asked for every
+/// plugin, and otherwise for those that are no components.
 pub trait Exec: Send + Sync {
     /// The plugin's file; none if there is none.
     fn find(&self, kind: &str, folders: &[PathBuf]) -> Option<PathBuf>;

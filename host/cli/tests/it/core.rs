@@ -2,7 +2,12 @@
 //! itself: as `cnitool`, as `loopback`, and with native plugins that are shell
 //! scripts. The checks that are not here are unit tests of the library.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Output};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Command, Output},
+};
 
 use serde_json::{Value, json};
 
@@ -125,20 +130,25 @@ fn core_17_status_and_gc_need_no_container() {
     }
 }
 
-#[test]
-fn core_18_and_19_loopback_in_its_own_namespace() {
+/// ADD in the caller's own namespace, with this CNI_NETNS_OVERRIDE.
+fn add_in_own_namespace(allowed: &str) -> Value {
     let machine = Machine::new();
-    let own = "/proc/self/ns/net";
-    let refused = printed(&machine.plugin("loopback", &call("ADD", own), LOOPBACK));
+    let mut env = call("ADD", "/proc/self/ns/net");
+    env.push(("CNI_NETNS_OVERRIDE", allowed));
+    printed(&machine.plugin("loopback", &env, LOOPBACK))
+}
+
+#[test]
+fn core_18_the_own_namespace_is_refused() {
+    let refused = add_in_own_namespace("");
     assert_eq!(refused["code"], 8);
     assert_eq!(refused["msg"], "plugin's netns and netns from CNI_NETNS should not be the same");
-    let with = |value| {
-        let mut env = call("ADD", own);
-        env.push(("CNI_NETNS_OVERRIDE", value));
-        printed(&machine.plugin("loopback", &env, LOOPBACK))
-    };
-    assert_eq!(with("tRuE")["cniVersion"], "1.1.0");
-    assert_eq!(with("yes")["code"], 8);
+}
+
+#[test]
+fn core_19_unless_it_is_allowed() {
+    assert_eq!(add_in_own_namespace("tRuE")["cniVersion"], "1.1.0");
+    assert_eq!(add_in_own_namespace("yes")["code"], 8);
 }
 
 #[test]
@@ -156,17 +166,23 @@ fn core_20_del_without_a_namespace() {
     assert_eq!(printed(&check())["msg"], "loopback interface is down");
 }
 
-#[test]
-fn core_21_and_22_the_previous_result_is_passed_on_if_it_can_be_read() {
+/// ADD with a previous result.
+fn add_after(version: &str, previous: &Value) -> Value {
     let machine = Machine::new();
     let netns = machine.netns("c1");
-    let add = |version: &str, previous: Value| {
-        let conf = json!({ "name": "n", "type": "loopback", "cniVersion": version, "prevResult": previous });
-        printed(&machine.plugin("loopback", &call("ADD", &netns), &conf.to_string()))
-    };
-    let previous = json!({ "cniVersion": "1.0.0", "interfaces": [{ "name": "a", "mtu": 3 }] });
-    assert_eq!(add("1.1.0", previous), json!({ "cniVersion": "1.1.0", "interfaces": [{ "name": "a", "mtu": 3 }] }));
-    let failed = add("1.0.0", json!({ "cniVersion": "0.4.0" }));
+    let conf = json!({ "name": "n", "type": "loopback", "cniVersion": version, "prevResult": previous });
+    printed(&machine.plugin("loopback", &call("ADD", &netns), &conf.to_string()))
+}
+
+#[test]
+fn core_21_the_previous_result_is_passed_on() {
+    let result = add_after("1.1.0", &json!({ "cniVersion": "1.0.0", "interfaces": [{ "name": "a", "mtu": 3 }] }));
+    assert_eq!(result, json!({ "cniVersion": "1.1.0", "interfaces": [{ "name": "a", "mtu": 3 }] }));
+}
+
+#[test]
+fn core_22_unless_it_is_of_another_family() {
+    let failed = add_after("1.0.0", &json!({ "cniVersion": "0.4.0" }));
     assert_eq!(failed["code"], 999);
     let end = "result type supports [1.0.0 1.1.0] but unmarshalled CNIVersion is \"0.4.0\"";
     assert!(failed["msg"].as_str().unwrap().ends_with(end), "{failed}");
@@ -246,7 +262,7 @@ fn core_26_what_cnitool_calls_plugins_with() {
 }
 
 #[test]
-fn core_27_and_29_capabilities_are_of_each_call() {
+fn core_27_what_a_plugin_gets_on_standard_input() {
     let tool = Tool::new();
     tool.script("rec", "echo {}");
     let plugin = json!({ "type": "rec", "name": "own", "cniVersion": "0.2.0",
@@ -255,47 +271,81 @@ fn core_27_and_29_capabilities_are_of_each_call() {
     fs::write(tool.machine.conf_dir().join("net.conflist"), list.to_string()).unwrap();
     let arguments = r#"{"mac":"m","bandwidth":{},"other":1}"#;
     assert!(tool.run(&["add", "neta", "/tmp/ns"], &[("CAP_ARGS", arguments)]).status.success());
-    assert!(tool.run(&["check", "neta", "/tmp/ns"], &[]).status.success());
-    let stdins = tool.stdins("rec");
     assert_eq!(
-        stdins[0],
+        tool.stdins("rec")[0],
         json!({ "type": "rec", "name": "neta", "cniVersion": "1.1.0", "e": 1000, "f": 2,
             "capabilities": { "mac": true, "bandwidth": false }, "runtimeConfig": { "mac": "m" } })
     );
-    assert_eq!(stdins[1].get("runtimeConfig"), None);
-    assert_eq!(stdins[1]["prevResult"], json!({ "cniVersion": "1.1.0" }));
+    // Capabilities are of each call.
+    assert!(tool.run(&["check", "neta", "/tmp/ns"], &[]).status.success());
+    assert_eq!(tool.stdins("rec")[1].get("runtimeConfig"), None);
 }
 
-#[test]
-fn core_28_29_and_30_add_check_and_del_of_a_chain() {
+/// A chain of two that has been added.
+fn chain() -> Tool {
     let tool = Tool::new();
     tool.script("rec", r#"echo '{"cniVersion":"1.0.0","extra":1,"interfaces":[{"name":"e"}]}'"#);
     tool.script("rec2", "echo {}");
     tool.network("1.1.0", &["rec", "rec2"]);
     let added = tool.run(&["add", "net", "/tmp/ns"], &[("CNI_ARGS", "A=b")]);
-    assert_eq!(String::from_utf8_lossy(&added.stdout), "{\n    \"cniVersion\": \"1.1.0\"\n}");
-    assert_eq!(tool.stdins("rec2")[0]["prevResult"], json!({ "cniVersion": "1.0.0", "interfaces": [{ "name": "e" }] }));
-    let results = tool.machine.root().join("var/lib/cni/results");
-    let file = results.join("net-cnitool-352833ea4e7f1a968163-eth0");
-    let mode = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&results), mode(&file)), (0o700, 0o600));
-    let entry: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    assert_eq!((&entry["netns"], &entry["cniArgs"]), (&json!("/tmp/ns"), &json!([["A", "b"]])));
+    assert_eq!(String::from_utf8_lossy(&added.stdout), "{\n    \"cniVersion\": \"1.1.0\"\n}", "{}", text(&added));
+    tool
+}
 
+#[test]
+fn core_28_a_result_keeps_its_version_and_loses_unknown_keys() {
+    let previous = &chain().stdins("rec2")[0]["prevResult"];
+    assert_eq!(*previous, json!({ "cniVersion": "1.0.0", "interfaces": [{ "name": "e" }] }));
+}
+
+#[test]
+fn core_29_check_and_del_get_the_last_result() {
+    let tool = chain();
     for command in ["check", "del"] {
         let output = tool.run(&[command, "net", "/tmp/ns"], &[]);
         assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{}", text(&output));
     }
     for kind in ["rec", "rec2"] {
-        for stdin in &tool.stdins(kind)[1..] {
+        let stdins = tool.stdins(kind);
+        assert_eq!(stdins.len(), 3);
+        for stdin in &stdins[1..] {
             assert_eq!(stdin["prevResult"], json!({ "cniVersion": "1.1.0" }));
         }
     }
+}
+
+#[test]
+fn core_30_the_cache() {
+    let tool = chain();
+    let results = tool.machine.root().join("var/lib/cni/results");
+    let file = results.join("net-cnitool-352833ea4e7f1a968163-eth0");
+    let mode = |path: &PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&results), mode(&file)), (0o700, 0o600));
+    let entry: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let encoded = Command::new("base64").arg("-w0").arg(tool.machine.conf_dir().join("net.conflist")).output().unwrap();
+    assert_eq!(
+        entry,
+        json!({ "kind": "cniCacheV1", "containerId": "cnitool-352833ea4e7f1a968163", "ifName": "eth0",
+            "config": String::from_utf8(encoded.stdout).unwrap(), "networkName": "net", "netns": "/tmp/ns",
+            "cniArgs": [["A", "b"]], "result": { "cniVersion": "1.1.0" } })
+    );
+    assert!(tool.run(&["del", "net", "/tmp/ns"], &[]).status.success());
     assert!(!file.exists());
 }
 
 #[test]
-fn core_31_and_32_failures_in_cnitools_words() {
+fn core_31_a_failure_ends_the_chain_and_is_not_cached() {
+    let tool = Tool::new();
+    tool.script("rec", "echo {}");
+    tool.script("rec2", r#"echo '{"code":11,"msg":"later"}'; exit 1"#);
+    tool.network("1.1.0", &["rec", "rec2"]);
+    assert_eq!(tool.failure(&["add", "net", "/tmp/ns"]), "plugin type=\"rec2\" failed (add): later");
+    assert!(!tool.log("rec").contains("CNI_COMMAND=DEL"));
+    assert!(!tool.machine.root().join("var/lib/cni/results/net-cnitool-352833ea4e7f1a968163-eth0").exists());
+}
+
+#[test]
+fn core_32_failures_in_cnitools_words() {
     let tool = Tool::new();
     tool.network("1.0.0", &["rec"]);
     let add = |then: &str| {
@@ -308,7 +358,6 @@ fn core_31_and_32_failures_in_cnitools_words() {
     assert_eq!(add("exit 9"), format!("{failed}netplugin failed with no error message: exit status 9"));
     let prefix = format!("{failed}netplugin failed but error parsing its diagnostic message \"not json\": ");
     assert!(add("printf 'not json'; exit 1").starts_with(&prefix));
-    assert!(!tool.machine.root().join("var/lib/cni/results/net-cnitool-352833ea4e7f1a968163-eth0").exists());
 }
 
 #[test]
@@ -327,6 +376,49 @@ fn core_33_results_that_cannot_be_read() {
     }
     tool.script("rec", "echo null");
     assert_eq!(printed(&tool.run(&["add", "net", "/tmp/ns"], &[])), json!({ "cniVersion": "1.0.0" }));
+}
+
+#[test]
+fn core_34_a_corrupt_cache_file() {
+    let tool = chain();
+    let file = tool.machine.root().join("var/lib/cni/results/net-cnitool-352833ea4e7f1a968163-eth0");
+    fs::write(&file, "xx").unwrap();
+    let failure = tool.failure(&["check", "net", "/tmp/ns"]);
+    assert!(failure.starts_with("failed to get network \"net\" cached result: "), "{failure}");
+    assert_eq!(tool.stdins("rec").len(), 1, "no plugin is asked");
+    let deleted = tool.run(&["del", "net", "/tmp/ns"], &[]);
+    assert!(deleted.status.success() && text(&deleted).contains("set aside"), "{}", text(&deleted));
+    assert_eq!(tool.stdins("rec")[1].get("prevResult"), None);
+    assert!(!file.exists());
+}
+
+#[test]
+fn core_35_a_bare_result_of_an_older_runtime() {
+    let tool = Tool::new();
+    tool.script("rec", "echo {}");
+    tool.network("1.0.0", &["rec"]);
+    let results = tool.machine.root().join("var/lib/cni/results");
+    fs::create_dir_all(&results).unwrap();
+    let old = r#"{"cniVersion":"0.3.1","ips":[{"version":"4","address":"10.0.0.1/8"}]}"#;
+    fs::write(results.join("net-cnitool-352833ea4e7f1a968163-eth0"), old).unwrap();
+    assert!(tool.run(&["check", "net", "/tmp/ns"], &[]).status.success());
+    let previous = &tool.stdins("rec")[0]["prevResult"];
+    assert_eq!(*previous, json!({ "cniVersion": "1.0.0", "ips": [{ "address": "10.0.0.1/8" }] }));
+}
+
+#[test]
+fn core_36_check_and_the_networks_version() {
+    let tool = Tool::new();
+    tool.script("rec", "echo {}");
+    for version in ["0.3.1", ""] {
+        tool.network(version, &["rec"]);
+        let text = format!("configuration version {version:?} does not support the CHECK command");
+        assert_eq!(tool.failure(&["check", "net", "/tmp/ns"]), text);
+    }
+    let list = json!({ "name": "net", "cniVersion": "1.0.0", "disableCheck": "TRUE", "plugins": [{ "type": "rec" }] });
+    fs::write(tool.machine.conf_dir().join("net.conflist"), list.to_string()).unwrap();
+    assert!(tool.run(&["check", "net", "/tmp/ns"], &[]).status.success());
+    assert_eq!(tool.log("rec"), "");
 }
 
 #[test]
