@@ -66,7 +66,10 @@ fn a_signal_ends_the_command_and_everything_is_removed() {
     let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
     let before = state(&machine);
     for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let mut command = machine.wasm_cni(&["run", &network, "--", "sh", "-c", "echo up; exec sleep 60"]);
+        // Who runs the tests in the background has them ignore SIGINT, and what
+        // is ignored stays ignored across exec.
+        let mut command = machine.command("env");
+        command.args(["--default-signal", PROGRAM, "run", &network, "--", "sh", "-c", "echo up; exec sleep 60"]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
