@@ -1,7 +1,5 @@
 //! `loopback`: the container's own `lo`, up. The host is none of its business.
 
-use std::net::IpAddr;
-
 use cni_plugin::decode::Document;
 use cni_plugin::{
     Address, Batch, Call, Failure, InterfacePlugin, IpConfig, IpNet, LinkAttr, LinkRef, Netns, Output, Tables,
@@ -58,17 +56,13 @@ fn loopback_addresses(addresses: &[Address]) -> Result<Vec<IpNet>, Failure> {
     let mut first: [Option<IpNet>; 2] = [None, None];
     for address in addresses {
         let Ok(ip) = IpNet::try_from(address.ip) else { continue };
-        if !is_loopback(ip.addr()) {
+        if !ip.addr().is_loopback() {
             let text = go::quoted(&ip.addr().to_string());
             return Err(Failure::plain(format!("loopback interface found with non-loopback address {text}")));
         }
         first[usize::from(ip.addr().is_ipv6())].get_or_insert(ip);
     }
     Ok(first.into_iter().flatten().collect())
-}
-
-fn is_loopback(ip: IpAddr) -> bool {
-    ip.is_loopback()
 }
 
 fn set(sandbox: &Netns, up: bool, tolerance: Tolerance) -> Result<(), Failure> {

@@ -29,7 +29,7 @@ pub(crate) fn list(list: &List, env: &Env) -> Result<u8> {
         let (addresses, age) = (addresses(cached).join(" "), age(cached.since));
         table.add_row([&cached.network, &at.container_id, &at.ifname, &addresses, &at.netns, state, &age]);
     }
-    print(&format!("{table}\n"))
+    print_table(table)
 }
 
 fn attachment_json(cached: &Cached) -> Value {
@@ -81,7 +81,7 @@ pub(crate) fn plugins(output: &Output, env: &Env) -> Result<u8> {
         let shadowed: Vec<_> = locations[1..].iter().map(text).collect();
         table.add_row([kind, &text(&locations[0]), &shadowed.join("\n")]);
     }
-    print(&format!("{table}\n"))
+    print_table(table)
 }
 
 fn text(location: &Location) -> String {
@@ -127,6 +127,13 @@ fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     table
+}
+
+fn print_table(mut table: Table) -> Result<u8> {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    print(&table.to_string())
 }
 
 fn print_json(list: &Vec<Value>) -> Result<u8> {

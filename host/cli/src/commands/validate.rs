@@ -33,8 +33,8 @@ pub(crate) fn validate(validate: &Validate, env: &Env) -> Result<u8> {
     for finding in &findings {
         writeln!(stdout, "{finding}")?;
     }
-    let mistakes = if findings.len() == 1 { "mistake" } else { "mistakes" };
-    writeln!(io::stderr(), "{} files, {} {mistakes}", files.len(), findings.len())?;
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    writeln!(io::stderr(), "{}, {}", count(files.len(), "file"), count(findings.len(), "mistake"))?;
     Ok(u8::from(!findings.is_empty()))
 }
 
