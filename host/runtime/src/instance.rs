@@ -65,6 +65,10 @@ pub(crate) fn run(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Suc
             let text = format!("plugin {kind:?} returned an invalid result of {}: {text}", attempt.command);
             CniError::internal(text)
         }
+        Ended::Unlinked(error) => {
+            let text = format!("plugin {kind:?} asks for a capability that it is not offered");
+            CniError::internal(text).details(format!("{error:#}"))
+        }
         Ended::Crashed(error) => crashed(&kind, attempt.command, &error, &last_failure, &last_words),
     })
 }
@@ -73,7 +77,16 @@ pub(crate) fn run(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Suc
 enum Ended {
     Refused(wire::Failure),
     Nonsense(String),
+    /// It imports what it is not offered.
+    Unlinked(wasmtime::Error),
     Crashed(wasmtime::Error),
+}
+
+impl Ended {
+    /// Of an instance that could not be made. Its code may have run already.
+    fn before_the_call(error: wasmtime::Error) -> Self {
+        if error.is::<Trap>() || error.is::<Stop>() { Self::Crashed(error) } else { Self::Unlinked(error) }
+    }
 }
 
 impl From<wasmtime::Error> for Ended {
@@ -110,7 +123,8 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
     let output = match plugin.world {
         World::Interface => {
             let linker = runtime.interface_linker()?;
-            let guest = InterfacePlugin::instantiate(&mut store, &plugin.component, linker)?;
+            let guest =
+                InterfacePlugin::instantiate(&mut store, &plugin.component, linker).map_err(Ended::before_the_call)?;
             let guest = guest.wasm_cni_plugin_plugin();
             let mut lend = |granted: bool, space: Option<&Arc<Space>>| {
                 let space = space.filter(|_| granted).cloned();
@@ -146,7 +160,8 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
         }
         World::Ipam => {
             let linker = runtime.ipam_linker()?;
-            let guest = IpamPlugin::instantiate(&mut store, &plugin.component, linker)?;
+            let guest =
+                IpamPlugin::instantiate(&mut store, &plugin.component, linker).map_err(Ended::before_the_call)?;
             let guest = guest.wasm_cni_plugin_ipam();
             match request.verb {
                 Verb::Call(Command::Add) => Some(guest.call_add(&mut store, &cni_call())?.map_err(Ended::Refused)?),

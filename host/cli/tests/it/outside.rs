@@ -101,6 +101,27 @@ fn what_is_no_component_is_refused() {
 }
 
 #[test]
+fn a_capability_that_is_not_offered_is_named() {
+    let machine = Machine::new();
+    let netns = machine.netns("c1");
+    // A plugin that imports an interface that there is not.
+    let wasm = fs::read(plugins().join("hostile.wasm")).unwrap();
+    let (wanted, other) = (b"wasm-cni:net/net@0.1.0", b"wasm-cni:net/nat@0.1.0");
+    let mut changed = wasm.clone();
+    for at in 0..wasm.len() - wanted.len() {
+        if wasm[at..].starts_with(wanted) {
+            changed[at..at + other.len()].copy_from_slice(other);
+        }
+    }
+    fs::write(machine.folder().join("other.wasm"), changed).unwrap();
+    let network = machine.network("n1", json!({ "type": "other", "mode": "ok" }));
+    let output = machine.wasm_cni(&["add", &network, &netns]).env("CNI_PATH", machine.folder()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let out = text(&output);
+    assert!(out.contains("plugin \"other\"") && out.contains("wasm-cni:net/nat@0.1.0"), "{out}");
+}
+
+#[test]
 fn without_the_compiler_the_error_says_what_is_missing() {
     let machine = Machine::new();
     let netns = machine.netns("c1");
