@@ -58,11 +58,15 @@ impl Env {
     }
 
     /// The runtime as the environment has it: CNI_PATH, and WASM_CNI_ROOT,
-    /// _CACHE_DIR, _HOST_NETNS,
-    /// _COMPILER, _TIMEOUT, _ALLOW_HOST and _PREFER_NATIVE.
+    /// _CACHE_DIR, _HOST_NETNS, _COMPILER, _TIMEOUT, _ALLOW_HOST and
+    /// _PREFER_NATIVE. Native plugins inherit all of it.
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
-        let mut builder =
-            Runtime::builder().plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from)).log(print_log);
+        let mut builder = Runtime::builder()
+            .plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from))
+            .plugin_path(self.text("CNI_PATH"))
+            .env(self.variables().map(|(key, value)| (key.clone(), value.clone())))
+            .stderr(|text| drop(io::stderr().write_all(text)))
+            .log(print_log);
         if let Some(root) = self.path("WASM_CNI_ROOT") {
             builder = builder.root(root);
         }

@@ -262,6 +262,18 @@ fn core_26_what_cnitool_calls_plugins_with() {
 }
 
 #[test]
+fn native_plugins_inherit_the_environment_and_their_standard_error_is_passed_on() {
+    let tool = Tool::new();
+    tool.script("rec", r#"echo "says $COLOUR $CNI_NETNS_OVERRIDE $CNI_PATH" >&2; echo {}"#);
+    tool.network("1.0.0", &["rec"]);
+    let path = format!("{}::/nonexistent", tool.plugins().display());
+    let env = [("COLOUR", "green"), ("CNI_NETNS_OVERRIDE", "1"), ("CNI_PATH", path.as_str())];
+    let output = tool.run(&["add", "net", "/tmp/ns"], &env);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), format!("says green 1 {path}\n"));
+}
+
+#[test]
 fn core_27_what_a_plugin_gets_on_standard_input() {
     let tool = Tool::new();
     tool.script("rec", "echo {}");
