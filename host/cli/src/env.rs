@@ -23,11 +23,6 @@ impl Env {
         Self { variables: std::env::vars_os().collect() }
     }
 
-    /// A copy, to be changed.
-    pub(crate) fn from_variables(env: &Self) -> Self {
-        Self { variables: env.variables.clone() }
-    }
-
     /// A variable; empty if it is not set, or not text.
     pub(crate) fn text(&self, name: &str) -> String {
         let value = self.variables.get(&OsString::from(name)).and_then(|value| value.to_str());

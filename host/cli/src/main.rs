@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     }
     match plugin_name(&program) {
         Some(name) => be_plugin(name, &env),
-        None => match commands::run(Args::parse(), &env) {
+        None => match commands::run(Args::parse(), env) {
             Ok(status) => ExitCode::from(status),
             Err(error) => {
                 let _ = writeln!(io::stderr(), "Error: {error:#}");

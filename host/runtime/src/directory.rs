@@ -110,10 +110,7 @@ impl Directory {
                 lock.delete(key)?;
             }
             let _ = fs::remove_file(self.path.join(LOCK));
-            for folder in self.created.iter().rev() {
-                // One that somebody else uses by now is not empty.
-                let _ = fs::remove_dir(folder);
-            }
+            remove_created(&self.created);
         }
         Ok(())
     }
@@ -274,9 +271,8 @@ fn try_create_folders(path: &Path, mode: u32, created: &mut Vec<PathBuf>) -> Res
             // Another call was faster.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
             Err(e) => {
-                for made in created.drain(..).rev() {
-                    let _ = fs::remove_dir(made);
-                }
+                remove_created(created);
+                created.clear();
                 // In the words for the path that was asked for.
                 let in_the_way = e.kind() == io::ErrorKind::AlreadyExists;
                 let e = if in_the_way { Errno::ENOTDIR.into() } else { e };
@@ -285,6 +281,14 @@ fn try_create_folders(path: &Path, mode: u32, created: &mut Vec<PathBuf>) -> Res
         }
     }
     Ok(())
+}
+
+/// Removes folders that [`create_folders`] made, but for those that somebody
+/// else uses by now and that are not empty.
+pub(crate) fn remove_created(created: &[PathBuf]) {
+    for folder in created.iter().rev() {
+        let _ = fs::remove_dir(folder);
+    }
 }
 
 /// Takes a lock on a file that is still there when the lock has been got: one

@@ -133,7 +133,7 @@ fn exec_call(
 ) -> Result<ExecCall, CniError> {
     let attached = matches!(verb, Verb::Call(_));
     let of_attachment = |value: &str| if attached { OsString::from(value) } else { OsString::new() };
-    let ours: [(&str, OsString); 6] = [
+    let ours = [
         ("CNI_COMMAND", verb.command().name().into()),
         ("CNI_CONTAINERID", of_attachment(&attempt.container_id)),
         ("CNI_NETNS", of_attachment(&attempt.netns)),
@@ -141,8 +141,6 @@ fn exec_call(
         ("CNI_IFNAME", of_attachment(&attempt.ifname)),
         ("CNI_PATH", attempt.runtime.plugin_path.clone()),
     ];
-    let inherited = attempt.runtime.env.iter().filter(|(key, _)| ours.iter().all(|(name, _)| key != name)).cloned();
-    let env = inherited.chain(ours.iter().map(|(key, value)| (OsString::from(key), value.clone()))).collect();
     let mut stdin = config.stdin()?;
     if let Verb::Gc(Some(live)) = verb {
         stdin = with_attachments(&stdin, live)?;
@@ -150,7 +148,7 @@ fn exec_call(
     Ok(ExecCall {
         kind: kind.to_owned(),
         path: path.to_owned(),
-        env,
+        env: native::environment(&attempt.runtime.env, ours),
         stdin,
         timeout: attempt.deadline.remaining(),
         cancel: attempt.deadline.cancel.clone(),

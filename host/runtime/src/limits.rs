@@ -131,12 +131,6 @@ impl Cancel {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Does anybody beside the operation hold it? It has two: its attempt's and
-    /// its watchdog's.
-    pub(crate) fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) > 2
-    }
-
     /// Has it been said?
     #[must_use]
     pub fn is_cancelled(&self) -> bool {

@@ -159,6 +159,16 @@ fn signal_text(signal: Signal) -> String {
     .to_owned()
 }
 
+/// What is inherited, with these variables in place of what it has for them.
+pub(crate) fn environment(
+    inherited: &[(OsString, OsString)],
+    ours: impl IntoIterator<Item = (&'static str, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let ours: Vec<_> = ours.into_iter().map(|(name, value)| (OsString::from(name), value)).collect();
+    let kept = inherited.iter().filter(|(key, _)| ours.iter().all(|(name, _)| key != name));
+    kept.chain(&ours).cloned().collect()
+}
+
 /// Runs an executable: what it printed, or its error.
 ///
 /// # Errors

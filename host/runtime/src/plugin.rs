@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
+use wasm_cni_bundled::Bundled;
 use wasmtime::{
     Engine,
     component::{Component, HasSelf, Linker},
@@ -114,6 +115,12 @@ pub enum Location {
     Native(PathBuf),
 }
 
+impl From<&'static Bundled> for Location {
+    fn from(plugin: &'static Bundled) -> Self {
+        Self::Bundled { digest: plugin.digest, size: plugin.size }
+    }
+}
+
 /// What a [`crate::Runtime`] keeps.
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
@@ -192,19 +199,13 @@ impl Inner {
             return Ok(found);
         }
         if let Some(bundled) = wasm_cni_bundled::find(kind) {
-            return Ok(Location::Bundled { digest: bundled.digest, size: bundled.size });
+            return Ok(bundled.into());
         }
-        let file = format!("{kind}.wasm");
         let in_folder = |folder: &PathBuf| {
-            let compiled = folder.join(format!("{kind}.cwasm"));
-            if compiled.is_file() {
-                return Some(Location::Compiled(compiled));
-            }
-            let component = folder.join(&file);
-            if component.is_file() {
-                return Some(Location::Component(component));
-            }
-            native(std::slice::from_ref(folder))
+            let file = |suffix: &str| Some(folder.join(format!("{kind}.{suffix}"))).filter(|path| path.is_file());
+            let compiled = || file("cwasm").map(Location::Compiled);
+            let component = || file("wasm").map(Location::Component);
+            compiled().or_else(component).or_else(|| native(std::slice::from_ref(folder)))
         };
         self.plugin_dirs.iter().find_map(in_folder).ok_or_else(|| {
             if self.plugin_dirs.is_empty() {
@@ -218,8 +219,7 @@ impl Inner {
     pub(crate) fn plugins(&self) -> Vec<(String, Vec<Location>)> {
         let mut all: BTreeMap<String, Vec<Location>> = BTreeMap::new();
         for bundled in wasm_cni_bundled::PLUGINS {
-            let location = Location::Bundled { digest: bundled.digest, size: bundled.size };
-            all.entry(bundled.name.to_owned()).or_default().push(location);
+            all.entry(bundled.name.to_owned()).or_default().push(bundled.into());
         }
         for folder in &self.plugin_dirs {
             let Ok(entries) = std::fs::read_dir(folder) else { continue };
@@ -247,7 +247,7 @@ impl Inner {
     /// A plugin of this program: what it is called as.
     pub(crate) fn bundled(&self, kind: &str) -> Result<Arc<Plugin>, CniError> {
         match wasm_cni_bundled::find(kind) {
-            Some(bundled) => self.load(kind, &Location::Bundled { digest: bundled.digest, size: bundled.size }),
+            Some(bundled) => self.load(kind, &bundled.into()),
             None => Err(CniError::internal(format!("plugin {kind:?} is not part of this program"))),
         }
     }

@@ -11,7 +11,7 @@ use nix::libc::{ENODEV, ENOENT, ESRCH};
 use wasm_cni_kernel::{Address, BridgeVlan, Error, Link, LinkAttrs, LinkRef, Netlink, Route};
 
 use crate::{
-    directory::Directory,
+    directory::{Directory, remove_created},
     host::space::Space,
     limits::{Cancel, Deadline},
     native::{self, Exec, ExecCall},
@@ -24,13 +24,11 @@ const LOCK_TIME: Duration = Duration::from_secs(2);
 const NATIVE_TIME: Duration = Duration::from_secs(10);
 
 /// How to take back one effect.
-#[derive(Clone)]
 pub(crate) struct Undo {
     what: String,
     action: Action,
 }
 
-#[derive(Clone)]
 enum Action {
     Link { space: Arc<Space>, index: u32, bridge: bool },
     LinkAttrs { space: Arc<Space>, index: u32, attrs: LinkAttrs },
@@ -198,10 +196,7 @@ impl Undo {
                 host.netns.run(run).map_err(|e| e.to_string())?
             }
             Action::Folders { created } => {
-                for folder in created.iter().rev() {
-                    // One that somebody else uses by now is not empty.
-                    let _ = std::fs::remove_dir(folder);
-                }
+                remove_created(created);
                 Ok(())
             }
         }
@@ -225,7 +220,7 @@ pub(crate) fn undo(journal: &[Undo], host: &Space) -> Vec<String> {
     let mut shared = Vec::new();
     for entry in journal.iter().rev() {
         if entry.shared().is_some() {
-            shared.push(entry.clone());
+            shared.push(entry);
         } else if let Err(reason) = entry.apply() {
             failures.push(format!("{} ({reason})", entry.what));
         }
@@ -237,11 +232,11 @@ pub(crate) fn undo(journal: &[Undo], host: &Space) -> Vec<String> {
 /// Takes back what is shared, of effects in the order of `undo`, where nobody
 /// else uses it.
 pub(crate) fn tidy(journal: &[Undo], host: &Space) -> Vec<String> {
-    let shared: Vec<_> = journal.iter().rev().filter(|entry| entry.shared().is_some()).cloned().collect();
+    let shared: Vec<_> = journal.iter().rev().filter(|entry| entry.shared().is_some()).collect();
     undo_shared(&shared, host)
 }
 
-fn undo_shared(shared: &[Undo], host: &Space) -> Vec<String> {
+fn undo_shared(shared: &[&Undo], host: &Space) -> Vec<String> {
     if shared.is_empty() {
         return Vec::new();
     }

@@ -1,7 +1,7 @@
 //! Which versions a plugin speaks, and whether a network can be used at all
 //! (VERSION; libcni's `ValidateNetworkList`).
 
-use std::{ffi::OsString, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -40,11 +40,10 @@ impl Runtime {
             ("CNI_PATH", "dummy"),
             ("CNI_ARGS", ""),
         ];
-        let inherited = self.inner.env.iter().filter(|(key, _)| ours.iter().all(|(name, _)| key != name)).cloned();
         let call = ExecCall {
             kind: kind.to_owned(),
             path,
-            env: inherited.chain(ours.map(|(key, value)| (OsString::from(key), value.into()))).collect(),
+            env: native::environment(&self.inner.env, ours.map(|(name, value)| (name, value.into()))),
             stdin: br#"{"cniVersion":"1.1.0"}"#.to_vec(),
             timeout: TIME,
             cancel: Cancel::default(),

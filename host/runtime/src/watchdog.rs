@@ -10,8 +10,9 @@ use wasmtime::Engine;
 
 use crate::limits::Deadline;
 
-/// Between bumps after the deadline: a guest that was entered after the first
-/// one, by an operation that cleans up, has to end too.
+/// Between looks whether the call was cancelled; and, after the deadline, between
+/// bumps: a guest that was entered after the first one, by an operation that
+/// cleans up, has to end too.
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Watches one operation until it is dropped.
@@ -25,12 +26,9 @@ impl Watchdog {
     pub(crate) fn start(engine: &Engine, deadline: &Deadline) -> Self {
         let (over, ended) = mpsc::channel::<()>();
         let (engine, deadline) = (engine.clone(), deadline.clone());
-        // Nobody else holds it: then nobody can cancel.
-        let cancellable = deadline.cancel.is_shared();
         let watch = move || {
             loop {
-                let time = if cancellable { deadline.remaining().min(AGAIN) } else { deadline.remaining() };
-                let time = if deadline.passed() { AGAIN } else { time };
+                let time = if deadline.passed() { AGAIN } else { deadline.remaining().min(AGAIN) };
                 if ended.recv_timeout(time) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }

@@ -23,8 +23,7 @@ use crate::{
 };
 
 /// Does what the arguments say. Gives the exit status.
-pub(crate) fn run(args: Args, env: &Env) -> Result<u8> {
-    let mut env = Env::from_variables(env);
+pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
     for (name, value) in [
         ("NETCONFPATH", args.conf_dir.map(PathBuf::into_os_string)),
         ("CNI_PATH", args.plugin_path.map(Into::into)),

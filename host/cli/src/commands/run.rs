@@ -37,16 +37,15 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     if args.isolated {
         let root = isolation::enter()?;
         env.set("WASM_CNI_ROOT", root);
-        env.set("WASM_CNI_HOST_NETNS", format!("/proc/{}/ns/net", std::process::id()));
         set_up_loopback(&Netns::current()?)?;
+    }
+    if args.isolated || env.text("WASM_CNI_HOST_NETNS").is_empty() {
+        env.set("WASM_CNI_HOST_NETNS", format!("/proc/{}/ns/net", std::process::id()));
     }
     let netns = Netns::create().context("cannot make a network namespace (without root, use --isolated)")?;
     set_up_loopback(&netns)?;
     let path = netns.path();
     let at = attachment(&env, container_id()?, args.ifname.as_deref(), &path)?;
-    if env.text("WASM_CNI_HOST_NETNS").is_empty() {
-        env.set("WASM_CNI_HOST_NETNS", format!("/proc/{}/ns/net", std::process::id()));
-    }
 
     let runtime = env.runtime()?;
     let added = runtime.add(&network, &at)?;

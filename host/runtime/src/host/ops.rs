@@ -133,8 +133,8 @@ impl Commit<'_> {
         let what = format!("link-add {:?}", new.name);
         convert::link_name(&new.name, &what)?;
         let attrs = self.attrs(space, &new.attrs, &what)?;
-        let (kind, peer_space) = match &new.kind {
-            net::LinkKind::Bridge(bridge) => (kernel::LinkKind::Bridge { vlan_filtering: bridge.vlan_filtering }, None),
+        let kind = match &new.kind {
+            net::LinkKind::Bridge(bridge) => kernel::LinkKind::Bridge { vlan_filtering: bridge.vlan_filtering },
             net::LinkKind::Veth(veth) => {
                 use std::os::fd::{AsFd as _, AsRawFd as _};
                 convert::link_name(&veth.peer_name, &what)?;
@@ -145,7 +145,7 @@ impl Commit<'_> {
                     mac: veth.peer_mac.as_deref().map(|mac| convert::mac(mac, &what)).transpose()?,
                     mtu: veth.peer_mtu,
                 };
-                (kernel::LinkKind::Veth(peer), Some(peer_space))
+                kernel::LinkKind::Veth(peer)
             }
         };
         let bridge = matches!(kind, kernel::LinkKind::Bridge { .. });
@@ -153,7 +153,6 @@ impl Commit<'_> {
         match space.netlink(|netlink| netlink.link_add(&link)) {
             Ok(index) => {
                 self.state.attempt.record(Undo::link_added(space, index, &new.name, bridge));
-                drop(peer_space);
                 Ok(net::Made { index, existed: false })
             }
             Err(e) if e.errno() == nix::libc::EEXIST && matches!(tolerance, net::Tolerance::OkIfExists) => {
@@ -177,11 +176,7 @@ impl Commit<'_> {
         let Some(link) = self.tolerated(self.link(space, &address.link, what), tolerance)? else { return Ok(()) };
         self.may_change(space, link, what)?;
         let address = kernel::Address { link, ip, flags: address.flags };
-        let done = space.netlink(|netlink| act(netlink, &address)).map_err(|e| kernel_error(&e));
-        if self.tolerated(done, tolerance)?.is_some() {
-            self.state.attempt.record(undo(space, &address));
-        }
-        Ok(())
+        self.act(space, &address, tolerance, act, undo)
     }
 
     fn route(
@@ -214,11 +209,7 @@ impl Commit<'_> {
                 "destination, gateway and source are of different families",
             ));
         }
-        let done = space.netlink(|netlink| act(netlink, &route)).map_err(|e| kernel_error(&e));
-        if self.tolerated(done, tolerance)?.is_some() {
-            self.state.attempt.record(undo(space, &route));
-        }
-        Ok(())
+        self.act(space, &route, tolerance, act, undo)
     }
 
     fn vlan(
@@ -237,9 +228,21 @@ impl Commit<'_> {
         self.may_change(space, link, what)?;
         let (first, last) = (vlan.first, vlan.last);
         let vlan = kernel::BridgeVlan { link, first, last, pvid: vlan.pvid, untagged: vlan.untagged };
-        let done = space.netlink(|netlink| act(netlink, &vlan)).map_err(|e| kernel_error(&e));
+        self.act(space, &vlan, tolerance, act, undo)
+    }
+
+    /// Does what has been checked, and puts its inverse on the record.
+    fn act<T>(
+        &self,
+        space: &Arc<Space>,
+        object: &T,
+        tolerance: net::Tolerance,
+        act: fn(&mut kernel::Netlink, &T) -> Result<(), kernel::Error>,
+        undo: fn(&Arc<Space>, &T) -> Undo,
+    ) -> Result<(), types::Error> {
+        let done = space.netlink(|netlink| act(netlink, object)).map_err(|e| kernel_error(&e));
         if self.tolerated(done, tolerance)?.is_some() {
-            self.state.attempt.record(undo(space, &vlan));
+            self.state.attempt.record(undo(space, object));
         }
         Ok(())
     }
