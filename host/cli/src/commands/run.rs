@@ -37,6 +37,8 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     if args.isolated {
         let root = isolation::enter()?;
         env.set("WASM_CNI_ROOT", root);
+        // Not where it would be without isolation: the machine stays as it is.
+        env.set("WASM_CNI_CACHE_DIR", "");
         set_up_loopback(&Netns::current()?)?;
     }
     if args.isolated || env.text("WASM_CNI_HOST_NETNS").is_empty() {

@@ -137,11 +137,14 @@ fn isolated_needs_no_privilege_and_changes_nothing() {
     let script = format!("ip -brief address; {PROGRAM} run {} -- ip -brief address", file.display());
     let mut command = Command::new(PROGRAM);
     command.args(["run", "--isolated"]).arg(&file).args(["--", "sh", "-c", &script]);
-    let output = command.env_remove("WASM_CNI_ROOT").env_remove("WASM_CNI_HOST_NETNS").output().unwrap();
+    let cache = folder.path().join("cache");
+    command.env_remove("WASM_CNI_ROOT").env_remove("WASM_CNI_HOST_NETNS").env("WASM_CNI_CACHE_DIR", &cache);
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(out.contains("10.1.0.2/24") && out.contains("10.1.0.3/24"), "{out}");
     assert_eq!(devices(), before);
+    assert!(!cache.exists());
 }
 
 #[test]
