@@ -1,5 +1,5 @@
-//! The Linux side: network namespaces, rtnetlink and sysctls. Must not know:
-//! wasm, CNI, JSON.
+//! The Linux side: network namespaces, rtnetlink, nftables and sysctls. Must not
+//! know: wasm, CNI, JSON.
 //!
 //! A [`Netlink`] talks to one network namespace for as long as it lives: the
 //! kernel ties a socket to the namespace it was opened in, so no thread has to
@@ -25,13 +25,17 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod announce;
+mod answer;
 mod bridge_vlan;
 mod error;
 mod link;
 mod link_message;
 mod netlink;
 mod netns;
+mod nftables;
 mod route;
+mod socket;
 mod sysctl;
 mod wait;
 
@@ -41,5 +45,8 @@ pub use error::{Error, errno_text};
 pub use link::{Link, LinkAttrs, LinkKind, LinkRef, NewLink, VethPeer};
 pub use netlink::Netlink;
 pub use netns::{Netns, OpenError};
+pub use nftables::{
+    BaseChain, Batch, Chain, ChainKind, Family, Hook, IpMatch, ListedRule, Nftables, Policy, Rule, Statement,
+};
 pub use route::Route;
 pub use wait::Condition;

@@ -74,6 +74,13 @@ pub struct LinkAttrs {
     pub hairpin: Option<bool>,
     /// `IFLA_BRPORT_ISOLATED`, of a bridge port.
     pub isolated: Option<bool>,
+    /// `IFLA_IFNAME`, 1 to 15 octets, of a link that is there.
+    pub name: Option<String>,
+    /// `IFLA_IFALIAS`, at most 255 octets; empty removes it.
+    pub alias: Option<String>,
+    /// `IFLA_NET_NS_FD`, of a namespace that is open and a link that is there.
+    /// It arrives down; its new name and alias, and `up`, apply there.
+    pub netns: Option<RawFd>,
 }
 
 /// A link, as `RTM_GETLINK` reports it.
@@ -99,6 +106,8 @@ pub struct Link {
     pub parent: u32,
     /// `IFLA_PROMISCUITY`: how many want the device promiscuous.
     pub promiscuity: u32,
+    /// `IFLA_IFALIAS`; empty for none.
+    pub alias: String,
 }
 
 impl Netlink {
@@ -160,6 +169,9 @@ impl Netlink {
     }
 
     fn try_link_set(&mut self, index: u32, attrs: &LinkAttrs) -> Result<(), Error> {
+        if let Some(name) = &attrs.name {
+            check_name(name)?;
+        }
         if let Some(request) = message::set_link(index, attrs) {
             self.request(SetLink(request), 0)?;
         }

@@ -27,6 +27,7 @@ const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_PROMISCUITY: u16 = 30;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;
@@ -115,6 +116,7 @@ fn read_link(payload: &[u8]) -> Result<Link, netlink_packet_core::DecodeError> {
             IFLA_LINK => link.parent = parse_u32(value)?,
             IFLA_MASTER => link.master = parse_u32(value)?,
             IFLA_OPERSTATE => link.operstate = parse_u8(value)?,
+            IFLA_IFALIAS => link.alias = parse_string(value)?,
             IFLA_PROMISCUITY => link.promiscuity = parse_u32(value)?,
             IFLA_LINKINFO => {
                 for info in NlasIterator::new(value) {
@@ -141,4 +143,13 @@ fn add_attrs(message: &mut LinkMessage, attrs: &LinkAttrs) {
     attributes.extend(attrs.mtu.map(LinkAttribute::Mtu));
     attributes.extend(attrs.mac.clone().map(LinkAttribute::Address));
     attributes.extend(attrs.master.map(LinkAttribute::Controller));
+    attributes.extend(attrs.name.clone().map(LinkAttribute::IfName));
+    // Empty, it is to be an attribute of no octets: a lone NUL would be an alias.
+    attributes.extend(
+        attrs
+            .alias
+            .as_ref()
+            .map(|alias| LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, alias.clone().into_bytes()))),
+    );
+    attributes.extend(attrs.netns.map(LinkAttribute::NetNsFd));
 }

@@ -1,6 +1,5 @@
 //! Waiting for the kernel to say that a link is ready. Must not know: what for.
 
-use std::os::fd::AsFd;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -71,7 +70,7 @@ fn changed(news: &mut Netlink, link: u32, deadline: Instant) -> Result<bool, Err
         // Rounded up, or the last millisecond would be spent spinning.
         let left = left.as_nanos().div_ceil(1_000_000);
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        let mut ready = [PollFd::new(news.socket().as_fd(), PollFlags::POLLIN)];
+        let mut ready = [PollFd::new(news.socket(), PollFlags::POLLIN)];
         match poll(&mut ready, left) {
             Ok(0) => return Ok(false),
             Ok(_) => {}

@@ -1,10 +1,13 @@
 //! The crate against the kernel, in private namespaces; what it did is asked
-//! from iproute2. Must not know: the crate's insides.
+//! from iproute2 and nft. Must not know: the crate's insides.
 
 mod address;
+mod announce;
 mod bridge_vlan;
 mod link;
 mod netns;
+mod nftables;
+mod nftables_printed;
 mod route;
 mod sandbox;
 mod sysctl;

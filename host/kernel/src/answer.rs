@@ -1,0 +1,79 @@
+//! Datagrams taken apart: messages, acknowledgements, the kernel's own words.
+//! Must not know: sockets.
+
+use netlink_packet_core::{DoneBuffer, ErrorBuffer, NLM_F_ACK_TLVS, NLM_F_CAPPED, NetlinkBuffer, NlasIterator};
+
+use crate::Error;
+
+/// `NLMSGERR_ATTR_MSG` (linux/netlink.h).
+const NLMSGERR_ATTR_MSG: u16 = 1;
+
+/// Octets of `struct nlmsghdr`.
+const HEADER_LEN: usize = 16;
+
+/// One message of an answer.
+pub(crate) struct Reply {
+    /// `nlmsg_type`.
+    pub(crate) kind: u16,
+    /// What follows the netlink header.
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn new(message: &NetlinkBuffer<&[u8]>) -> Self {
+        Self { kind: message.message_type(), payload: message.payload().to_vec() }
+    }
+}
+
+/// The messages of one datagram (`NLMSG_NEXT`).
+pub(crate) fn messages(mut octets: &[u8]) -> impl Iterator<Item = Result<NetlinkBuffer<&[u8]>, Error>> {
+    std::iter::from_fn(move || {
+        if octets.len() < HEADER_LEN {
+            return None;
+        }
+        let message = match NetlinkBuffer::new_checked(octets) {
+            Ok(message) => message,
+            Err(error) => {
+                octets = &[];
+                return Some(Err(Error::from_decode(error)));
+            }
+        };
+        let size = (message.length() as usize).next_multiple_of(4);
+        octets = octets.get(size..).unwrap_or_default();
+        Some(Ok(message))
+    })
+}
+
+/// Reads an `NLMSG_ERROR`: `int error`, the request's header, attributes.
+pub(crate) fn acknowledged(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> {
+    let error = ErrorBuffer::new_checked(message.payload()).map_err(Error::from_decode)?;
+    let Some(code) = error.code() else {
+        return Ok(());
+    };
+    let request = error.payload();
+    let skip = match NetlinkBuffer::new_checked(request) {
+        Ok(header) if message.flags() & NLM_F_CAPPED == 0 => header.length() as usize,
+        _ => HEADER_LEN,
+    };
+    let attributes = match message.flags() & NLM_F_ACK_TLVS {
+        0 => &[],
+        _ => request.get(skip.next_multiple_of(4)..).unwrap_or_default(),
+    };
+    Err(Error::from_kernel(-code.get(), ext_ack(attributes)))
+}
+
+/// Reads an `NLMSG_DONE`: `int error`, attributes.
+pub(crate) fn dumped(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> {
+    match DoneBuffer::new_checked(message.payload()) {
+        Ok(done) if done.code() < 0 => Err(Error::from_kernel(-done.code(), ext_ack(done.extended_ack()))),
+        // Some kernels send no code at all.
+        _ => Ok(()),
+    }
+}
+
+fn ext_ack(attributes: &[u8]) -> Option<String> {
+    let text =
+        NlasIterator::new(attributes).map_while(Result::ok).find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)?;
+    let text = String::from_utf8_lossy(text.value());
+    Some(text.trim_end_matches('\0').to_owned())
+}
