@@ -127,6 +127,7 @@ mod tests {
             master,
             parent,
             promiscuity: 0,
+            alias: String::new(),
         }
     }
 

@@ -1,18 +1,14 @@
 //! The configuration: validated by being parsed.
 
 use cni_plugin::decode::{Document, Object};
+use cni_plugin::masquerade::Masquerade;
 use cni_plugin::{Dns, Failure, args, mac, result};
 
 use crate::vlan::{Vlans, trunk};
 
-/// "Unsupported field in network configuration", of the specification.
-const UNSUPPORTED_FIELD: u32 = 2;
-
 /// A configuration that makes sense.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// The network's name, for messages.
-    network: String,
     pub(crate) bridge: String,
     pub(crate) is_gateway: bool,
     pub(crate) is_default_gateway: bool,
@@ -30,8 +26,10 @@ pub(crate) struct Config {
     /// The IPAM plugin; none for a port on layer 2.
     pub(crate) ipam: Option<String>,
     pub(crate) dns: Dns,
-    /// The first key that asks for a packet filter.
-    filter: Option<&'static str>,
+    /// Drop frames of the container that have another source address than its own.
+    pub(crate) spoof_check: bool,
+    ip_masq: bool,
+    ip_masq_backend: Option<String>,
 }
 
 impl Config {
@@ -45,19 +43,17 @@ impl Config {
         let mac_of_args = mac_of_args(&conf);
         let mac_of_runtime =
             conf.object("runtimeConfig", RUNTIME_CONFIG_TYPE, "").and_then(|runtime| runtime.text("mac"));
-        conf.text("ipMasqBackend");
         // Of no use here, but checked.
+        inherited.text("name");
         inherited.text("type");
         inherited.object("capabilities", "map[string]bool", "");
         inherited.object("prevResult", "map[string]interface {}", "");
         inherited.list("cni.dev/valid-attachments", "[]types.GCAttachment");
-        let filter = ["ipMasq", "macspoofchk"].into_iter().filter(|key| conf.flag(key)).reduce(|first, _| first);
         let vlan = conf.int("vlan").unwrap_or(0);
         let trunk_items = conf.list("vlanTrunk", "[]*main.VlanTrunk");
         let trunk = trunk_items.map(|items| trunk(&items));
         let is_default_gateway = conf.flag("isDefaultGateway");
         let mut config = Self {
-            network: inherited.text("name").unwrap_or_default(),
             bridge: conf.text("bridge").unwrap_or_else(|| "cni0".to_owned()),
             is_gateway: conf.flag("isGateway") || is_default_gateway,
             is_default_gateway,
@@ -72,7 +68,9 @@ impl Config {
             mac: None,
             ipam: ipam.and_then(|ipam| ipam.text("type")).filter(|plugin| !plugin.is_empty()),
             dns: result::dns(&inherited),
-            filter,
+            spoof_check: conf.flag("macspoofchk"),
+            ip_masq: conf.flag("ipMasq"),
+            ip_masq_backend: conf.text("ipMasqBackend"),
         };
         document.finish().map_err(failed)?;
 
@@ -100,18 +98,12 @@ impl Config {
         if self.hairpin && self.promisc {
             return Err("cannot set hairpin mode and promiscuous mode at the same time".into());
         }
-        if let Some(key) = self.filter {
-            return Err(Failure::new(
-                UNSUPPORTED_FIELD,
-                format!("unsupported field in network configuration: {key}"),
-                format!(
-                    "this version of the bridge plugin does not filter packets; \
-                     remove \"{key}\" from network \"{}\"",
-                    self.network
-                ),
-            ));
-        }
-        Ok(())
+        self.masquerade().map(drop)
+    }
+
+    /// Source NAT, if it is asked for; for an attachment with addresses.
+    pub(crate) fn masquerade(&self) -> Result<Option<Masquerade>, Failure> {
+        Masquerade::from_keys(self.ip_masq && self.ipam.is_some(), self.ip_masq_backend.as_deref())
     }
 
     /// The MAC that the container's interface shall have.
@@ -224,16 +216,17 @@ mod tests {
     }
 
     #[test]
-    fn packet_filters_are_refused_by_name() {
-        let refused = refused_add(r#""macspoofchk":true"#);
-        assert_eq!(refused.code, 2);
-        assert_eq!(refused.msg, "unsupported field in network configuration: macspoofchk");
-        let refused = refused_add(r#""macspoofchk":true,"ipMasq":true"#);
-        assert_eq!(
-            refused.details,
-            "this version of the bridge plugin does not filter packets; \
-             remove \"ipMasq\" from network \"n1\""
-        );
+    fn masquerade_needs_addresses_and_a_known_backend() {
+        let ipam = r#""ipam":{"type":"static"}"#;
+        let unknown = format!(r#""ipMasq":true,"ipMasqBackend":"foo",{ipam}"#);
+        assert_eq!(refused_add(&unknown).msg, r#"unknown ipmasq backend "foo""#);
+        for members in [r#""ipMasqBackend":"foo""#, r#""ipMasq":true,"ipMasqBackend":"foo""#] {
+            let config = parse(members).unwrap();
+            assert!(config.permits_add().is_ok());
+            assert_eq!(config.masquerade(), Ok(None));
+        }
+        let config = parse(&format!(r#""ipMasq":true,"ipMasqBackend":null,{ipam}"#)).unwrap();
+        assert!(config.masquerade().unwrap().is_some());
     }
 
     #[test]

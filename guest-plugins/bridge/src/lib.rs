@@ -1,7 +1,4 @@
 //! `bridge`: a veth pair from the container to a bridge on the host.
-//!
-//! Packet filters (`ipMasq`, `macspoofchk`) are not this version's to make: an
-//! ADD that asks for them is refused before it does anything.
 
 mod bridge;
 mod check;
@@ -13,7 +10,7 @@ mod vlan;
 use cni_plugin::bindings::interface::wasm_cni::net::net;
 use cni_plugin::{
     Attachment, Batch, Call, Condition, Context, Failure, InterfacePlugin, LinkAttr, LinkRef, Netns, Output, Tolerance,
-    go, iface, ipam, link, log, require_host, result,
+    all, go, iface, ipam, link, masquerade, require_host, result, spoof_check,
 };
 
 use crate::bridge::HostBridge;
@@ -55,15 +52,18 @@ impl InterfacePlugin for Bridge {
         Ok(output)
     }
 
-    fn del(call: &Call, sandbox: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
+    fn del(call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -> Result<(), Failure> {
+        let host = require_host(host)?;
         let config = Config::parse(&call.config, &call.args)?;
-        let unlinked = sandbox.map_or(Ok(()), |sandbox| unlink(sandbox, &call.at.ifname));
-        // The address must not leak because the link is stuck.
-        let released = config.ipam.map_or(Ok(()), |plugin| ipam::del(&plugin));
-        if let (Err(_), Err(second)) = (&unlinked, &released) {
-            log::error(&format!("also: {}", second.msg));
-        }
-        unlinked.and(released)
+        let masquerade = config.masquerade()?;
+        let addresses = masquerade.map_or_else(Vec::new, |_| masquerade::addresses(call, sandbox));
+        // None of these must leak because another one is stuck.
+        all([
+            sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
+            config.ipam.as_ref().map_or(Ok(()), |plugin| ipam::del(plugin)),
+            if config.spoof_check { spoof_check::remove(host) } else { Ok(()) },
+            masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
+        ])
     }
 
     fn check(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<(), Failure> {
@@ -75,15 +75,26 @@ impl InterfacePlugin for Bridge {
         check::check(call, &config, sandbox, host)
     }
 
-    fn status(config: &str, _: Option<&Netns>) -> Result<(), Failure> {
+    fn status(config: &str, host: Option<&Netns>) -> Result<(), Failure> {
+        let host = require_host(host)?;
         let config = Config::parse(config, "")?;
         config.permits_add()?;
+        if let Some(masquerade) = config.masquerade()? {
+            masquerade.status(host)?;
+        }
         config.ipam.map_or(Ok(()), |plugin| ipam::status(&plugin))
     }
 
-    fn gc(config: &str, live: &[Attachment], _: Option<&Netns>) -> Result<(), Failure> {
+    fn gc(config: &str, live: &[Attachment], host: Option<&Netns>) -> Result<(), Failure> {
+        let host = require_host(host)?;
         let config = Config::parse(config, "")?;
-        config.ipam.map_or(Ok(()), |plugin| ipam::gc(&plugin, live))
+        // The configuration may have been another one when they were attached;
+        // but who does not filter packets need not be able to.
+        let masquerade = config.masquerade()?.is_some();
+        let filters = [(masquerade::gc(host, live), masquerade), (spoof_check::gc(host, live), config.spoof_check)]
+            .map(|(done, asked_for)| if asked_for { done } else { Ok(()) });
+        let [masquerade, spoof_check] = filters;
+        all([config.ipam.map_or(Ok(()), |plugin| ipam::gc(&plugin, live)), masquerade, spoof_check])
     }
 }
 
@@ -114,6 +125,9 @@ fn layer3(
     iface::configure(batch, sandbox, ifname, &output)?;
     let vlan_interface = bridge.set_gateways(host, config, &gateways)?;
     output.interfaces.extend(vlan_interface);
+    if let Some(masquerade) = config.masquerade()? {
+        masquerade.add(host, &output)?;
+    }
     Ok(output)
 }
 
@@ -159,15 +173,5 @@ fn read_macs(output: &mut Output, call: &Call, sandbox: &Netns, host: &Netns) ->
         let link = found.ok_or_else(|| format!("{}: Link not found", words()))?;
         interface.mac = cni_plugin::mac::format(&link.mac);
     }
-    Ok(())
-}
-
-fn unlink(sandbox: &Netns, ifname: &str) -> Result<(), Failure> {
-    let mut batch = Batch::on(sandbox);
-    batch
-        .delete_link(LinkRef::Name(ifname.to_owned()))
-        .tolerate(Tolerance::OkIfMissing)
-        .or_say(format!("failed to delete {}", go::quoted(ifname)));
-    batch.commit()?;
     Ok(())
 }

@@ -1,15 +1,12 @@
 //! Ports of the bridge: host's ends of veth pairs.
 
+use cni_plugin::veth::{self, MAKE_PAIR};
 use cni_plugin::{
-    Batch, Code, CommitFailed, Context, Failure, LinkAttr, LinkKind, LinkRef, Netns, Tolerance, Veth, go, link, veth,
+    Batch, CommitFailed, Context, Failure, LinkAttr, LinkKind, LinkRef, Netns, Tolerance, Veth, link, spoof_check,
 };
 
 use crate::bridge::HostBridge;
 use crate::config::Config;
-
-/// How often a name at random may turn out to be taken.
-const ATTEMPTS: usize = 10;
-const MAKE_PAIR: &str = "failed to make veth pair";
 
 /// A host's end of a veth pair, enslaved to the bridge.
 #[derive(Debug)]
@@ -37,7 +34,18 @@ impl Port {
         };
         let port = pair.make(host, config, bridge)?;
         config.vlans.set_up(host, port.index, &port.name)?;
+        if config.spoof_check {
+            port.check_spoofing(host, sandbox, ifname).context(|| "failed to setup spoof-check".to_owned())?;
+        }
         Ok(port)
+    }
+
+    /// Only frames from the container's own address may enter.
+    fn check_spoofing(&self, host: &Netns, sandbox: &Netns, ifname: &str) -> Result<(), Failure> {
+        let container = link::by_name(sandbox, ifname)?;
+        let container = container.ok_or_else(|| format!("{ifname}: Link not found"))?;
+        spoof_check::add(host, &self.name, &container.mac)?;
+        Ok(())
     }
 }
 
@@ -57,24 +65,9 @@ impl Pair<'_> {
     /// Makes the pair, its other end directly in its namespace: moving it
     /// there afterwards would cost more than all the rest.
     pub(crate) fn make(&self, host: &Netns, config: &Config, bridge: &HostBridge) -> Result<Port, Failure> {
-        let mut attempt = 1;
-        loop {
-            let name = veth::random_name();
-            match self.try_make(&name, host, config, bridge) {
-                Ok(index) => return Ok(Port { name, index }),
-                Err(failed) if failed.cause.code != Code::Exists => return Err(failed.into()),
-                Err(_) => {}
-            }
-            let taken = link::by_name(self.peer_namespace, self.peer_name)?.is_some();
-            if taken || attempt == ATTEMPTS {
-                return Err(Failure::plain(format!(
-                    "container veth name ({}) peer provided ({}) already exists",
-                    go::quoted(self.peer_name),
-                    go::quoted(&name)
-                )));
-            }
-            attempt += 1;
-        }
+        let (name, index) =
+            veth::make(self.peer_namespace, self.peer_name, |name| self.try_make(name, host, config, bridge))?;
+        Ok(Port { name, index })
     }
 
     fn try_make(&self, name: &str, host: &Netns, config: &Config, bridge: &HostBridge) -> Result<u32, CommitFailed> {

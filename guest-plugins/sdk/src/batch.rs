@@ -71,6 +71,11 @@ impl<'n> Batch<'n> {
         self.push(Action::RouteAdd(route))
     }
 
+    /// Removes a route.
+    pub fn delete_route(&mut self, route: Route) -> &mut Change {
+        self.push(Action::RouteDel(route))
+    }
+
     /// Adds VLANs to a bridge port.
     pub fn add_vlans(&mut self, vlans: BridgeVlan) -> &mut Change {
         self.push(Action::VlanAdd(vlans))
@@ -84,6 +89,11 @@ impl<'n> Batch<'n> {
     /// Writes a sysctl: `net/ipv4/ip_forward`.
     pub fn sysctl(&mut self, key: &str, value: &str) -> &mut Change {
         self.push(Action::SysctlSet(Sysctl { key: key.to_owned(), value: value.to_owned() }))
+    }
+
+    /// Tells the neighbours where the link's addresses are.
+    pub fn announce(&mut self, link: LinkRef) -> &mut Change {
+        self.push(Action::Announce(link))
     }
 
     /// Makes the changes. An empty batch costs nothing.

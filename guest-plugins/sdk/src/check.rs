@@ -88,6 +88,7 @@ mod tests {
                 master: 0,
                 parent: 7,
                 promiscuity: 0,
+                alias: String::new(),
             }],
             addresses: vec![Address { link: LinkRef::Index(2), ip: net("10.1.0.2/24").into(), flags: 0x80 }],
             routes: vec![Route {

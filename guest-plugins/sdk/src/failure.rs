@@ -1,6 +1,6 @@
 //! Failures as CNI knows them: a code and two texts.
 
-use crate::{Code, CommitFailed, Error, Failure};
+use crate::{Code, CommitFailed, Error, Failure, log};
 
 /// The code of failures that have none of their own.
 pub const PLUGIN_FAILED: u32 = 999;
@@ -53,6 +53,15 @@ impl From<CommitFailed> for Failure {
     fn from(failed: CommitFailed) -> Self {
         Self::plain(failed.text())
     }
+}
+
+/// The first failure of several things that were all done, for a DEL that does
+/// as much as it can. The others are logged.
+pub fn all<const N: usize>(done: [Result<(), Failure>; N]) -> Result<(), Failure> {
+    let mut failures = done.into_iter().filter_map(Result::err);
+    let Some(first) = failures.next() else { return Ok(()) };
+    failures.for_each(|failure| log::error(&format!("also: {}", failure.msg)));
+    Err(first)
 }
 
 /// Words in front of an error, as Go's `fmt.Errorf("...: %v", err)` puts them.

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use crate::bindings::interface::wasm_cni::net::net::{self, sysctl_get};
 use crate::{
-    Batch, CniRoute, Code, Condition, Context, Failure, IpConfig, LinkAttr, LinkRef, Netns, Output, Route, Tables, go,
-    link,
+    Batch, CniRoute, Code, Condition, Context, Failure, IpConfig, LinkAttr, LinkRef, Netns, Output, Route, Tables,
+    Tolerance, go, link,
 };
 
 /// `IFA_F_DADFAILED` (linux/if_addr.h).
@@ -18,9 +18,10 @@ const TENTATIVE: u32 = 0x40;
 const PROTOCOL_BOOT: u8 = 3;
 const DAD_TIMEOUT_MS: u32 = 5000;
 
-/// Addresses `ifname`, sets it up, and adds the routes of `output`. `batch` is
-/// of `sandbox` and holds what comes before, so that all of it is one host call
-/// (two where an IPv6 gateway has to wait for duplicate address detection).
+/// Addresses `ifname`, sets it up, and adds the routes of `output`; then the
+/// neighbours are told. `batch` is of `sandbox` and holds what comes before, so
+/// that all of it is one host call (two where an IPv6 gateway has to wait for
+/// duplicate address detection).
 pub fn configure<'n>(mut batch: Batch<'n>, sandbox: &'n Netns, ifname: &str, output: &Output) -> Result<(), Failure> {
     let link = LinkRef::Name(ifname.to_owned());
     let (mut gateway_v4, mut gateway_v6) = (None, None);
@@ -64,6 +65,7 @@ pub fn configure<'n>(mut batch: Batch<'n>, sandbox: &'n Netns, ifname: &str, out
         let gateway = route.gw.map(IpAddr::from).or(default);
         batch.add_route(kernel_route(&link, route, gateway)).or_say(refused_route(&dst, route, gateway, ifname));
     }
+    batch.announce(link).tolerate(Tolerance::BestEffort);
     batch.commit()?;
     Ok(())
 }

@@ -52,6 +52,15 @@ pub fn first_of(net: &IpNet) -> IpAddr {
     }
 }
 
+/// Go's `IsGlobalUnicast`: private ones count as well.
+pub fn is_global_unicast(ip: IpAddr) -> bool {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(link_local || ip.is_unspecified() || ip.is_loopback() || ip.is_multicast())
+}
+
 /// Any address of the family: `0.0.0.0/0` or `::/0`.
 pub fn default_net(v4: bool) -> IpNet {
     let any: IpAddr = if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

@@ -38,6 +38,7 @@ mod batch;
 pub mod bindings;
 pub mod check;
 pub mod decode;
+pub mod devices;
 #[doc(hidden)]
 pub mod export;
 mod failure;
@@ -50,8 +51,10 @@ mod json;
 pub mod link;
 pub mod log;
 pub mod mac;
+pub mod masquerade;
 mod plugin;
 pub mod result;
+pub mod spoof_check;
 pub mod store;
 pub mod veth;
 
@@ -62,6 +65,6 @@ pub use bindings::interface::wasm_cni::net::net::{
     Tolerance, Veth,
 };
 pub use bindings::interface::wasm_cni::types::types::{Code, Error};
-pub use failure::{Context, PLUGIN_FAILED};
+pub use failure::{Context, PLUGIN_FAILED, all};
 pub use ipnet::IpNet;
 pub use plugin::{InterfacePlugin, IpamPlugin, require_host};

@@ -1,7 +1,7 @@
 //! What links the kernel has now.
 
 use crate::bindings::interface::wasm_cni::net::net;
-use crate::{Code, Error, Link, LinkRef, Netns, Query, Snapshot, Tables};
+use crate::{Batch, Code, Error, Failure, Link, LinkRef, Netns, Query, Snapshot, Tables, Tolerance, go};
 
 /// `IFF_UP` (linux/if.h).
 pub const IFF_UP: u32 = 1;
@@ -29,6 +29,17 @@ pub fn by_name(ns: &Netns, name: &str) -> Result<Option<Link>, Error> {
 /// Everything of these kinds that the namespace has.
 pub fn all(ns: &Netns, tables: Tables) -> Result<Snapshot, Error> {
     net::read(ns, &Query { tables, link: None })
+}
+
+/// Deletes the link of this name, if there is one.
+pub fn delete(ns: &Netns, name: &str) -> Result<(), Failure> {
+    let mut batch = Batch::on(ns);
+    batch
+        .delete_link(LinkRef::Name(name.to_owned()))
+        .tolerate(Tolerance::OkIfMissing)
+        .or_say(format!("failed to delete {}", go::quoted(name)));
+    batch.commit()?;
+    Ok(())
 }
 
 /// Operational states, as the reference names them.

@@ -1,10 +1,45 @@
 //! Veth pairs between the host and a container.
 
 use crate::bindings::interface::wasm_cni::system::random;
+use crate::{Code, CommitFailed, Failure, Netns, go, link};
+
+/// What a failure to make a pair is called.
+pub const MAKE_PAIR: &str = "failed to make veth pair";
+
+/// How often a name at random may turn out to be taken.
+const ATTEMPTS: usize = 10;
 
 /// A name for a host's end: `veth` and eight hexadecimal digits, at random.
 pub fn random_name() -> String {
     let bytes = random::bytes(4);
     let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("veth{}", digits.concat())
+}
+
+/// Makes a pair with the end `peer_name` in `peer_namespace`: `make` gets a name
+/// for the host's end, and is asked again if that is taken. Gives the name with
+/// what `make` gave.
+pub fn make<T>(
+    peer_namespace: &Netns,
+    peer_name: &str,
+    make: impl Fn(&str) -> Result<T, CommitFailed>,
+) -> Result<(String, T), Failure> {
+    let mut attempt = 1;
+    loop {
+        let name = random_name();
+        match make(&name) {
+            Ok(made) => return Ok((name, made)),
+            Err(failed) if failed.cause.code != Code::Exists => return Err(failed.into()),
+            Err(_) => {}
+        }
+        let taken = link::by_name(peer_namespace, peer_name)?.is_some();
+        if taken || attempt == ATTEMPTS {
+            return Err(Failure::plain(format!(
+                "container veth name ({}) peer provided ({}) already exists",
+                go::quoted(peer_name),
+                go::quoted(&name)
+            )));
+        }
+        attempt += 1;
+    }
 }

@@ -27,7 +27,13 @@ pub(crate) mod ipam {
 
 pub(crate) use interface::{
     InterfacePlugin,
-    wasm_cni::{cni::delegate, net::net, system::log, system::random, types::types},
+    wasm_cni::{
+        cni::delegate,
+        filter::{masquerade, spoof_check},
+        net::net,
+        system::{devices, log, random},
+        types::types,
+    },
 };
 pub(crate) use ipam::{
     IpamPlugin,

@@ -15,6 +15,15 @@ pub(crate) struct Grants {
     pub sandbox_sysctls: &'static [&'static str],
     /// The same for the host's namespace.
     pub host_sysctls: &'static [&'static str],
+    /// Source NAT for the attachment, in the host's namespace.
+    pub masquerade: bool,
+    /// A spoof check for the attachment, in the host's namespace.
+    pub spoof_check: bool,
+    /// Links may go from one namespace to the other, and links of the host that
+    /// nobody here made may be changed.
+    pub move_links: bool,
+    /// sysfs: which network devices belong to which hardware.
+    pub devices: bool,
     /// Plugins to delegate to.
     pub delegates: Vec<String>,
     /// The folder of an IPAM plugin's entries.
@@ -32,13 +41,21 @@ const ADDRESSING: &[&str] = &[
     "net/ipv6/conf/*/ndisc_notify",
 ];
 
-const FORWARDING: &[&str] = &["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/*/accept_ra"];
+const FORWARDING: &[&str] =
+    &["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/*/accept_dad", "net/ipv6/conf/*/accept_ra"];
 
 impl Grants {
     /// A plugin that works on both sides of the container's border.
     #[must_use]
     pub(crate) fn both_sides() -> Self {
-        Self { host: true, host_sysctls: FORWARDING, ..Self::sandbox_only() }
+        let (masquerade, spoof_check) = (true, true);
+        Self { host: true, host_sysctls: FORWARDING, masquerade, spoof_check, ..Self::sandbox_only() }
+    }
+
+    /// A plugin that hands devices of the host to containers.
+    #[must_use]
+    pub(crate) fn devices() -> Self {
+        Self { host: true, move_links: true, devices: true, ..Self::sandbox_only() }
     }
 
     /// A plugin that works inside the container.

@@ -206,12 +206,14 @@ fn grants(attempt: &Attempt, plugin: &Plugin, config: &str) -> Grants {
     let text = |key: &str| ipam.and_then(|ipam| field(ipam, key)).and_then(Value::as_str).filter(|t| !t.is_empty());
     match plugin.world {
         World::Interface => {
-            let both = if plugin.bundled {
-                plugin.name != "loopback"
-            } else {
-                attempt.runtime.allow_host.contains(&plugin.name)
+            let grants = match plugin.name.as_str() {
+                "loopback" if plugin.bundled => Grants::sandbox_only(),
+                "host-device" if plugin.bundled => Grants::devices(),
+                name if plugin.bundled || attempt.runtime.allow_host.iter().any(|allowed| allowed == name) => {
+                    Grants::both_sides()
+                }
+                _ => Grants::sandbox_only(),
             };
-            let grants = if both { Grants::both_sides() } else { Grants::sandbox_only() };
             Grants { delegates: text("type").map(str::to_owned).into_iter().collect(), ..grants }
         }
         World::Ipam => {

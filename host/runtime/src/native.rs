@@ -89,8 +89,19 @@ impl Exec for Processes {
     }
 
     fn run(&self, call: &ExecCall) -> io::Result<ExecOutput> {
+        Self::run_with(call, &[])
+    }
+}
+
+impl Processes {
+    /// Runs a program that is no plugin, with arguments.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be started or did not end in time.
+    pub(crate) fn run_with(call: &ExecCall, arguments: &[&str]) -> io::Result<ExecOutput> {
         let mut process = Process::new(&call.path);
-        process.env_clear().envs(call.env.iter().map(|(key, value)| (key, value)));
+        process.args(arguments).env_clear().envs(call.env.iter().map(|(key, value)| (key, value)));
         // A group of its own, so that what it starts ends with it.
         process.process_group(0);
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

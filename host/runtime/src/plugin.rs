@@ -15,7 +15,7 @@ use wasmtime::{
 };
 
 use crate::{
-    bindings::{delegate, log, net, random, resolver, store},
+    bindings::{delegate, devices, log, masquerade, net, random, resolver, spoof_check, store},
     compiled,
     error::CniError,
     host::State,
@@ -290,6 +290,9 @@ impl Inner {
         }
         let mut linker = Linker::new(&self.engine);
         net::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        masquerade::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        spoof_check::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        devices::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         delegate::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;

@@ -5,17 +5,33 @@
 //! only if nobody else uses it by then, and while no other ADD is under way in
 //! the same namespace.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use nix::libc::{ENODEV, ENOENT, ESRCH};
 use wasm_cni_kernel::{Address, BridgeVlan, Error, Link, LinkAttrs, LinkRef, Netlink, Route};
 
 use crate::{
     directory::{Directory, remove_created},
-    host::space::Space,
+    host::{
+        filter::{
+            Owner,
+            iptables::Iptables,
+            nftables::{self, Table},
+        },
+        space::Space,
+    },
     limits::{Cancel, Deadline},
     native::{self, Exec, ExecCall},
+    plugin::Inner,
 };
+
+/// linux/if.h
+const IFF_UP: u32 = 0x1;
 
 /// Time for one lock while undoing.
 const LOCK_TIME: Duration = Duration::from_secs(2);
@@ -32,6 +48,7 @@ pub(crate) struct Undo {
 enum Action {
     Link { space: Arc<Space>, index: u32, bridge: bool },
     LinkAttrs { space: Arc<Space>, index: u32, attrs: LinkAttrs },
+    LinkMoved { from: Arc<Space>, to: Arc<Space>, link: Box<Link>, name: String, addresses: Vec<Address> },
     AddressAdded { space: Arc<Space>, address: Address },
     AddressRemoved { space: Arc<Space>, address: Address },
     RouteAdded { space: Arc<Space>, route: Route },
@@ -43,6 +60,9 @@ enum Action {
     EntryRemoved { directory: Arc<Directory>, key: String, value: Vec<u8> },
     EntriesFolder { directory: Arc<Directory> },
     Folders { created: Vec<PathBuf> },
+    Masquerade { space: Arc<Space>, runtime: Arc<Inner>, owner: Owner },
+    SpoofCheck { space: Arc<Space>, owner: Owner },
+    FilterTable { space: Arc<Space>, table: Table },
     Delegated { host: Arc<Space>, exec: Arc<dyn Exec>, call: Box<ExecCall> },
 }
 
@@ -52,9 +72,21 @@ impl Undo {
         Self { what, action: Action::Link { space: Arc::clone(space), index, bridge } }
     }
 
+    /// `link`, with its addresses, as it was before it went and got its new name.
+    pub(crate) fn link_moved(
+        from: &Arc<Space>,
+        to: &Arc<Space>,
+        link: &Link,
+        name: &str,
+        addresses: Vec<Address>,
+    ) -> Self {
+        let what = format!("move of link {:?} to the {} namespace", link.name, to.label);
+        let (from, to, link) = (Arc::clone(from), Arc::clone(to), Box::new(link.clone()));
+        Self { what, action: Action::LinkMoved { from, to, link, name: name.to_owned(), addresses } }
+    }
+
     /// `link` is what it was before `attrs` were set.
     pub(crate) fn link_set(space: &Arc<Space>, link: &Link, attrs: &LinkAttrs) -> Self {
-        const IFF_UP: u32 = 0x1;
         const IFF_PROMISC: u32 = 0x100;
         let old = LinkAttrs {
             up: attrs.up.map(|_| link.flags & IFF_UP != 0),
@@ -63,6 +95,8 @@ impl Undo {
             mac: attrs.mac.as_ref().map(|_| link.mac.clone()).filter(|mac| mac.iter().any(|&octet| octet != 0)),
             master: attrs.master.map(|_| link.master),
             promisc: attrs.promisc.map(|_| link.flags & IFF_PROMISC != 0),
+            name: attrs.name.as_ref().map(|_| link.name.clone()),
+            alias: attrs.alias.as_ref().map(|_| link.alias.clone()),
             ..LinkAttrs::default()
         };
         let what = format!("attributes of link {:?} in the {} namespace", link.name, space.label);
@@ -130,6 +164,22 @@ impl Undo {
         Self { what: "folders".to_owned(), action: Action::Folders { created } }
     }
 
+    pub(crate) fn masquerade_added(space: &Arc<Space>, runtime: &Arc<Inner>, owner: &Owner) -> Self {
+        let what = format!("masquerade rules of {} in the {} namespace", owner.container_id, space.label);
+        let (space, runtime, owner) = (Arc::clone(space), Arc::clone(runtime), owner.clone());
+        Self { what, action: Action::Masquerade { space, runtime, owner } }
+    }
+
+    pub(crate) fn spoof_check_added(space: &Arc<Space>, owner: &Owner) -> Self {
+        let what = format!("spoof check of {} in the {} namespace", owner.container_id, space.label);
+        Self { what, action: Action::SpoofCheck { space: Arc::clone(space), owner: owner.clone() } }
+    }
+
+    pub(crate) fn filter_table_made(space: &Arc<Space>, table: Table) -> Self {
+        let what = format!("table of packet filters in the {} namespace", space.label);
+        Self { what, action: Action::FilterTable { space: Arc::clone(space), table } }
+    }
+
     pub(crate) fn delegated(host: &Arc<Space>, exec: &Arc<dyn Exec>, call: ExecCall) -> Self {
         let what = format!("what plugin {:?} did", call.kind);
         let call = Box::new(ExecCall { timeout: NATIVE_TIME, cancel: Cancel::default(), ..call });
@@ -151,12 +201,17 @@ impl Undo {
             {
                 Some(Shared::Bridge(space, address.link))
             }
-            Action::EntriesFolder { .. } | Action::Folders { .. } => Some(Shared::Folder),
+            Action::EntriesFolder { .. } | Action::Folders { .. } | Action::FilterTable { .. } => Some(Shared::Other),
             _ => None,
         }
     }
 
-    fn apply(&self) -> Result<(), String> {
+    /// Takes it back.
+    ///
+    /// # Errors
+    ///
+    /// Why that did not work.
+    pub(crate) fn apply(&self) -> Result<(), String> {
         let kernel = |result: Result<(), Error>| match result {
             // Gone already, most often with the link or the namespace.
             Err(e) if ![ENODEV, ENOENT, ESRCH, nix::libc::EADDRNOTAVAIL].contains(&e.errno()) => Err(e.to_string()),
@@ -166,6 +221,7 @@ impl Undo {
         match &self.action {
             Action::Link { space, index, .. } => netlink(space, &mut |n| n.link_del(*index)),
             Action::LinkAttrs { space, index, attrs } => netlink(space, &mut |n| n.link_set(*index, attrs)),
+            Action::LinkMoved { from, to, link, name, addresses } => kernel(move_back(from, to, link, name, addresses)),
             Action::AddressAdded { space, address } => netlink(space, &mut |n| n.address_del(address)),
             Action::AddressRemoved { space, address } => netlink(space, &mut |n| n.address_add(address)),
             Action::RouteAdded { space, route } => netlink(space, &mut |n| n.route_del(route)),
@@ -195,6 +251,13 @@ impl Undo {
                 let run = || native::run(&**exec, call).map(drop).map_err(|e| e.to_string());
                 host.netns.run(run).map_err(|e| e.to_string())?
             }
+            Action::Masquerade { space, runtime, owner } => {
+                let iptables = Iptables::new(runtime, space).remove(owner, &[]);
+                let nftables = nftables::unmasquerade(space, owner).map_err(|e| e.to_string());
+                nftables.and(iptables.map_err(|e| e.msg))
+            }
+            Action::SpoofCheck { space, owner } => nftables::uncheck_spoofing(space, owner).map_err(|e| e.to_string()),
+            Action::FilterTable { space, table } => table.remove_if_unused(space).map_err(|e| e.to_string()),
             Action::Folders { created } => {
                 remove_created(created);
                 Ok(())
@@ -211,7 +274,8 @@ impl std::fmt::Debug for Undo {
 
 enum Shared<'a> {
     Bridge(&'a Arc<Space>, u32),
-    Folder,
+    /// What its own inverse leaves alone if it is in use.
+    Other,
 }
 
 /// Takes back effects, the last first. What could not be taken back is named.
@@ -255,6 +319,32 @@ fn undo_shared(shared: &[&Undo], host: &Space) -> Vec<String> {
         }
     }
     failures
+}
+
+/// The link is under its new name, or still under the old one if it was refused
+/// the new one.
+fn move_back(from: &Space, to: &Space, link: &Link, name: &str, addresses: &[Address]) -> Result<(), Error> {
+    let by = |name: &str| to.netlink(|netlink| netlink.link_get(LinkRef::Name(name)));
+    let is_it = |found: &Link| found.mac == link.mac && found.kind == link.kind;
+    let Some(there) = [name, &link.name].into_iter().filter_map(|name| by(name).ok()).find(is_it) else {
+        return Ok(());
+    };
+    let attrs = LinkAttrs {
+        netns: Some(from.netns.as_fd().as_raw_fd()),
+        name: Some(link.name.clone()),
+        alias: Some(link.alias.clone()),
+        up: Some(link.flags & IFF_UP != 0),
+        ..LinkAttrs::default()
+    };
+    to.netlink(|netlink| netlink.link_set(there.index, &attrs))?;
+    from.netlink(|netlink| {
+        let index = netlink.link_get(LinkRef::Name(&link.name))?.index;
+        for address in addresses {
+            // The kernel makes link-local ones by itself.
+            let _ = netlink.address_add(&Address { link: index, flags: 0, ..address.clone() });
+        }
+        Ok(())
+    })
 }
 
 fn is_bridge(space: &Space, index: u32) -> bool {

@@ -143,15 +143,14 @@ fn a_result_that_cannot_be_kept_is_taken_back() {
 }
 
 #[test]
-fn packet_filtering_is_refused_before_any_effect() {
+fn bridge_22_an_unknown_masquerade_backend_is_refused_before_any_effect() {
     let machine = Machine::new();
     let netns = machine.netns("c1");
-    for key in ["ipMasq", "macspoofchk"] {
-        let mut plugin = bridge(&["10.1.0.0/24"]);
-        plugin[key] = true.into();
-        machine.network("n1", plugin);
-        refused(&machine, "n1", &netns, &format!("unsupported field in network configuration: {key}"));
-    }
+    let mut plugin = bridge(&["10.1.0.0/24"]);
+    plugin["ipMasq"] = true.into();
+    plugin["ipMasqBackend"] = "foo".into();
+    machine.network("n1", plugin);
+    refused(&machine, "n1", &netns, r#"unknown ipmasq backend \"foo\""#);
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Machine {
 
     /// A command inside the machine.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
+        let mut command = Command::new(in_path("nsenter"));
         command.args(["--user", "--net", "--mount", "--preserve-credentials", "--target"]);
         command.arg(self.holder.id().to_string()).arg("--").arg(program);
         for variable in ["CNI_PATH", "CNI_ARGS", "CAP_ARGS", "CNI_IFNAME", "WASM_CNI_HOST_NETNS"] {
@@ -167,6 +167,13 @@ impl Drop for Machine {
         drop(self.holder.stdin.take());
         let _ = self.holder.wait();
     }
+}
+
+/// Where a program is: a command may be given another PATH, which is not for
+/// finding the command itself.
+fn in_path(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.exists()).unwrap_or(program.into())
 }
 
 /// Runs a command with this on its standard input.

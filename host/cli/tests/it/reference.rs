@@ -5,7 +5,9 @@
 mod chains;
 mod corpus;
 mod deviations;
+mod filters;
 mod mixed;
+mod ptp;
 mod twins;
 
 use std::{
@@ -18,7 +20,7 @@ use std::{
 
 use serde_json::json;
 
-use corpus::{Case, bad, bridge, gateway, good, host_local};
+use corpus::{Case, addresses, bad, bridge, gateway, good, host_local, static_};
 use twins::{By, Reply, Twin, compare_states};
 
 /// Where the reference is. Its absence is said once for each test.
@@ -35,6 +37,17 @@ fn reference() -> Option<PathBuf> {
         );
     }
     found
+}
+
+/// Whether a program is there that the comparison is made with. Its absence is
+/// said once for each test.
+fn installed(programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| Command::new(program).arg("--version").output().is_err());
+    if let Some(missing) = missing {
+        let test = thread::current();
+        eprintln!("skipped: {}: no `{missing}` in the path", test.name().unwrap_or_default());
+    }
+    missing.is_none()
 }
 
 /// Distributions' builds do not always know their version; those speak CNI 1.1.0
@@ -120,6 +133,14 @@ fn attach_and_detach(reference: &Path, case: &Case) -> Result<(), String> {
     } else {
         same(&twins, "CHECK", case, &checks)?;
     }
+    if case.reference_fails_del {
+        let deleted = [twins[0].run(By::Reference, "DEL", case), twins[1].run(By::Ours, "DEL", case)];
+        if deleted[0].succeeded() || !deleted[1].succeeded() {
+            return Err(format!("only the reference's DEL should fail: {deleted:#?}"));
+        }
+        let left = twins[1].rules();
+        return if left.is_empty() { Ok(()) } else { Err(format!("after DEL by ours: {left:#?}")) };
+    }
     for time in ["DEL", "a second DEL"] {
         both(&twins, "DEL", case)?;
         states(time)?;
@@ -169,6 +190,8 @@ fn version_and_status() {
         gateway("an unknown version", json!({ "cniVersion": "9.0.0" })),
         bridge("layer 2", json!({})),
         host_local("host-local", json!({})),
+        static_("static", json!({})),
+        static_("static, ipam makes no sense", json!({ "ipam": 3 })),
     ];
     each(&cases, |case| {
         let twins = twins(&reference, case);
@@ -220,4 +243,40 @@ fn check_finds_what_is_no_longer_as_it_was() {
         same(&twins, case.before, case, &checks)?;
         if checks[0].succeeded() { Err("CHECK should fail".into()) } else { Ok(()) }
     });
+}
+
+#[test]
+fn check_compares_static_gateways() {
+    let Some(reference) = reference() else { return };
+    let via = |address, gateway| json!({ "address": address, "gateway": gateway });
+    let case = |name, wanted, previous| {
+        let previous = json!({ "cniVersion": "1.1.0", "ips": previous });
+        static_(name, json!({ "ipam": addresses(json!([wanted])), "prevResult": previous }))
+    };
+    let five = || via("10.1.0.5/24", "10.1.0.1");
+    let cases = [
+        case("the same", five(), json!([five()])),
+        case("another prefix", five(), json!([via("10.1.0.5/8", "10.1.0.1")])),
+        case("another gateway", five(), json!([via("10.1.0.5/24", "10.1.0.2")])),
+        case("another gateway, IPv6", via("fd00::5/64", "fd00::1"), json!([via("fd00::5/64", "fd00::2")])),
+        case("no gateway any more", five(), json!([{ "address": "10.1.0.5/24" }])),
+        case("a gateway since", json!("10.1.0.5/24"), json!([five()])),
+        case("another address", five(), json!([via("10.1.0.6/24", "10.1.0.2")])),
+        case("no address", five(), json!([])),
+        case("the first of two", five(), json!([five(), via("10.1.0.5/24", "10.1.0.2")])),
+        case("the second of two", five(), json!([via("10.1.0.5/24", "10.1.0.2"), five()])),
+        case("mapped before", five(), json!([via("::ffff:10.1.0.5/120", "::ffff:10.1.0.2")])),
+        static_("no result", json!({})),
+        static_("the result is null", json!({ "prevResult": null })),
+        static_("the result is a number", json!({ "prevResult": 3 })),
+        static_("the result is of another family", json!({ "prevResult": { "cniVersion": "0.4.0" } })),
+        static_("no result, nor ipam", json!({ "ipam": null })),
+        static_("no result, and dns is a number", json!({ "dns": 3 })),
+        static_("no result, and type is a number", json!({ "type": 3 })),
+        static_(
+            "0.4.0",
+            json!({ "cniVersion": "0.4.0", "prevResult": { "ips": [{ "version": "4", "address": "10.1.0.5/24" }] } }),
+        ),
+    ];
+    each(&cases, |case| both(&twins(&reference, case), "CHECK", case).map(drop));
 }

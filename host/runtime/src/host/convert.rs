@@ -47,6 +47,7 @@ pub(crate) fn wit_link(link: kernel::Link) -> net::Link {
         master: link.master,
         parent: link.parent,
         promiscuity: link.promiscuity,
+        alias: link.alias,
     }
 }
 

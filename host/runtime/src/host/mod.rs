@@ -6,6 +6,9 @@
 
 pub(crate) mod convert;
 pub(crate) mod delegate;
+mod devices;
+pub(crate) mod filter;
+mod moves;
 pub(crate) mod net;
 pub(crate) mod ops;
 pub(crate) mod space;

@@ -1,18 +1,22 @@
 //! The one place where a guest's operation becomes an effect: check, record
 //! the inverse, act.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use wasm_cni_kernel::{self as kernel, LinkAttrs};
 
 use super::{
-    State, convert, kernel_error, refuse,
+    State, convert, kernel_error, moves, refuse,
     space::{HOST, Space},
 };
 use crate::{
     bindings::{net, types},
     undo::Undo,
 };
+
+// linux/if_addr.h
+const IFA_F_DADFAILED: u32 = 0x08;
+const IFA_F_TENTATIVE: u32 = 0x40;
 
 type Failed = (usize, types::Error);
 type Made = Vec<Option<net::Made>>;
@@ -42,6 +46,14 @@ pub(crate) fn commit(state: &mut State, spaces: &[Arc<Space>], operations: &[net
     Ok(commit.made)
 }
 
+/// Nobody asks for a link-local address by heart.
+fn is_announced(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_loopback(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    }
+}
+
 fn sysctl(operation: &net::Op) -> Option<&net::Sysctl> {
     match &operation.act {
         net::Action::SysctlSet(sysctl) => Some(sysctl),
@@ -67,17 +79,7 @@ impl Commit<'_> {
         let mut made = None;
         match &operation.act {
             net::Action::LinkAdd(new) => made = Some(self.link_add(&space, new, tolerance)?),
-            net::Action::LinkSet(set) => {
-                let what = "link-set";
-                let index = self.link(&space, &set.link, what);
-                if let Some(index) = self.tolerated(index, tolerance)? {
-                    self.may_change(&space, index, what)?;
-                    let attrs = self.attrs(&space, &set.attrs, what)?;
-                    self.record_link_attrs(&space, index, &attrs);
-                    let done = space.netlink(|netlink| netlink.link_set(index, &attrs));
-                    self.tolerated(done.map_err(|e| kernel_error(&e)), tolerance)?;
-                }
-            }
+            net::Action::LinkSet(set) => self.link_set(&space, set, tolerance)?,
             net::Action::LinkDel(link) => {
                 let index = self.link(&space, link, "link-del");
                 if let Some(index) = self.tolerated(index, tolerance)? {
@@ -118,6 +120,10 @@ impl Commit<'_> {
             net::Action::VlanDel(vlan) => {
                 self.vlan(&space, vlan, tolerance, "vlan-del", kernel::Netlink::vlan_del, Undo::vlan_removed)?;
             }
+            net::Action::Announce(link) => {
+                let announced = self.announce(&space, link);
+                self.tolerated(announced, tolerance)?;
+            }
             net::Action::SysctlSet(_) => unreachable!("commit() takes these in runs"),
         }
         self.made.push(made);
@@ -132,6 +138,9 @@ impl Commit<'_> {
     ) -> Result<net::Made, types::Error> {
         let what = format!("link-add {:?}", new.name);
         convert::link_name(&new.name, &what)?;
+        if new.attrs.iter().any(|attr| matches!(attr, net::LinkAttr::Name(_) | net::LinkAttr::Netns(_))) {
+            return Err(refuse(types::Code::Invalid, what, "a link is made with its name, where it belongs"));
+        }
         let attrs = self.attrs(space, &new.attrs, &what)?;
         let kind = match &new.kind {
             net::LinkKind::Bridge(bridge) => kernel::LinkKind::Bridge { vlan_filtering: bridge.vlan_filtering },
@@ -161,6 +170,48 @@ impl Commit<'_> {
             }
             Err(e) => Err(kernel_error(&e)),
         }
+    }
+
+    fn link_set(
+        &mut self,
+        space: &Arc<Space>,
+        set: &net::LinkSet,
+        tolerance: net::Tolerance,
+    ) -> Result<(), types::Error> {
+        let what = "link-set";
+        let index = self.link(space, &set.link, what);
+        let Some(index) = self.tolerated(index, tolerance)? else { return Ok(()) };
+        let attrs = self.attrs(space, &set.attrs, what)?;
+        let target = set.attrs.iter().rev().find_map(|attr| match attr {
+            net::LinkAttr::Netns(ns) => Some(*ns),
+            _ => None,
+        });
+        let done = match target {
+            Some(ns) => {
+                let target = self.space(ns, what)?;
+                moves::move_link(self.state, space, index, &target, &attrs)
+            }
+            None => {
+                self.may_change(space, index, what)?;
+                self.record_link_attrs(space, index, &attrs);
+                space.netlink(|netlink| netlink.link_set(index, &attrs)).map_err(|e| kernel_error(&e))
+            }
+        };
+        self.tolerated(done, tolerance).map(drop)
+    }
+
+    fn announce(&self, space: &Space, link: &net::LinkRef) -> Result<(), types::Error> {
+        let what = "announce";
+        let index = self.link(space, link, what)?;
+        let (link, addresses) = space
+            .netlink(|netlink| Ok((netlink.link_get(kernel::LinkRef::Index(index))?, netlink.addresses(Some(index))?)))
+            .map_err(|e| kernel_error(&e))?;
+        let usable = addresses.iter().filter(|address| address.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0);
+        let addresses: Vec<_> = usable.map(|address| address.ip.addr()).filter(|ip| is_announced(*ip)).collect();
+        if link.mac.len() != 6 || addresses.is_empty() {
+            return Ok(());
+        }
+        space.netns.announce(index, &link.mac, &addresses).map_err(|e| kernel_error(&e))
     }
 
     fn address(
@@ -302,7 +353,7 @@ impl Commit<'_> {
     /// Of the host's links, a plugin changes those that this attempt made, and
     /// bridges and their ports.
     fn may_change(&self, space: &Arc<Space>, index: u32, what: &str) -> Result<(), types::Error> {
-        if space.label != HOST || self.state.attempt.made_link(space, index) {
+        if space.label != HOST || self.state.grants.move_links || self.state.attempt.made_link(space, index) {
             return Ok(());
         }
         let link = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Index(index)));
@@ -334,6 +385,18 @@ impl Commit<'_> {
                 net::LinkAttr::Promisc(on) => set.promisc = Some(*on),
                 net::LinkAttr::Hairpin(on) => set.hairpin = Some(*on),
                 net::LinkAttr::Isolated(on) => set.isolated = Some(*on),
+                net::LinkAttr::Name(name) => {
+                    convert::link_name(name, what)?;
+                    set.name = Some(name.clone());
+                }
+                net::LinkAttr::Alias(alias) => {
+                    if alias.len() > 255 || alias.contains(char::is_control) {
+                        return Err(refuse(types::Code::Invalid, what, "an alias is at most 255 bytes on one line"));
+                    }
+                    set.alias = Some(alias.clone());
+                }
+                // Where it goes is the caller's to see to.
+                net::LinkAttr::Netns(_) => {}
             }
         }
         Ok(set)

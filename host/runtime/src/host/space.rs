@@ -1,8 +1,9 @@
-//! A network namespace with the one netlink socket that an operation uses in it.
+//! A network namespace with the netlink sockets that an operation uses in it: one
+//! of a kind.
 
 use std::sync::Mutex;
 
-use wasm_cni_kernel::{Error, Netlink, Netns};
+use wasm_cni_kernel::{Error, Netlink, Netns, Nftables};
 
 /// Label of the namespace that the host's end of things is in.
 pub(crate) const HOST: &str = "host";
@@ -14,11 +15,12 @@ pub(crate) struct Space {
     pub(crate) label: &'static str,
     pub(crate) netns: Netns,
     netlink: Mutex<Option<Netlink>>,
+    nftables: Mutex<Option<Nftables>>,
 }
 
 impl Space {
     pub(crate) fn new(label: &'static str, netns: Netns) -> Self {
-        Self { label, netns, netlink: Mutex::new(None) }
+        Self { label, netns, netlink: Mutex::new(None), nftables: Mutex::new(None) }
     }
 
     /// Uses the socket, opening it first if need be.
@@ -28,6 +30,15 @@ impl Space {
             *netlink = Some(self.netns.connect()?);
         }
         f(netlink.as_mut().expect("opened above"))
+    }
+
+    /// Uses the socket for packet filters, opening it first if need be.
+    pub(crate) fn nftables<T>(&self, f: impl FnOnce(&mut Nftables) -> Result<T, Error>) -> Result<T, Error> {
+        let mut nftables = self.nftables.lock().expect("no panic with the lock held");
+        if nftables.is_none() {
+            *nftables = Some(self.netns.nftables()?);
+        }
+        f(nftables.as_mut().expect("opened above"))
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Case {
     /// Why ours says something else, if it does: on ADD or DEL of a case that
     /// fails, on CHECK of one that succeeds. What it does is the same.
     pub(crate) differs: Option<&'static str>,
+    /// The reference's DEL fails, though only what it left to do is done then.
+    pub(crate) reference_fails_del: bool,
 }
 
 impl Case {
@@ -24,8 +26,13 @@ impl Case {
         self.plugin == "bridge" && config["ipam"]["type"].is_null()
     }
 
-    fn differs(mut self, reason: &'static str) -> Self {
+    pub(crate) fn differs(mut self, reason: &'static str) -> Self {
         self.differs = Some(reason);
+        self
+    }
+
+    pub(crate) fn reference_fails_del(mut self) -> Self {
+        self.reference_fails_del = true;
         self
     }
 
@@ -62,11 +69,18 @@ pub(crate) fn host_local(name: &'static str, members: Value) -> Case {
     raw("host-local", name, merge(config, members).to_string())
 }
 
-pub(crate) fn raw(plugin: &'static str, name: &'static str, config: String) -> Case {
-    Case { name, plugin, config, env: Vec::new(), before: "", differs: None }
+/// `static` alone.
+pub(crate) fn static_(name: &'static str, members: Value) -> Case {
+    let config =
+        json!({ "cniVersion": "1.1.0", "name": "n1", "type": "static", "ipam": addresses(json!(["10.1.0.5/24"])) });
+    raw("static", name, merge(config, members).to_string())
 }
 
-fn merge(mut config: Value, members: Value) -> Value {
+pub(crate) fn raw(plugin: &'static str, name: &'static str, config: String) -> Case {
+    Case { name, plugin, config, env: Vec::new(), before: "", differs: None, reference_fails_del: false }
+}
+
+pub(crate) fn merge(mut config: Value, members: Value) -> Value {
     let Value::Object(members) = members else { panic!("{members}") };
     config.as_object_mut().unwrap().extend(members);
     config
@@ -76,15 +90,22 @@ pub(crate) fn ipam(members: Value) -> Value {
     merge(json!({ "type": "host-local", "dataDir": "$FOLDER/data" }), members)
 }
 
-fn v4() -> Value {
+/// `static` with these: texts, or objects if there is more to say.
+pub(crate) fn addresses(list: Value) -> Value {
+    let entry = |one: &Value| if one.is_string() { json!({ "address": one }) } else { one.clone() };
+    let list: Vec<Value> = list.as_array().unwrap().iter().map(entry).collect();
+    json!({ "type": "static", "addresses": list })
+}
+
+pub(crate) fn v4() -> Value {
     ipam(json!({ "ranges": [[{ "subnet": "10.1.0.0/24" }]] }))
 }
 
-fn v6() -> Value {
+pub(crate) fn v6() -> Value {
     ipam(json!({ "ranges": [[{ "subnet": "fd00:10::/64" }]] }))
 }
 
-fn dual() -> Value {
+pub(crate) fn dual() -> Value {
     ipam(json!({ "ranges": [[{ "subnet": "10.1.0.0/24" }], [{ "subnet": "fd00:10::/64" }]] }))
 }
 
@@ -172,10 +193,52 @@ pub(crate) fn good() -> Vec<Case> {
             "ranges": [[{ "subnet": "10.1.0.0/24" }], [{ "subnet": "fd00:10::/64" }]],
             "routes": [{ "dst": "10.9.0.3/16", "gw": "10.1.0.9", "priority": 7, "table": 0, "scope": 253, "mtu": 9 }, { "dst": "::/0" }],
         })), "dns": { "domain": "d" } })),
+        gateway("static", json!({ "ipam": addresses(json!(["10.1.0.5/24"])) })),
+        gateway("static, dual stack, gateways", json!({ "isDefaultGateway": true, "ipam": addresses(json!([
+            { "address": "10.1.0.5/24", "gateway": "10.1.0.254" }, { "address": "fd00:10::5/64", "gateway": "fd00:10::fe" },
+        ])) })),
+        gateway("static, no gateway", json!({ "isGateway": false, "ipam": addresses(json!(["10.1.0.5/24", "fd00:10::5/64"])) })),
+        gateway("static, two of a family", json!({ "isGateway": false, "ipam": addresses(json!(["10.1.0.5/24", "10.2.0.5/16"])) })),
+        gateway("static, routes and dns", json!({ "ipam": merge(addresses(json!(["10.1.0.5/24", "fd00:10::5/64"])), json!({
+            "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "10.9.0.0/16", "gw": "10.1.0.9", "priority": 7 }, { "dst": "fd09::/48" }],
+            "dns": { "nameservers": ["10.0.0.53"], "domain": "d", "search": ["a", "b"], "options": ["ndots:5"] },
+        })) })),
+        gateway("static, dns of the network", json!({ "dns": { "domain": "n" }, "ipam": merge(addresses(json!(["10.1.0.5/24"])), json!({ "dns": { "domain": "i" } })) })),
+        gateway("static, CNI_ARGS", json!({ "isGateway": false, "ipam": addresses(json!([])) }))
+            .env("CNI_ARGS", "IP=10.1.0.7/24, fd00:10::7/64;GATEWAY=10.1.0.1,fd00:10::1;IgnoreUnknown=1;MAC=02:11:22:33:44:55"),
+        gateway("static, args.cni.ips", json!({ "ipam": addresses(json!(["10.2.0.5/24"])), "args": { "cni": { "ips": ["10.1.0.60/24"] } } })),
+        gateway("static, runtimeConfig.ips", json!({ "ipam": { "type": "static" }, "runtimeConfig": { "ips": ["10.1.0.50/24", "fd00:10::50/64"] } })),
+        static_("static, a gateway in CNI_ARGS", json!({})).env("CNI_ARGS", "IP=10.2.0.7/16;GATEWAY=10.2.0.1"),
+        static_("static, a gateway for nobody", json!({})).env("CNI_ARGS", "IP=10.2.0.7/16;GATEWAY=10.1.0.1,fd00::1"),
+        static_("static, IP with spaces", json!({})).env("CNI_ARGS", "IP= 10.2.0.7/16 , fd00::7/64;GATEWAY= fd00::1 ,10.2.0.1"),
+        static_("static, two gateways for an address", json!({})).env("CNI_ARGS", "IP=10.2.0.7/16,10.2.9.7/24;GATEWAY=10.2.0.1,10.2.9.1"),
+        static_("static, IP twice", json!({})).env("CNI_ARGS", "IP=10.2.0.7/16;IP=10.3.0.7/16"),
+        static_("static, empty CNI_ARGS", json!({})).env("CNI_ARGS", "IP=;GATEWAY=;IgnoreUnknown=0"),
+        static_("static, args.cni.ips beats CNI_ARGS", json!({ "args": { "cni": { "ips": ["10.3.0.7/16", "::1/128"] } } })).env("CNI_ARGS", "IP=10.2.0.7/16"),
+        static_("static, runtimeConfig.ips beats args.cni.ips", json!({ "args": { "cni": { "ips": ["10.3.0.7/16"] } }, "runtimeConfig": { "ips": ["10.4.0.7/16"] } })),
+        static_("static, empty lists replace nothing", json!({ "args": { "cni": { "ips": [] } }, "runtimeConfig": { "ips": null } })),
+        static_("static, what is replaced is no address", json!({ "ipam": addresses(json!(["zz"])), "runtimeConfig": { "ips": ["10.4.0.7/16"] } })),
+        static_("static, no addresses", json!({ "ipam": { "type": "static" } })),
+        static_("static, no addresses, 0.4.0", json!({ "cniVersion": "0.4.0", "ipam": addresses(json!([])) })),
+        static_("static, an empty ipam with routes", json!({ "ipam": { "routes": [{ "dst": "10.9.0.3/16", "gw": "10.1.0.9", "table": 0, "scope": 253, "mtu": 9 }, { "dst": "::/0" }] } })),
+        static_("static, host bits", json!({ "ipam": addresses(json!(["10.1.2.3/8", "FD00:0::0A/16", "0.0.0.0/0", "10.1.0.0/32"])) })),
+        static_("static, mapped", json!({ "ipam": addresses(json!([{ "address": "::ffff:10.1.0.5/120", "gateway": "::ffff:10.1.0.1" }, "::ffff:10.2.0.5/90"])) })),
+        static_("static, mapped in CNI_ARGS", json!({})).env("CNI_ARGS", "IP=::ffff:10.2.0.7/112;GATEWAY=::ffff:10.2.0.1"),
+        static_("static, no gateway is empty", json!({ "ipam": addresses(json!([{ "address": "10.1.0.5/24", "gateway": "" }, { "address": "fd00::5/64", "gateway": null }])) })),
+        static_("static, a gateway elsewhere", json!({ "ipam": addresses(json!([{ "address": "10.1.0.5/24", "gateway": "fd00::1" }])) })),
+        raw("static", "static, keys in upper case, unknown", json!({ "cniVersion": "1.1.0", "name": "n1", "IPAM": { "ADDRESSES": [{ "ADDRESS": "10.7.0.5/24", "GATEWAY": "10.7.0.1", "x": 1 }], "ranges": 3 } }).to_string()),
+        static_("static, other keys that make no sense", json!({ "dns": 3, "capabilities": 3 })),
+        static_("static, type is a number", json!({ "type": 3 })),
+        raw("static", "static, no cniVersion", json!({ "name": "n1", "ipam": addresses(json!(["10.1.0.5/24", "fd00::5/64"])) }).to_string()),
     ];
     for version in ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
         cases.push(gateway(version, json!({ "cniVersion": version, "isDefaultGateway": true, "ipam": dual(), "dns": { "domain": "d" } })));
         cases.push(host_local(version, json!({ "cniVersion": version })));
+        let ipam = merge(addresses(json!([{ "address": "10.1.0.5/24", "gateway": "10.1.0.9" }, "fd00:10::5/64"])), json!({
+            "routes": [{ "dst": "10.9.0.0/16" }, { "dst": "fd09::/48", "gw": "fd00:10::9" }], "dns": { "domain": "d" },
+        }));
+        cases.push(gateway(version, json!({ "cniVersion": version, "ipam": ipam })));
+        cases.push(static_(version, json!({ "cniVersion": version, "ipam": ipam })));
     }
     cases
 }
@@ -277,5 +340,47 @@ pub(crate) fn bad() -> Vec<Case> {
         host_local("host-local, exhausted", one(json!({ "subnet": "10.1.0.0/30" }))).after(lease),
         host_local("host-local, MAC without IgnoreUnknown", json!({})).env("CNI_ARGS", "MAC=02:11:22:33:44:55"),
         host_local("host-local, dataDir is a file", json!({ "ipam": { "type": "host-local", "dataDir": "$FOLDER/file", "subnet": "10.1.0.0/24" } })).after(">$FOLDER/file"),
+        gateway("static, no addresses", json!({ "ipam": { "type": "static" } })),
+        gateway("static, a bad address", json!({ "ipam": addresses(json!(["10.1.0.5/24", "10.2.0.5/33"])) })),
+        gateway("static, IP without IgnoreUnknown", json!({ "ipam": addresses(json!([])) })).env("CNI_ARGS", "IP=10.1.0.5/24"),
+        static_("static without ipam", json!({ "ipam": null })),
+        static_("static, ipam is a number", json!({ "ipam": 3 })),
+        static_("static, ipam is a list", json!({ "ipam": [] })),
+        static_("static, ipam.type is a number", json!({ "ipam": { "type": 3 } })),
+        static_("static, ipam.name is a number", json!({ "ipam": { "name": 3 } })),
+        static_("static, ipam.dns is a list", json!({ "ipam": { "dns": ["10.0.0.1"] } })),
+        static_("static, addresses is an object", json!({ "ipam": { "addresses": {} } })),
+        static_("static, addresses are texts", json!({ "ipam": { "addresses": ["10.1.0.5/24"] } })),
+        static_("static, an address is a number", json!({ "ipam": addresses(json!([{ "address": 3 }])) })),
+        static_("static, a version is a number", json!({ "ipam": addresses(json!([{ "address": "10.1.0.5/24", "version": 4 }])) })),
+        static_("static, a gateway is a number", json!({ "ipam": addresses(json!([{ "address": "10.1.0.5/24", "gateway": true }])) })),
+        static_("static, a bad gateway", json!({ "ipam": addresses(json!([{ "address": "zz", "gateway": "10.1.0.1/24" }])) })),
+        static_("static, no address in an entry", json!({ "ipam": addresses(json!([{ "gateway": "10.1.0.1" }])) })),
+        static_("static, an entry is null", json!({ "ipam": addresses(json!([null])) })),
+        static_("static, no CIDR", json!({ "ipam": addresses(json!(["10.1.0.5"])) })),
+        static_("static, spaces in an address", json!({ "ipam": addresses(json!([" 10.1.0.5/24"])) })),
+        static_("static, leading zeros", json!({ "ipam": addresses(json!(["10.1.0.05/24"])) })),
+        static_("static, a zone", json!({ "ipam": addresses(json!(["fe80::1%eth0/64"])) })),
+        static_("static, quotes in an address", json!({ "ipam": addresses(json!(["<'\"&>"])) })),
+        static_("static, a bad route", json!({ "ipam": { "routes": [{ "dst": "10.0.0.0" }] } })),
+        static_("static, args is a number", json!({ "args": 3 })),
+        static_("static, args.cni is a list", json!({ "args": { "cni": [] } })),
+        static_("static, args.cni.ips is a text", json!({ "args": { "cni": { "ips": "10.1.0.5/24" } } })),
+        static_("static, one of args.cni.ips is an object", json!({ "args": { "cni": { "ips": ["10.1.0.5/24", {}] } } })),
+        static_("static, no CIDR in args.cni.ips", json!({ "args": { "cni": { "ips": ["10.1.0.5/24", "10.1.0.6"] } }, "runtimeConfig": { "ips": ["10.1.0.5/24"] } })),
+        static_("static, runtimeConfig is a number", json!({ "runtimeConfig": 3 })),
+        static_("static, runtimeConfig.ips is a text", json!({ "runtimeConfig": { "ips": "10.1.0.5/24" } })),
+        static_("static, null in runtimeConfig.ips", json!({ "runtimeConfig": { "ips": ["10.1.0.5/24", null] } })),
+        static_("static, two of a family in 0.2.0", json!({ "cniVersion": "0.2.0", "ipam": addresses(json!(["10.1.0.5/24", "::ffff:10.2.0.5/120"])) })),
+        static_("static, two of a family in 0.1.0", json!({ "cniVersion": "0.1.0" })).env("CNI_ARGS", "IP=10.2.0.7/16"),
+        raw("static", "static, two of a family, no cniVersion", json!({ "name": "n1", "ipam": addresses(json!(["fd00::5/64", "fd00::6/64"])) }).to_string()),
+        static_("static, no addresses in 0.2.0", json!({ "cniVersion": "0.2.0", "ipam": { "type": "static" } })),
+        static_("static, IP is no CIDR", json!({})).env("CNI_ARGS", "IP=10.2.0.7"),
+        static_("static, IP ends with a comma", json!({})).env("CNI_ARGS", "IP=10.2.0.7/16,"),
+        static_("static, GATEWAY is none", json!({})).env("CNI_ARGS", "GATEWAY= foo ;IP=10.2.0.7/16"),
+        static_("static, GATEWAY ends with a comma", json!({})).env("CNI_ARGS", "GATEWAY=10.1.0.1,"),
+        static_("static, MAC without IgnoreUnknown", json!({})).env("CNI_ARGS", "MAC=02:11:22:33:44:55;ip=10.2.0.7/16"),
+        static_("static, CNI_ARGS without =", json!({})).env("CNI_ARGS", "IP"),
+        static_("static, bad CNI_ARGS and a bad address", json!({ "ipam": addresses(json!(["zz"])) })).env("CNI_ARGS", "IP=yy"),
     ]
 }

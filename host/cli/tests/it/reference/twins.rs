@@ -148,8 +148,45 @@ impl Twin {
             lines.extend(v6.as_array().unwrap().iter().map(|route| format!("{namespace} route {route}")));
         }
         let mut lines: Vec<_> = lines.iter().map(|line| words.apply(line)).collect();
+        lines.extend(self.filters().iter().map(|line| words.apply(line)));
         lines.sort();
         lines
+    }
+
+    /// Packet filters, neighbours that are not learnt, and routing rules.
+    fn filters(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (of, namespace) in [("", "host"), ("-n c1 ", "c1")] {
+            for what in ["-4 rule", "-6 rule", "neigh show nud permanent"] {
+                lines.push(format!("{namespace} {what} {}", self.machine.ip(&format!("{of}{what}"))));
+            }
+        }
+        for (program, arguments) in [("nft", &["list", "ruleset"][..]), ("iptables-save", &[]), ("ip6tables-save", &[])]
+        {
+            // Listing makes no tables.
+            let Ok(output) = self.machine.command(program).args(arguments).output() else { continue };
+            let text = String::from_utf8(output.stdout).unwrap();
+            // Counters and dates.
+            let lasting = |line: &&str| !line.starts_with('#');
+            let uncounted = |line: &str| line.split(" [").next().unwrap_or_default().to_owned();
+            let printed: Vec<_> = text.lines().filter(lasting).map(uncounted).collect();
+            // The order of rules matters, but in what order chains were made does
+            // not; and what is iptables' nft prints as it can.
+            let printed = printed.join("\n");
+            let tables = printed.split("\ntable ").map(|table| table.trim_start_matches("table "));
+            let ours = tables.filter(|table| !["ip ", "ip6 "].iter().any(|family| table.starts_with(family)));
+            lines.extend(ours.map(|table| format!("{program}: {table}")));
+        }
+        lines
+    }
+
+    /// The filter rules of attachments, without the tables and chains that stay.
+    pub(crate) fn rules(&self) -> Vec<String> {
+        let script = "nft list ruleset | grep -E 'comment \"(macspoofchk|[0-9a-f]{16}-)' || true; \
+                      nft list ruleset | grep 'chain cni-br-iface' || true; \
+                      iptables-save -t nat | grep CNI- || true; ip6tables-save -t nat | grep CNI- || true";
+        let output = self.machine.command("sh").args(["-c", script]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// The sysctls of both namespaces and the settings that only sysfs shows.

@@ -1,0 +1,74 @@
+//! CHECK: whether what ADD returned is still there, as the container sees it.
+
+use cni_plugin::{Call, Failure, Iface, Link, Netns, Tables, check, link, mac};
+
+/// Compares `prevResult` with the kernel.
+pub(crate) fn check(call: &Call, sandbox: &Netns) -> Result<(), Failure> {
+    let prev = call.required_prev_result().map_err(|failure| match failure.msg.as_str() {
+        "Required prevResult missing" => Failure::plain("ptp: Required prevResult missing"),
+        _ => failure,
+    })?;
+    let ifname = &call.at.ifname;
+    let ours = |interface: &&Iface| interface.name == *ifname && interface.sandbox == call.netns;
+    let Some(container) = prev.interfaces.iter().rfind(ours) else {
+        // The reference names the sandbox that it found, which is none.
+        return Err(Failure::plain(format!("Sandbox in prevResult  doesn't match configured netns: {}", call.netns)));
+    };
+    let now = link::all(sandbox, Tables::LINKS | Tables::ADDRESSES | Tables::ROUTES)?;
+    compare(container, now.links.iter().find(|link| link.name == *ifname))?;
+    check::addresses(&now, ifname, &prev.ips)?;
+    check::routes(&now, &prev.routes)
+}
+
+fn compare(interface: &Iface, link: Option<&Link>) -> Result<(), String> {
+    let name = &interface.name;
+    let link = link.ok_or_else(|| format!("ptp: Container Interface name in prevResult: {name} not found"))?;
+    if link.kind != "veth" {
+        return Err(format!("Error: Container interface {name} not of type veth/p2p"));
+    }
+    let now = mac::format(&link.mac);
+    if !interface.mac.is_empty() && interface.mac != now {
+        return Err(format!("ptp: Interface {name} Mac {} doesn't match container Mac: {now}", interface.mac));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use cni_plugin::result;
+
+    use super::*;
+
+    fn link(kind: &str) -> Link {
+        Link {
+            index: 2,
+            name: "eth0".into(),
+            kind: kind.into(),
+            mac: vec![2, 0, 0, 0, 0, 1],
+            mtu: 1500,
+            flags: 1,
+            operstate: 6,
+            master: 0,
+            parent: 7,
+            promiscuity: 0,
+            alias: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_compared_is_named() {
+        let interface = Iface { mac: "02:00:00:00:00:01".into(), ..result::named("eth0", "/run/netns/c1") };
+        assert_eq!(compare(&interface, Some(&link("veth"))), Ok(()));
+        for (interface, link, text) in [
+            (interface.clone(), None, "ptp: Container Interface name in prevResult: eth0 not found"),
+            (interface.clone(), Some(link("bridge")), "Error: Container interface eth0 not of type veth/p2p"),
+            (
+                Iface { mac: "02:00:00:00:00:09".into(), ..interface.clone() },
+                Some(link("veth")),
+                "ptp: Interface eth0 Mac 02:00:00:00:00:09 doesn't match container Mac: 02:00:00:00:00:01",
+            ),
+        ] {
+            assert_eq!(compare(&interface, link.as_ref()), Err(text.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `ptp`: a veth pair between container and host, and routes that make it a
+//! point-to-point link.
+
+mod check;
+mod config;
+mod routes;
+
+use cni_plugin::veth::{self, MAKE_PAIR};
+use cni_plugin::{
+    Attachment, Batch, Call, CommitFailed, Context, Failure, InterfacePlugin, LinkAttr, LinkKind, Netns, Output,
+    Tolerance, Veth, all, forwarding, go, iface, ipam, link, mac, masquerade, require_host, result,
+};
+
+use crate::config::Config;
+use crate::routes::Quiet;
+
+/// Where the container's interface stands in a result.
+const CONTAINER: u32 = 1;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Ptp;
+
+cni_plugin::export_interface_plugin!(Ptp);
+
+impl InterfacePlugin for Ptp {
+    fn add(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<Output, Failure> {
+        let host = require_host(host)?;
+        let config = Config::parse(&call.config)?;
+        let masquerade = config.masquerade()?;
+        let ifname = &call.at.ifname;
+        let mut output = ipam::add(&config.ipam)?;
+        let ends = routes::ends(&output)?;
+
+        let has = |v4| ends.iter().any(|end| end.address.addr().is_ipv4() == v4);
+        let mut batch = Batch::on(host);
+        forwarding::enable(&mut batch, host, has(true), has(false))
+            .context(|| "Could not enable IP forwarding".to_owned())?;
+        batch.commit()?;
+        let (name, index) = veth::make(sandbox, ifname, |name| make_pair(name, host, sandbox, ifname, config.mtu))?;
+        output.interfaces = vec![result::named(&name, ""), result::named(ifname, &call.netns)];
+        output.ips.iter_mut().for_each(|ip| ip.iface = Some(CONTAINER));
+
+        let quiet = has(false).then(|| Quiet::begin(&[(sandbox, ifname), (host, &name)])).transpose()?;
+        iface::configure(Batch::on(sandbox), sandbox, ifname, &output)?;
+        routes::of_container(sandbox, ifname, &ends)?;
+        routes::of_host(host, index, &ends)?;
+        quiet.map_or(Ok(()), Quiet::end)?;
+
+        if let Some(masquerade) = masquerade {
+            masquerade.add(host, &output)?;
+        }
+        for (interface, namespace) in output.interfaces.iter_mut().zip([host, sandbox]) {
+            let words = || format!("failed to lookup {}", go::quoted(&interface.name));
+            let found = link::by_name(namespace, &interface.name).context(words)?;
+            interface.mac = mac::format(&found.ok_or_else(|| format!("{}: Link not found", words()))?.mac);
+        }
+        if !config.dns.is_empty() {
+            output.dns = config.dns;
+        }
+        Ok(output)
+    }
+
+    fn del(call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -> Result<(), Failure> {
+        let host = require_host(host)?;
+        let config = Config::parse(&call.config)?;
+        let masquerade = config.masquerade()?;
+        let addresses = masquerade.map_or_else(Vec::new, |_| masquerade::addresses(call, sandbox));
+        // None of these must leak because another one is stuck.
+        all([
+            ipam::del(&config.ipam),
+            sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
+            masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
+        ])
+    }
+
+    fn check(call: &Call, sandbox: &Netns, _: Option<&Netns>) -> Result<(), Failure> {
+        let config = Config::parse(&call.config)?;
+        ipam::check(&config.ipam)?;
+        check::check(call, sandbox)
+    }
+
+    fn status(config: &str, host: Option<&Netns>) -> Result<(), Failure> {
+        let host = require_host(host)?;
+        let config = Config::parse(config)?;
+        if let Some(masquerade) = config.masquerade()? {
+            masquerade.status(host)?;
+        }
+        ipam::status(&config.ipam)
+    }
+
+    fn gc(config: &str, live: &[Attachment], host: Option<&Netns>) -> Result<(), Failure> {
+        let host = require_host(host)?;
+        let config = Config::parse(config)?;
+        // The configuration may have been another one when they were attached;
+        // but who does not filter packets need not be able to.
+        let asked_for = config.masquerade()?.is_some();
+        let masquerade = masquerade::gc(host, live).or_else(|failure| if asked_for { Err(failure) } else { Ok(()) });
+        all([ipam::gc(&config.ipam, live), masquerade])
+    }
+}
+
+/// Gives the index of the host's end.
+fn make_pair(name: &str, host: &Netns, sandbox: &Netns, ifname: &str, mtu: Option<u32>) -> Result<u32, CommitFailed> {
+    let mut batch = Batch::on(host);
+    let kind = LinkKind::Veth(Veth {
+        peer_name: ifname.to_owned(),
+        peer_ns: batch.lend(sandbox),
+        peer_mac: None,
+        peer_mtu: mtu,
+    });
+    let attrs = mtu.map(LinkAttr::Mtu).into_iter().chain([LinkAttr::Up(true)]);
+    let end = batch.add_link(name, kind, attrs).or_say(MAKE_PAIR).made();
+    batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
+    Ok(batch.commit()?.index(&end))
+}

@@ -1,0 +1,142 @@
+//! `filter.masquerade`: source NAT, by nftables or iptables.
+
+use ipnet::IpNet;
+use wasmtime::component::Resource;
+
+use super::{
+    Owner, State, iptables,
+    nftables::{self, Table},
+};
+use crate::{
+    bindings::{masquerade, types},
+    host::{convert, kernel_error, net::Namespace, refuse, space::Space},
+    undo::Undo,
+    wire,
+};
+
+type Reply = wasmtime::Result<Result<(), types::Error>>;
+
+/// Most addresses of one attachment.
+const MAX_ADDRESSES: usize = 256;
+
+impl masquerade::Host for State {
+    fn add(
+        &mut self,
+        ns: Resource<Namespace>,
+        addresses: Vec<types::IpNet>,
+        backend: Option<masquerade::Backend>,
+    ) -> Reply {
+        let what = "masquerade-add";
+        self.enter()?;
+        let space = match self.filtered(&ns, self.grants.masquerade, what)? {
+            Ok(space) => space,
+            Err(refused) => return Ok(Err(self.failed(refused))),
+        };
+        let done = checked(&addresses, what).and_then(|addresses| {
+            let owner = Owner::of(&self.attempt);
+            // On the record first: half of it may be done when it fails.
+            self.attempt.record(Undo::masquerade_added(&space, &self.attempt.runtime, &owner));
+            match self.backend(&space, backend) {
+                masquerade::Backend::Nftables => self.by_nftables(&space, &owner, &addresses),
+                masquerade::Backend::Iptables => {
+                    let failed = match self.iptables(&space).add(&owner, &addresses) {
+                        Ok(()) => return Ok(()),
+                        Err(failed) => failed,
+                    };
+                    let is_choice = backend.is_some();
+                    if is_choice || self.iptables(&space).is_usable() {
+                        return Err(failed);
+                    }
+                    // The default is whichever works.
+                    self.by_nftables(&space, &owner, &addresses).map_err(|_| failed)
+                }
+            }
+        });
+        Ok(done.map_err(|e| self.failed(e)))
+    }
+
+    fn remove(&mut self, ns: Resource<Namespace>, addresses: Vec<types::IpNet>) -> Reply {
+        let what = "masquerade-remove";
+        self.enter()?;
+        let space = match self.filtered(&ns, self.grants.masquerade, what)? {
+            Ok(space) => space,
+            Err(refused) => return Ok(Err(self.failed(refused))),
+        };
+        let done = checked(&addresses, what).and_then(|addresses| {
+            let owner = Owner::of(&self.attempt);
+            let nft = nftables::unmasquerade(&space, &owner).map_err(|e| kernel_error(&e));
+            both(nft, self.iptables(&space).remove(&owner, &addresses))
+        });
+        Ok(done.map_err(|e| self.failed(e)))
+    }
+
+    fn gc(&mut self, ns: Resource<Namespace>, live: Vec<wire::Attachment>) -> Reply {
+        self.enter()?;
+        let space = match self.filtered(&ns, self.grants.masquerade, "masquerade-gc")? {
+            Ok(space) => space,
+            Err(refused) => return Ok(Err(self.failed(refused))),
+        };
+        let (network, live) = (&self.attempt.network, self.live(&live));
+        let nft = nftables::retain_masquerade(&space, network, &live).map_err(|e| kernel_error(&e));
+        let done = both(nft, self.iptables(&space).retain(network, &live));
+        Ok(done.map_err(|e| self.failed(e)))
+    }
+
+    fn status(&mut self, ns: Resource<Namespace>, backend: Option<masquerade::Backend>) -> Reply {
+        self.enter()?;
+        let space = match self.filtered(&ns, self.grants.masquerade, "masquerade-status")? {
+            Ok(space) => space,
+            Err(refused) => return Ok(Err(self.failed(refused))),
+        };
+        let nft = || Table::Masquerade.exists(&space).map(drop).map_err(|e| kernel_error(&e));
+        let done = match self.backend(&space, backend) {
+            masquerade::Backend::Nftables => nft(),
+            masquerade::Backend::Iptables => match self.iptables(&space).probe() {
+                Err(failed) if backend.is_none() => nft().map_err(|_| failed),
+                done => done,
+            },
+        };
+        Ok(done.map_err(|e| self.failed(e)))
+    }
+}
+
+impl State {
+    fn iptables<'a>(&'a self, space: &'a Space) -> iptables::Iptables<'a> {
+        iptables::Iptables::new(&self.attempt.runtime, space)
+    }
+
+    /// The reference's rule: iptables, unless only nftables is usable. That it
+    /// is installed and does not work shows when it is used.
+    fn backend(&self, space: &Space, asked: Option<masquerade::Backend>) -> masquerade::Backend {
+        asked.unwrap_or_else(|| match self.iptables(space).is_installed() {
+            true => masquerade::Backend::Iptables,
+            false => masquerade::Backend::Nftables,
+        })
+    }
+
+    fn by_nftables(
+        &self,
+        space: &std::sync::Arc<Space>,
+        owner: &Owner,
+        addresses: &[IpNet],
+    ) -> Result<(), types::Error> {
+        let failed = |e| kernel_error(&e);
+        if self.attempt.undoes() && !Table::Masquerade.exists(space).map_err(failed)? {
+            self.attempt.record(Undo::filter_table_made(space, Table::Masquerade));
+        }
+        nftables::masquerade(space, owner, addresses).map_err(failed)
+    }
+}
+
+/// The first failure of two things that are both done.
+fn both(first: Result<(), types::Error>, second: Result<(), types::Error>) -> Result<(), types::Error> {
+    first.and(second)
+}
+
+fn checked(addresses: &[types::IpNet], what: &str) -> Result<Vec<IpNet>, types::Error> {
+    if addresses.len() > MAX_ADDRESSES {
+        let text = format!("an attachment has at most {MAX_ADDRESSES} addresses");
+        return Err(refuse(types::Code::Limit, what, text));
+    }
+    addresses.iter().map(|address| convert::ip_net(address, what)).collect()
+}
