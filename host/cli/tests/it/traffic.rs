@@ -1,5 +1,5 @@
-//! Frames really flow: container to gateway, container to container, IPv4 and
-//! IPv6.
+//! Frames really flow, or do not: container to gateway, container to container,
+//! container to the world outside, IPv4 and IPv6.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -7,6 +7,8 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+
+use serde_json::json;
 
 use crate::machine::{Machine, bridge, text};
 
@@ -85,6 +87,165 @@ fn exchange(machine: &Machine, from: &str, to: Option<&str>, address: IpAddr) ->
     out.lines().find_map(|line| line.strip_prefix("hello ")).unwrap_or_else(|| panic!("{out}")).to_owned()
 }
 
+/// Whether a connection comes about at all.
+fn reaches(machine: &Machine, from: &str, to: Option<&str>, address: IpAddr) -> bool {
+    let address = SocketAddr::new(address, 7777);
+    let mut listener = listen(machine, to, address);
+    let output = role(machine, Some(from), &format!("connect {address}")).output().unwrap();
+    let _ = listener.kill();
+    let _ = listener.wait();
+    output.status.success()
+}
+
+/// A script inside the machine.
+fn script(machine: &Machine, script: &str) {
+    let output = machine.command("sh").args(["-euc", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", text(&output));
+}
+
+/// A neighbour of the machine, `out`, that has no way back to containers.
+fn outside(machine: &Machine) {
+    machine.netns("out");
+    script(
+        machine,
+        "ip link add up0 type veth peer name out0 netns out; \
+         ip addr add 192.0.2.1/24 dev up0; ip addr add fd99::1/64 dev up0 nodad; ip link set up0 up; \
+         ip -n out addr add 192.0.2.2/24 dev out0; ip -n out addr add fd99::2/64 dev out0 nodad; \
+         ip -n out link set out0 up",
+    );
+}
+
+/// Both backends, where they are installed.
+fn backends() -> Vec<&'static str> {
+    let installed = |program| Command::new(program).arg("--version").output().is_ok();
+    if installed("iptables") && installed("ip6tables") {
+        return vec!["nftables", "iptables"];
+    }
+    eprintln!("skipped: masquerade by iptables: no `iptables` in the path");
+    vec!["nftables"]
+}
+
+#[test]
+fn masquerade_19_20_21_outside_the_host_s_address_is_seen() {
+    for (backend, kind) in backends().into_iter().flat_map(|backend| [(backend, "bridge"), (backend, "ptp")]) {
+        let machine = Machine::new();
+        outside(&machine);
+        let mut plugin = bridge(&["10.1.0.0/24", "fd00:10::/64"]);
+        plugin["type"] = kind.into();
+        plugin["isDefaultGateway"] = true.into();
+        plugin["ipMasq"] = true.into();
+        plugin["ipMasqBackend"] = backend.into();
+        plugin["ipam"]["routes"] = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
+        let network = machine.network("n1", plugin);
+        let netns = machine.netns("c1");
+        machine.add(&network, &netns);
+        for (outside, host) in [("192.0.2.2", "192.0.2.1"), ("fd99::2", "fd99::1")] {
+            let seen = exchange(&machine, "c1", Some("out"), outside.parse().unwrap());
+            assert_eq!(seen, host, "{kind}, {backend}");
+        }
+        // Not where both are in one network.
+        let second = machine.netns("c2");
+        machine.add(&network, &second);
+        assert_eq!(exchange(&machine, "c1", Some("c2"), "10.1.0.3".parse().unwrap()), "10.1.0.2");
+        for netns in [netns, second] {
+            machine.del(&network, &netns);
+        }
+    }
+}
+
+#[test]
+fn bridge_18_frames_from_another_address_are_dropped() {
+    let machine = Machine::new();
+    let mut plugin = bridge(&["10.1.0.0/24", "fd00:10::/64"]);
+    plugin["macspoofchk"] = true.into();
+    let network = machine.network("n1", plugin);
+    let netns = machine.netns("c1");
+    let added = machine.add(&network, &netns);
+    let own = added["interfaces"][2]["mac"].as_str().unwrap().to_owned();
+    let gateways = ["10.1.0.1", "fd00:10::1"].map(|gateway| gateway.parse::<IpAddr>().unwrap());
+    for gateway in gateways {
+        assert!(reaches(&machine, "c1", None, gateway));
+    }
+    script(&machine, "ip -n c1 link set eth0 address 02:00:00:00:00:99");
+    assert!(!reaches(&machine, "c1", None, gateways[0]));
+    assert!(!reaches(&machine, "c1", None, gateways[1]));
+    script(&machine, &format!("ip -n c1 link set eth0 address {own}"));
+    assert!(reaches(&machine, "c1", None, gateways[0]));
+    machine.del(&network, &netns);
+}
+
+/// Two macvlan devices in VEPA mode behind one port rely on the switch to send
+/// their frames back by the port that they came from.
+#[test]
+fn bridge_12_hairpin_sends_frames_back_where_they_came_from() {
+    for hairpin in [true, false] {
+        let machine = Machine::new();
+        let plugin = json!({ "type": "bridge", "bridge": "br0", "hairpinMode": hairpin });
+        let network = machine.network("n1", plugin);
+        let netns = machine.netns("c1");
+        machine.add(&network, &netns);
+        for (i, name) in ["a", "b"].iter().enumerate() {
+            machine.netns(name);
+            script(
+                &machine,
+                &format!(
+                    "ip -n c1 link add link eth0 name m{i} type macvlan mode vepa; ip -n c1 link set m{i} netns {name}; \
+                     ip -n {name} addr add 10.5.0.{}/24 dev m{i}; ip -n {name} link set m{i} up",
+                    i + 1
+                ),
+            );
+        }
+        assert_eq!(reaches(&machine, "a", Some("b"), "10.5.0.2".parse().unwrap()), hairpin);
+    }
+}
+
+#[test]
+fn ptp_38_both_families_reach_the_host_and_each_other() {
+    let machine = Machine::new();
+    let mut plugin = bridge(&["10.1.0.0/24", "fd00:10::/64"]);
+    plugin["type"] = "ptp".into();
+    let network = machine.network("n1", plugin);
+    for name in ["c1", "c2"] {
+        let netns = machine.netns(name);
+        machine.add(&network, &netns);
+    }
+    for (gateway, first, second) in [("10.1.0.1", "10.1.0.2", "10.1.0.3"), ("fd00:10::1", "fd00:10::2", "fd00:10::3")] {
+        assert_eq!(exchange(&machine, "c1", None, gateway.parse().unwrap()), first);
+        assert_eq!(exchange(&machine, "c1", Some("c2"), second.parse().unwrap()), first);
+        assert_eq!(exchange(&machine, "c2", Some("c1"), first.parse().unwrap()), second);
+    }
+}
+
+/// The neighbours of a container that was there before under another MAC.
+#[test]
+fn a_new_address_is_announced() {
+    let machine = Machine::new();
+    let mut plugin = bridge(&["10.1.0.0/24", "fd00:10::/64"]);
+    plugin["ipam"]["ranges"][0][0]["rangeStart"] = "10.1.0.9".into();
+    plugin["ipam"]["ranges"][1][0]["rangeStart"] = "fd00:10::9".into();
+    let network = machine.network("n1", plugin);
+    let first = machine.netns("c1");
+    machine.add(&network, &first);
+    script(
+        &machine,
+        "for ip in 10.1.0.10 fd00:10::a; do \
+         ip -n c1 neigh replace $ip lladdr 02:00:00:00:00:99 nud stale dev eth0; done",
+    );
+    let second = machine.netns("c2");
+    let added = machine.add(&network, &second);
+    for ip in ["10.1.0.10", "fd00:10::a"] {
+        let deadline = Instant::now() + Duration::from_secs(3);
+        loop {
+            let known = machine.ip(&format!("-n c1 neigh show {ip}"))[0]["lladdr"].clone();
+            if known == added["interfaces"][2]["mac"] {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{ip} is still known under {known}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 #[test]
 fn container_to_gateway_and_container_to_container() {
     let machine = Machine::new();
@@ -111,12 +272,7 @@ fn bridge_13_isolated_ports_reach_the_gateway_but_not_each_other() {
         machine.add(&network, &netns);
     }
     assert_eq!(exchange(&machine, "c1", None, "10.1.0.1".parse().unwrap()), "10.1.0.2");
-    let address = "10.1.0.3:7777".parse().unwrap();
-    let mut listener = listen(&machine, Some("c2"), address);
-    let output = role(&machine, Some("c1"), "connect 10.1.0.3:7777").output().unwrap();
-    let _ = listener.kill();
-    let _ = listener.wait();
-    assert!(!output.status.success(), "isolated ports must not reach each other");
+    assert!(!reaches(&machine, "c1", Some("c2"), "10.1.0.3".parse().unwrap()));
 }
 
 #[test]
