@@ -101,6 +101,12 @@ impl Config {
         self.masquerade().map(drop)
     }
 
+    /// Is this the name of the bridge, or of its interface in a VLAN?
+    pub(crate) fn is_shared(&self, interface: &str) -> bool {
+        let rest = interface.strip_prefix(self.bridge.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
     /// Source NAT, if it is asked for; for an attachment with addresses.
     pub(crate) fn masquerade(&self) -> Result<Option<Masquerade>, Failure> {
         Masquerade::from_keys(self.ip_masq && self.ipam.is_some(), self.ip_masq_backend.as_deref())

@@ -10,7 +10,7 @@ mod vlan;
 use cni_plugin::bindings::interface::wasm_cni::net::net;
 use cni_plugin::{
     Attachment, Batch, Call, Condition, Context, Failure, InterfacePlugin, LinkAttr, LinkRef, Netns, Output, Tolerance,
-    all, go, iface, ipam, link, masquerade, require_host, result, spoof_check,
+    all, go, iface, ipam, link, masquerade, require_host, result, spoof_check, veth,
 };
 
 use crate::bridge::HostBridge;
@@ -60,6 +60,8 @@ impl InterfacePlugin for Bridge {
         // None of these must leak because another one is stuck.
         all([
             sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
+            // The bridge and its interfaces in VLANs are everybody's.
+            veth::delete_host_end(host, call, |interface| !config.is_shared(&interface.name)),
             config.ipam.as_ref().map_or(Ok(()), |plugin| ipam::del(plugin)),
             if config.spoof_check { spoof_check::remove(host) } else { Ok(()) },
             masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),

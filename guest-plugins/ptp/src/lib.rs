@@ -70,6 +70,7 @@ impl InterfacePlugin for Ptp {
         all([
             ipam::del(&config.ipam),
             sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
+            veth::delete_host_end(host, call, |_| true),
             masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
         ])
     }

@@ -1,7 +1,7 @@
 //! Veth pairs between the host and a container.
 
 use crate::bindings::interface::wasm_cni::system::random;
-use crate::{Code, CommitFailed, Failure, Netns, go, link};
+use crate::{Batch, Call, Code, CommitFailed, Failure, Iface, LinkRef, Netns, Tolerance, go, link, mac};
 
 /// What a failure to make a pair is called.
 pub const MAKE_PAIR: &str = "failed to make veth pair";
@@ -42,4 +42,22 @@ pub fn make<T>(
         }
         attempt += 1;
     }
+}
+
+/// Deletes the host's end of the pair that the result of the ADD names, if it is
+/// still there: the container's end may be out of reach, its namespace's path
+/// gone and the namespace kept by somebody. `is_end` tells the pair's end from
+/// the other interfaces of the host.
+pub fn delete_host_end(host: &Netns, call: &Call, is_end: impl Fn(&Iface) -> bool) -> Result<(), Failure> {
+    let Ok(Some(result)) = &call.prev else { return Ok(()) };
+    for interface in result.interfaces.iter().filter(|interface| interface.sandbox.is_empty() && is_end(interface)) {
+        let Some(link) = link::by_name(host, &interface.name)? else { continue };
+        // A name at random may come again.
+        if link.kind == "veth" && mac::format(&link.mac) == interface.mac {
+            let mut batch = Batch::on(host);
+            batch.delete_link(LinkRef::Index(link.index)).tolerate(Tolerance::OkIfMissing);
+            batch.commit()?;
+        }
+    }
+    Ok(())
 }

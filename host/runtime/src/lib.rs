@@ -57,6 +57,7 @@ mod native;
 mod operations;
 mod plugin;
 mod protocol;
+mod records;
 mod render;
 mod result;
 mod runtime;

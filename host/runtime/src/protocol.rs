@@ -12,7 +12,8 @@ use crate::{
     error::{CniError, code},
     instance,
     limits::Deadline,
-    plugin::Command,
+    plugin::{Command, World},
+    records::Records,
     render, result,
     runtime::{Runtime, roll_back},
     schema,
@@ -201,22 +202,44 @@ struct Call<'a> {
 impl Call<'_> {
     /// What goes to standard output.
     fn run(&self) -> Result<String, CniError> {
+        let attempt = self.attempt()?;
+        // A plugin without namespaces leaves nothing that its own GC does not find.
+        let plugin = self.runtime.inner.bundled(self.plugin)?;
+        let records =
+            (plugin.world == World::Interface).then(|| Records::new(self.runtime, self.plugin, &attempt.host.netns));
+        let _watchdog = Watchdog::start(&self.runtime.inner.engine, &attempt.deadline);
+        let mut failures = Vec::new();
         let verb = match self.command {
-            Command::Gc => Verb::Gc(live_attachments(&self.config.object)?),
+            Command::Gc => {
+                let live = live_attachments(&self.config.object)?;
+                if let (Some(records), Some(live)) = (&records, &live) {
+                    failures = records.collect(&attempt.network, live);
+                }
+                Verb::Gc(live)
+            }
             Command::Status => Verb::Status,
             command => Verb::Call(command),
         };
-        let attempt = self.attempt()?;
-        let _watchdog = Watchdog::start(&self.runtime.inner.engine, &attempt.deadline);
         let config = Arc::new(CallConfig {
             text: Arc::clone(&self.config.text),
             version: self.version.to_owned(),
             previous: self.previous(),
             whole: true,
         });
-        let plugin = self.runtime.inner.bundled(self.plugin)?;
         let request = instance::Request { plugin, config, verb, depth: 0 };
         let done = instance::run(&attempt, request).and_then(|result| {
+            if !failures.is_empty() {
+                return Err(CniError::internal(failures.join("\n")));
+            }
+            match (self.command, &records) {
+                (Command::Del, Some(records)) => records.forget(&attempt),
+                (Command::Add, Some(records)) => {
+                    let Some(result) = &result else { return Ok(String::new()) };
+                    let rendered = schema::render_result(result, self.version)?;
+                    records.keep(&attempt, &self.config.text, &rendered);
+                }
+                _ => {}
+            }
             let Some(result) = result else { return Ok(String::new()) };
             Ok(render::pretty(&schema::versioned(&result, self.version)?))
         });

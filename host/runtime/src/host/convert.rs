@@ -102,6 +102,11 @@ pub(crate) fn mac(mac: &[u8], what: &str) -> Result<Vec<u8>, types::Error> {
     Ok(mac.to_owned())
 }
 
+/// As results have it: `0a:58:0a:58:00:02`.
+pub(crate) fn mac_text(mac: &[u8]) -> String {
+    mac.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{
     bindings::{net, types},
+    plugin::Command,
+    result::Interface,
     undo::Undo,
 };
 
@@ -365,13 +367,29 @@ impl Commit<'_> {
         Err(refuse(types::Code::Denied, what, text))
     }
 
-    /// Of the host's links, a plugin deletes those that this attempt made.
+    /// Of the host's links, a plugin deletes those that this attempt made, and in
+    /// a DEL the end of a pair that the attachment's result says is its.
     fn may_delete(&self, space: &Arc<Space>, index: u32) -> Result<(), types::Error> {
         if space.label != HOST || self.state.attempt.made_link(space, index) {
             return Ok(());
         }
+        let what = format!("link-del {index}");
+        if self.state.attempt.command == Command::Del
+            && let Ok(Some(previous)) = &self.state.config.previous
+        {
+            let link = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Index(index)));
+            let link = link.map_err(|e| kernel_error(&e))?;
+            let is_it = |interface: &Interface| {
+                interface.sandbox.is_empty()
+                    && interface.name == link.name
+                    && interface.mac == convert::mac_text(&link.mac)
+            };
+            if link.kind == "veth" && previous.success.interfaces.iter().any(is_it) {
+                return Ok(());
+            }
+        }
         let text = format!("plugin {:?} has no grant to delete links of the host", self.state.plugin);
-        Err(refuse(types::Code::Denied, format!("link-del {index}"), text))
+        Err(refuse(types::Code::Denied, what, text))
     }
 
     fn attrs(&self, space: &Space, attrs: &[net::LinkAttr], what: &str) -> Result<LinkAttrs, types::Error> {
