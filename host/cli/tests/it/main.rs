@@ -4,6 +4,7 @@
 mod attach;
 mod bad_input;
 mod burst;
+mod collect;
 mod core;
 mod hostile;
 mod machine;
