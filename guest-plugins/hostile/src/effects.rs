@@ -1,6 +1,9 @@
 //! Half an attachment, and results that are none.
 
-use cni_plugin::{Batch, Bridge, Failure, IpConfig, LinkAttr, LinkKind, Output, Veth, ip, ipam, result, veth};
+use cni_plugin::bindings::interface::wasm_cni::filter::masquerade::{self, Backend};
+use cni_plugin::{
+    Batch, Bridge, Failure, IpConfig, LinkAttr, LinkKind, Output, Veth, ip, ipam, result, spoof_check, veth,
+};
 
 use crate::Scene;
 
@@ -18,8 +21,13 @@ pub(crate) fn half(scene: &Scene<'_>) -> Result<(), Failure> {
         peer_mac: None,
         peer_mtu: None,
     });
-    batch.add_link(&veth::random_name(), pair, [LinkAttr::Master(bridge), LinkAttr::Up(true)]);
+    let name = veth::random_name();
+    batch.add_link(&name, pair, [LinkAttr::Master(bridge), LinkAttr::Up(true)]);
     batch.commit()?;
+    if scene.filters {
+        spoof_check::add(host, &name, &[2, 0, 0, 0, 0, 1])?;
+        masquerade::add(host, &[ip::parse_cidr("10.99.0.2/24")?.into()], Some(Backend::Nftables))?;
+    }
     if let Some(plugin) = &scene.ipam {
         ipam::add(plugin)?;
     }

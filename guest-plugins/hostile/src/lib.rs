@@ -11,16 +11,19 @@
 //! | `log-flood`, `call-flood`, `wait-long` | host calls without end |
 //! | `nonsense`, `huge-result` | results that no one should believe, or hold |
 //! | `bad-handles`, `bad-names`, `bad-sysctl`, `delegate-path` | calls to be refused |
+//! | `bad-moves`, `bad-filters`, `bad-devices` | more of them |
 //! | `delegate-self` | delegates to `hostile`, which delegates to `hostile`, ... |
 //! | `half`, `half-loop`, `half-fail` | half an attachment, then a panic, a loop, a failure |
 //!
 //! Calls to be refused end in a failure that lists the refusals, with code
 //! [`REFUSED`], or [`NOT_REFUSED`] if the host let one of them pass. `bad-names`
 //! also tries to delete the host's device `outside`. Half an attachment is the
-//! bridge `bridge` (`half0` if absent) with 10.99.0.1/24, a veth pair, and an
-//! address from the plugin `ipam.type`; code 123 is its failure.
+//! bridge `bridge` (`half0` if absent) with 10.99.0.1/24, a veth pair, masquerade
+//! and a spoof check if `filters` says so, and an address from the plugin
+//! `ipam.type`; code 123 is its failure.
 
 mod effects;
+mod more_probes;
 mod probes;
 mod resources;
 
@@ -60,6 +63,8 @@ struct Scene<'a> {
     bridge: String,
     /// A device of the host that is none of the plugin's business.
     outside: Option<String>,
+    /// Half an attachment has packet filters too.
+    filters: bool,
     ipam: Option<String>,
 }
 
@@ -74,6 +79,7 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         host,
         bridge: text("bridge").unwrap_or_else(|| "half0".into()),
         outside: text("outside"),
+        filters: conf.flag("filters"),
         ipam: ipam.and_then(|ipam| ipam.text("type")),
     };
     let mode =
@@ -94,6 +100,9 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "bad-names" => probes::names(&scene),
         "bad-sysctl" => probes::sysctls(&scene),
         "delegate-path" => probes::delegates(),
+        "bad-moves" => more_probes::moves(&scene),
+        "bad-filters" => more_probes::filters(&scene),
+        "bad-devices" => more_probes::devices(),
         "delegate-self" => delegate::add("hostile").map(|_| result::empty()),
         "half" => {
             effects::half(&scene)?;

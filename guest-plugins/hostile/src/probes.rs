@@ -122,27 +122,27 @@ pub(crate) fn delegates() -> Result<Output, Failure> {
 }
 
 #[derive(Debug, Default)]
-struct Record {
+pub(crate) struct Record {
     refused: Vec<String>,
     passed: Vec<String>,
 }
 
 impl Record {
-    fn commit<'n>(&mut self, ns: &'n Netns, what: &str, fill: impl FnOnce(&mut Batch<'n>)) {
+    pub(crate) fn commit<'n>(&mut self, ns: &'n Netns, what: &str, fill: impl FnOnce(&mut Batch<'n>)) {
         let mut batch = Batch::on(ns);
         fill(&mut batch);
         let committed = batch.commit().map_err(|failed| shown(&failed.cause));
         self.note(what, committed);
     }
 
-    fn note<T>(&mut self, what: &str, outcome: Result<T, String>) {
+    pub(crate) fn note<T>(&mut self, what: &str, outcome: Result<T, String>) {
         match outcome {
             Ok(_) => self.passed.push(what.to_owned()),
             Err(why) => self.refused.push(format!("{what}: {why}")),
         }
     }
 
-    fn finish(self) -> Result<Output, Failure> {
+    pub(crate) fn finish(self) -> Result<Output, Failure> {
         Err(if self.passed.is_empty() {
             Failure::new(REFUSED, self.refused.join("\n"), "")
         } else {
@@ -152,11 +152,11 @@ impl Record {
     }
 }
 
-fn shown(error: &cni_plugin::Error) -> String {
+pub(crate) fn shown(error: &cni_plugin::Error) -> String {
     format!("{:?}: {}: {}", error.code, error.what, error.msg)
 }
 
-fn bridge() -> LinkKind {
+pub(crate) fn bridge() -> LinkKind {
     LinkKind::Bridge(Bridge { vlan_filtering: false })
 }
 

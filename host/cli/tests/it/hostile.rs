@@ -26,7 +26,7 @@ fn add(mode: &str, more: Value) -> String {
     let netns = machine.netns("c1");
     let made = machine.command("ip").args(["link", "add", "outside", "type", "bridge"]).status().unwrap();
     assert!(made.success());
-    let before = (machine.devices(""), machine.devices("-n c1 "));
+    let before = (machine.devices(""), machine.devices("-n c1 "), ruleset(&machine));
 
     let mut command = machine.wasm_cni(&["add", &network, &netns, "--allow-host", "hostile", "--timeout", TIMEOUT]);
     let started = Instant::now();
@@ -35,12 +35,20 @@ fn add(mode: &str, more: Value) -> String {
     assert_eq!(output.status.code(), Some(1), "{mode}: {}", text(&output));
     assert!(output.stdout.is_empty(), "{mode}: {}", text(&output));
 
-    let after = (machine.devices(""), machine.devices("-n c1 "));
-    assert_eq!(after, before, "{mode} left devices behind");
+    let after = (machine.devices(""), machine.devices("-n c1 "), ruleset(&machine));
+    assert_eq!(after, before, "{mode} left something behind");
     assert_eq!(machine.leases("n1"), [""; 0], "{mode} left leases behind");
     let networks = machine.root().join("var/lib/cni/networks/n1");
     assert!(!networks.exists(), "{mode} left its folder of leases behind");
     text(&output)
+}
+
+/// What `nft` prints, if it is installed.
+fn ruleset(machine: &Machine) -> String {
+    let output =
+        machine.command("sh").args(["-c", "! command -v nft >/dev/null || nft list ruleset"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn says(mode: &str, expected: &[&str]) {
@@ -108,7 +116,7 @@ fn half_an_attachment_is_taken_back_whatever_ends_it() {
 fn refuses(mode: &str, more: Value) {
     let out = add(mode, more);
     let (_, list) = out.split_once("failed (add): ").unwrap_or_else(|| panic!("{mode}: {out}"));
-    let reasons = ["Denied: ", "Invalid: ", "NotFound: ", "no plugin name", "invalid plugin name", "has no grant"];
+    let reasons = ["Denied: ", "Invalid: ", "Limit: ", "NotFound: ", "no plugin name", "invalid plugin name", "has no grant"];
     for line in list.trim().lines() {
         assert!(reasons.iter().any(|reason| line.contains(reason)), "{mode}: {line:?} was not refused in {out}");
     }
@@ -121,6 +129,17 @@ fn calls_without_a_grant_and_arguments_without_sense_are_refused() {
     refuses("bad-names", json!({ "outside": "outside" }));
     refuses("bad-sysctl", json!({}));
     refuses("delegate-path", json!({}));
+    refuses("bad-moves", json!({ "outside": "outside" }));
+    refuses("bad-filters", json!({}));
+    refuses("bad-devices", json!({}));
+}
+
+#[test]
+fn packet_filters_are_taken_back_whatever_ends_it() {
+    for mode in ["half", "half-loop", "half-fail"] {
+        // It says that no table of packet filters is left.
+        add(mode, json!({ "filters": true }));
+    }
 }
 
 #[test]
