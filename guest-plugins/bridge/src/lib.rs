@@ -7,6 +7,8 @@ mod gateway;
 mod port;
 mod vlan;
 
+use std::net::IpAddr;
+
 use cni_plugin::bindings::interface::wasm_cni::net::net;
 use cni_plugin::{
     Attachment, Batch, Call, Condition, Context, Failure, InterfacePlugin, LinkAttr, LinkRef, Netns, Output, Tolerance,
@@ -124,7 +126,8 @@ fn layer3(
     for (key, value) in sysctls {
         batch.sysctl(&key, value).tolerate(Tolerance::BestEffort);
     }
-    iface::configure(batch, sandbox, ifname, &output)?;
+    let has_v6 = output.ips.iter().any(|ip| IpAddr::from(ip.address.addr).is_ipv6());
+    iface::configure(batch, sandbox, ifname, &output, has_v6)?;
     let vlan_interface = bridge.set_gateways(host, config, &gateways)?;
     output.interfaces.extend(vlan_interface);
     if let Some(masquerade) = config.masquerade()? {

@@ -18,11 +18,18 @@ const TENTATIVE: u32 = 0x40;
 const PROTOCOL_BOOT: u8 = 3;
 const DAD_TIMEOUT_MS: u32 = 5000;
 
-/// Addresses `ifname`, sets it up, and adds the routes of `output`; then the
-/// neighbours are told. `batch` is of `sandbox` and holds what comes before, so
+/// Addresses `ifname`, sets it up, and adds the routes of `output`; then, with
+/// `announce`, the neighbours are told (the kernel does it for IPv4, if the
+/// sysctl `arp_notify` is 1). `batch` is of `sandbox` and holds what comes before, so
 /// that all of it is one host call (two where an IPv6 gateway has to wait for
 /// duplicate address detection).
-pub fn configure<'n>(mut batch: Batch<'n>, sandbox: &'n Netns, ifname: &str, output: &Output) -> Result<(), Failure> {
+pub fn configure<'n>(
+    mut batch: Batch<'n>,
+    sandbox: &'n Netns,
+    ifname: &str,
+    output: &Output,
+    announce: bool,
+) -> Result<(), Failure> {
     let link = LinkRef::Name(ifname.to_owned());
     let (mut gateway_v4, mut gateway_v6) = (None, None);
     let mut v6_ready = false;
@@ -65,7 +72,9 @@ pub fn configure<'n>(mut batch: Batch<'n>, sandbox: &'n Netns, ifname: &str, out
         let gateway = route.gw.map(IpAddr::from).or(default);
         batch.add_route(kernel_route(&link, route, gateway)).or_say(refused_route(&dst, route, gateway, ifname));
     }
-    batch.announce(link).tolerate(Tolerance::BestEffort);
+    if announce {
+        batch.announce(link).tolerate(Tolerance::BestEffort);
+    }
     batch.commit()?;
     Ok(())
 }

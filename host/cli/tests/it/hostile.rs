@@ -116,7 +116,8 @@ fn half_an_attachment_is_taken_back_whatever_ends_it() {
 fn refuses(mode: &str, more: Value) {
     let out = add(mode, more);
     let (_, list) = out.split_once("failed (add): ").unwrap_or_else(|| panic!("{mode}: {out}"));
-    let reasons = ["Denied: ", "Invalid: ", "Limit: ", "NotFound: ", "no plugin name", "invalid plugin name", "has no grant"];
+    let reasons =
+        ["Denied: ", "Invalid: ", "Limit: ", "NotFound: ", "no plugin name", "invalid plugin name", "has no grant"];
     for line in list.trim().lines() {
         assert!(reasons.iter().any(|reason| line.contains(reason)), "{mode}: {line:?} was not refused in {out}");
     }
