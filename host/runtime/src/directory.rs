@@ -23,7 +23,7 @@ use nix::{
     unistd::linkat,
 };
 
-use crate::limits::Deadline;
+use crate::{boot, limits::Deadline};
 
 /// Largest value, octets.
 pub(crate) const MAX_VALUE: u64 = 64 << 10;
@@ -152,6 +152,11 @@ impl Locked {
         }
     }
 
+    /// Whether an entry is from before the last reboot: whoever had it is gone.
+    pub(crate) fn is_stale(&self, key: &str) -> bool {
+        boot::is_before_this(&self.path(key))
+    }
+
     /// Every key, in order.
     pub(crate) fn keys(&self) -> Result<Vec<String>, Failure> {
         let path = &self.directory.path;
@@ -174,7 +179,15 @@ impl Locked {
     /// Writes an entry that must not be there yet.
     pub(crate) fn create(&self, key: &str, value: &[u8]) -> Result<(), Failure> {
         let path = self.path(key);
-        write_whole(&self.directory.path, &path, value).map_err(|e| Failure::new("open", &path, e))
+        let write = || write_whole(&self.directory.path, &path, value);
+        let written = match write() {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && self.is_stale(key) => {
+                self.delete(key)?;
+                write()
+            }
+            written => written,
+        };
+        written.map_err(|e| Failure::new("open", &path, e))
     }
 
     /// Writes an entry, in place of the one that may be there.
@@ -213,12 +226,14 @@ fn write_whole(folder: &Path, path: &Path, value: &[u8]) -> io::Result<()> {
         Ok(mut file) => {
             use std::os::fd::AsRawFd as _;
             file.write_all(value)?;
+            boot::mark(&file);
             let name = format!("/proc/self/fd/{}", file.as_raw_fd());
             linkat(AT_FDCWD, name.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?;
             Ok(())
         }
         Err(e) if [libc::EOPNOTSUPP, libc::EISDIR, libc::ENOENT].contains(&e.raw_os_error().unwrap_or(0)) => {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            boot::mark(&file);
             file.write_all(value).inspect_err(|_| {
                 let _ = fs::remove_file(path);
             })

@@ -41,6 +41,7 @@
 mod asynchronous;
 mod attempt;
 mod bindings;
+mod boot;
 mod cache;
 mod code_memory;
 mod compiled;

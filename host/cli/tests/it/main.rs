@@ -10,6 +10,7 @@ mod hostile;
 mod machine;
 mod outside;
 mod plugin_mode;
+mod reboot;
 mod reference;
 mod run;
 mod show;

@@ -7,6 +7,7 @@ use super::{State, refuse};
 use crate::{
     bindings::{store, types},
     directory::{Directory, Failure, Locked, MAX_VALUE},
+    plugin::Command,
     undo::Undo,
 };
 
@@ -45,10 +46,12 @@ impl store::HostTransaction for State {
     ) -> wasmtime::Result<Result<Vec<Option<Vec<u8>>>, types::Error>> {
         self.enter()?;
         let lock = &self.table.get(&this)?.lock;
-        let values = keys
-            .iter()
-            .map(|key| check_key(key).and_then(|()| lock.get(key).map_err(|e| store_error(&e))))
-            .collect::<Result<Vec<_>, _>>();
+        let value = |key: &str| {
+            check_key(key)?;
+            let value = lock.get(key).map_err(|e| store_error(&e))?;
+            Ok(value.filter(|_| !self.is_free(lock, key)))
+        };
+        let values = keys.iter().map(|key| value(key)).collect::<Result<Vec<_>, _>>();
         Ok(values.map_err(|e| self.failed(e)))
     }
 
@@ -62,7 +65,7 @@ impl store::HostTransaction for State {
         let search = || {
             let mut found = Vec::new();
             for key in lock.keys()? {
-                if lock.get(&key)?.is_some_and(|v| v.trim_ascii() == value) {
+                if lock.get(&key)?.is_some_and(|v| v.trim_ascii() == value) && !self.is_free(lock, &key) {
                     found.push(key);
                 }
             }
@@ -122,6 +125,11 @@ impl store::HostTransaction for State {
 }
 
 impl State {
+    /// For an ADD, an entry from before the last reboot is free.
+    fn is_free(&self, lock: &Locked, key: &str) -> bool {
+        self.attempt.command == Command::Add && lock.is_stale(key)
+    }
+
     fn change(
         &self,
         this: &Resource<Transaction>,
