@@ -15,6 +15,7 @@ const RTM_NEWADDR: u16 = 20;
 
 /// An address of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Address {
     /// `ifa_index`.
     pub link: u32,

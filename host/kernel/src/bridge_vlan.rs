@@ -16,6 +16,7 @@ const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
 
 /// A range of VLANs of a bridge port (`IFLA_BRIDGE_VLAN_INFO`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct BridgeVlan {
     /// `ifi_index` of the port.
     pub link: u32,

@@ -59,6 +59,7 @@ pub struct VethPeer {
 
 /// What can be set on a link; `None` leaves it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct LinkAttrs {
     /// `IFF_UP`.
     pub up: Option<bool>,
@@ -80,11 +81,13 @@ pub struct LinkAttrs {
     pub alias: Option<String>,
     /// `IFLA_NET_NS_FD`, of a namespace that is open and a link that is there.
     /// It arrives down; its new name and alias, and `up`, apply there.
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub netns: Option<RawFd>,
 }
 
 /// A link, as `RTM_GETLINK` reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Link {
     /// `ifi_index`, from 1.
     pub index: u32,

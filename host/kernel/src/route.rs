@@ -17,6 +17,7 @@ const RT_TABLE_LOCAL: u32 = 255;
 
 /// A route through one link.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Route {
     /// `RTA_OIF`; 0 leaves it to the kernel, and is read of a route without one.
     pub link: u32,
