@@ -150,7 +150,7 @@ fn bridge_22_an_unknown_masquerade_backend_is_refused_before_any_effect() {
     plugin["ipMasq"] = true.into();
     plugin["ipMasqBackend"] = "foo".into();
     machine.network("n1", plugin);
-    refused(&machine, "n1", &netns, r#"unknown ipmasq backend \"foo\""#);
+    refused(&machine, "n1", &netns, r#"unknown ipmasq backend "foo""#);
 }
 
 #[test]
