@@ -33,11 +33,26 @@ use crate::{
 /// linux/if.h
 const IFF_UP: u32 = 0x1;
 
+/// `RTPROT_KERNEL` and `RTPROT_RA` (linux/rtnetlink.h): these come by themselves.
+const KERNELS_ROUTES: [u8; 2] = [2, 9];
+
 /// Time for one lock while undoing.
 const LOCK_TIME: Duration = Duration::from_secs(2);
 
 /// Time for an executable's DEL while undoing.
 const NATIVE_TIME: Duration = Duration::from_secs(10);
+
+/// A link that went to another namespace.
+pub(crate) struct Moved {
+    /// What it was before.
+    pub(crate) link: Link,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) routes: Vec<Route>,
+    /// What it is to be called there.
+    pub(crate) name: String,
+    /// Its index there. None if it may still be under its old name, or not there.
+    pub(crate) arrived: Option<u32>,
+}
 
 /// How to take back one effect.
 pub(crate) struct Undo {
@@ -48,7 +63,7 @@ pub(crate) struct Undo {
 enum Action {
     Link { space: Arc<Space>, index: u32, bridge: bool },
     LinkAttrs { space: Arc<Space>, index: u32, attrs: LinkAttrs },
-    LinkMoved { from: Arc<Space>, to: Arc<Space>, link: Box<Link>, name: String, addresses: Vec<Address> },
+    LinkMoved { from: Arc<Space>, to: Arc<Space>, moved: Box<Moved> },
     AddressAdded { space: Arc<Space>, address: Address },
     AddressRemoved { space: Arc<Space>, address: Address },
     RouteAdded { space: Arc<Space>, route: Route },
@@ -72,17 +87,10 @@ impl Undo {
         Self { what, action: Action::Link { space: Arc::clone(space), index, bridge } }
     }
 
-    /// `link`, with its addresses, as it was before it went and got its new name.
-    pub(crate) fn link_moved(
-        from: &Arc<Space>,
-        to: &Arc<Space>,
-        link: &Link,
-        name: &str,
-        addresses: Vec<Address>,
-    ) -> Self {
-        let what = format!("move of link {:?} to the {} namespace", link.name, to.label);
-        let (from, to, link) = (Arc::clone(from), Arc::clone(to), Box::new(link.clone()));
-        Self { what, action: Action::LinkMoved { from, to, link, name: name.to_owned(), addresses } }
+    pub(crate) fn link_moved(from: &Arc<Space>, to: &Arc<Space>, moved: Moved) -> Self {
+        let what = format!("move of link {:?} to the {} namespace", moved.link.name, to.label);
+        let (from, to) = (Arc::clone(from), Arc::clone(to));
+        Self { what, action: Action::LinkMoved { from, to, moved: Box::new(moved) } }
     }
 
     /// `link` is what it was before `attrs` were set.
@@ -221,7 +229,7 @@ impl Undo {
         match &self.action {
             Action::Link { space, index, .. } => netlink(space, &mut |n| n.link_del(*index)),
             Action::LinkAttrs { space, index, attrs } => netlink(space, &mut |n| n.link_set(*index, attrs)),
-            Action::LinkMoved { from, to, link, name, addresses } => kernel(move_back(from, to, link, name, addresses)),
+            Action::LinkMoved { from, to, moved } => kernel(move_back(from, to, moved)),
             Action::AddressAdded { space, address } => netlink(space, &mut |n| n.address_del(address)),
             Action::AddressRemoved { space, address } => netlink(space, &mut |n| n.address_add(address)),
             Action::RouteAdded { space, route } => netlink(space, &mut |n| n.route_del(route)),
@@ -321,27 +329,40 @@ fn undo_shared(shared: &[&Undo], host: &Space) -> Vec<String> {
     failures
 }
 
-/// The link is under its new name, or still under the old one if it was refused
-/// the new one.
-fn move_back(from: &Space, to: &Space, link: &Link, name: &str, addresses: &[Address]) -> Result<(), Error> {
-    let by = |name: &str| to.netlink(|netlink| netlink.link_get(LinkRef::Name(name)));
+/// A link goes back to where it came from, as it was there.
+fn move_back(from: &Space, to: &Space, moved: &Moved) -> Result<(), Error> {
+    let Moved { link, addresses, routes, name, arrived } = moved;
+    let get = |link: LinkRef<'_>| to.netlink(|netlink| netlink.link_get(link)).ok();
     let is_it = |found: &Link| found.mac == link.mac && found.kind == link.kind;
-    let Some(there) = [name, &link.name].into_iter().filter_map(|name| by(name).ok()).find(is_it) else {
-        return Ok(());
+    let there = match arrived {
+        Some(index) => get(LinkRef::Index(*index)),
+        None => [name, &link.name].into_iter().filter_map(|name| get(LinkRef::Name(name))).find(is_it),
     };
+    let Some(there) = there else { return Ok(()) };
     let attrs = LinkAttrs {
         netns: Some(from.netns.as_fd().as_raw_fd()),
         name: Some(link.name.clone()),
         alias: Some(link.alias.clone()),
         up: Some(link.flags & IFF_UP != 0),
+        // Chained plugins may have set them.
+        mtu: (there.mtu != link.mtu).then_some(link.mtu),
+        mac: (there.mac != link.mac).then(|| link.mac.clone()),
         ..LinkAttrs::default()
     };
     to.netlink(|netlink| netlink.link_set(there.index, &attrs))?;
     from.netlink(|netlink| {
         let index = netlink.link_get(LinkRef::Name(&link.name))?.index;
+        if link.master != 0 {
+            netlink.link_set(index, &LinkAttrs { master: Some(link.master), ..LinkAttrs::default() })?;
+        }
         for address in addresses {
             // The kernel makes link-local ones by itself.
             let _ = netlink.address_add(&Address { link: index, flags: 0, ..address.clone() });
+        }
+        // Gateways are reached by the routes without one.
+        let (near, far): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.gateway.is_none());
+        for route in near.into_iter().chain(far).filter(|route| !KERNELS_ROUTES.contains(&route.protocol)) {
+            let _ = netlink.route_add(&Route { link: index, ..route.clone() });
         }
         Ok(())
     })

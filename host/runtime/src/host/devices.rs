@@ -37,15 +37,15 @@ impl devices::Host for State {
             let device = device(bus, &name)?;
             let folder = device.join("net");
             if folder.symlink_metadata().is_ok() {
-                return entries(&folder);
+                return interfaces(&folder);
             }
             let virtio = match bus {
                 devices::Bus::Pci => entries(&device)?.into_iter().filter(|name| name.starts_with("virtio")),
-                devices::Bus::Auxiliary => return entries(&folder),
+                devices::Bus::Auxiliary => return interfaces(&folder),
             };
             match virtio.map(|name| device.join(name).join("net")).find(|folder| folder.exists()) {
-                Some(folder) => entries(&folder),
-                None => entries(&folder),
+                Some(folder) => interfaces(&folder),
+                None => interfaces(&folder),
             }
         })
     }
@@ -58,7 +58,7 @@ impl devices::Host for State {
                 let text = "a device's path is absolute, below /sys/devices and without \"..\"";
                 return Err(refuse(types::Code::Invalid, path.display().to_string(), text));
             }
-            entries(&path.join("net"))
+            interfaces(&path.join("net"))
         })
     }
 }
@@ -85,6 +85,16 @@ fn device(bus: devices::Bus, name: &str) -> Result<PathBuf, types::Error> {
         return Err(refuse(types::Code::Invalid, format!("device {name:?}"), text));
     }
     Ok(Path::new(bus).join(name))
+}
+
+/// The network devices in a folder, in order; at least one. There is none if the
+/// device's is in another namespace.
+fn interfaces(folder: &Path) -> Result<Vec<String>, types::Error> {
+    let names = entries(folder)?;
+    if names.is_empty() {
+        return Err(refuse(types::Code::NotFound, folder.display().to_string(), "no network device in this namespace"));
+    }
+    Ok(names)
 }
 
 /// The names in a folder, in order.

@@ -9,7 +9,10 @@ use nix::errno::Errno;
 use wasm_cni_kernel::{self as kernel, LinkAttrs, LinkRef};
 
 use super::{State, kernel_error, refuse, space::Space};
-use crate::{bindings::types, undo::Undo};
+use crate::{
+    bindings::types,
+    undo::{Moved, Undo},
+};
 
 /// Moves a link, under the new name and alias of `attrs`.
 ///
@@ -31,18 +34,25 @@ pub(super) fn move_link(
     if Arc::ptr_eq(from, to) {
         return Err(refuse(types::Code::Invalid, what, "the link is in that namespace already"));
     }
-    let found = from.netlink(|netlink| Ok((netlink.link_get(LinkRef::Index(index))?, netlink.addresses(Some(index))?)));
-    let (link, addresses) = found.map_err(|e| kernel_error(&e))?;
-    let name = attrs.name.as_ref().unwrap_or(&link.name);
+    let found = from.netlink(|netlink| {
+        let link = netlink.link_get(LinkRef::Index(index))?;
+        Ok((link, netlink.addresses(Some(index))?, netlink.routes(Some(index))?))
+    });
+    let (link, addresses, routes) = found.map_err(|e| kernel_error(&e))?;
+    let name = attrs.name.as_ref().unwrap_or(&link.name).clone();
     // The kernel would move the link first, and find the name taken then.
-    match to.netlink(|netlink| netlink.link_get(LinkRef::Name(name))) {
+    match to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))) {
         Ok(_) => return Err(taken(what)),
         Err(e) if e.errno() != Errno::ENODEV as i32 => return Err(kernel_error(&e)),
         Err(_) => {}
     }
-    let undo = Undo::link_moved(from, to, &link, name, addresses);
     let attrs = LinkAttrs { netns: Some(to.netns.as_fd().as_raw_fd()), ..attrs.clone() };
-    match from.netlink(|netlink| netlink.link_set(index, &attrs)) {
+    let moved = from.netlink(|netlink| netlink.link_set(index, &attrs));
+    // Chained plugins may change its name and MAC.
+    let find = || to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))).ok().map(|link| link.index);
+    let arrived = if moved.is_ok() { find() } else { None };
+    let undo = Undo::link_moved(from, to, Moved { link, addresses, routes, name, arrived });
+    match moved {
         Ok(()) => {
             state.attempt.record(undo);
             Ok(())
@@ -50,7 +60,9 @@ pub(super) fn move_link(
         Err(e) => {
             // It may have arrived and then been refused its name. The first
             // failure is the one to tell.
-            let _ = undo.apply();
+            if from.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).is_err() {
+                let _ = undo.apply();
+            }
             Err(kernel_error(&e))
         }
     }
