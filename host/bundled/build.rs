@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// The bundled plugins, ordered by name.
-const PLUGINS: &[&str] = &["bridge", "host-local", "loopback", "ptp", "static"];
+const PLUGINS: &[&str] = &["bridge", "host-device", "host-local", "loopback", "ptp", "static"];
 
 fn main() -> Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("no OUT_DIR")?);

@@ -72,6 +72,11 @@ pub(crate) enum Command {
     Which(Named),
     /// Find the mistakes in a folder of network configurations
     Validate(Validate),
+    /// Take back what killed calls have left half-done
+    ///
+    /// Every add, del and gc does this for what is new; this one also tries
+    /// again what could not be taken back then.
+    Recover(Recover),
 }
 
 /// What to attach to what.
@@ -145,6 +150,15 @@ pub(crate) enum Format {
 pub(crate) struct Validate {
     /// The folder, or one file [default: $NETCONFPATH or /etc/cni/net.d]
     pub(crate) path: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Recover {
+    /// Only say what there is to take back
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(clap::Args)]

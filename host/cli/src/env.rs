@@ -80,6 +80,9 @@ impl Env {
         if self.text("WASM_CNI_PREFER_NATIVE") == "1" {
             builder = builder.prefer_native(true);
         }
+        if cfg!(debug_assertions) {
+            builder = builder.fault(&self.text("WASM_CNI_FAULT"));
+        }
         for plugin in self.list("WASM_CNI_ALLOW_HOST", ',') {
             builder = builder.allow_host(plugin);
         }

@@ -41,6 +41,11 @@ impl Error {
         self.ext_ack.as_deref()
     }
 
+    /// What the kernel could have said.
+    pub fn of_errno(what: impl Into<String>, errno: i32) -> Self {
+        Self { what: what.into(), errno, ext_ack: None, source: None }
+    }
+
     /// Not named yet: see [`Error::during`].
     pub(crate) fn from_errno(errno: Errno) -> Self {
         Self { what: String::new(), errno: errno as i32, ext_ack: None, source: None }

@@ -3,9 +3,10 @@
 
 use std::{
     fs::File,
+    io,
     os::fd::AsFd as _,
     path::Path,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::Duration,
 };
 
@@ -15,10 +16,13 @@ use wasm_cni_kernel::{Netns, OpenError};
 use crate::{
     directory::lock_file,
     error::{CniError, code},
+    faults,
     host::space::{HOST, SANDBOX, Space},
+    journal::{self, Heading, Journal},
     limits::Deadline,
     plugin::{Command, Inner},
-    undo::{self, Undo},
+    recover,
+    undo::{self, Scene, Undo},
 };
 
 /// Longest that an ADD waits for others' tidying up.
@@ -41,7 +45,7 @@ pub(crate) struct Attempt {
     own_netns: bool,
     pub(crate) host: Arc<Space>,
     pub(crate) deadline: Deadline,
-    journal: Mutex<Vec<Undo>>,
+    journal: Mutex<Journal>,
     /// Held while attaching, so that nobody takes a bridge for unused meanwhile.
     _attaching: Option<Flock<File>>,
 }
@@ -60,8 +64,12 @@ pub(crate) struct Subject {
 
 impl Attempt {
     pub(crate) fn new(runtime: Arc<Inner>, command: Command, subject: Subject, deadline: Deadline) -> Arc<Self> {
+        let host = Arc::new(Space::new(HOST, subject.host));
+        if matches!(command, Command::Add | Command::Del | Command::Gc) {
+            recover::recover(&runtime, &host);
+        }
         let attaching = match command {
-            Command::Add => lock_namespace(&subject.host, FlockArg::LockSharedNonblock, &Deadline::after(TIDYING)),
+            Command::Add => lock_namespace(&host.netns, FlockArg::LockSharedNonblock, &Deadline::after(TIDYING)),
             _ => None,
         };
         Arc::new(Self {
@@ -74,9 +82,9 @@ impl Attempt {
             args: subject.args,
             sandbox: OnceLock::new(),
             own_netns: subject.own_netns,
-            host: Arc::new(Space::new(HOST, subject.host)),
+            host,
             deadline,
-            journal: Mutex::new(Vec::new()),
+            journal: Mutex::default(),
             _attaching: attaching,
         })
     }
@@ -106,8 +114,7 @@ impl Attempt {
             }
             Ok(netns) => Ok(Some(netns)),
             Err(OpenError::Missing { .. }) if self.command == Command::Del => Ok(None),
-            Err(e) if self.command == Command::Del => Err(CniError::internal(e.to_string())),
-            Err(e) => Err(CniError::internal(format!("failed to open netns {path:?}: {e}"))),
+            Err(e) => Err(CniError::internal(e.to_string())),
         }
     }
 
@@ -116,43 +123,91 @@ impl Attempt {
         matches!(self.command, Command::Add)
     }
 
-    pub(crate) fn record(&self, undo: Undo) {
-        if self.undoes() {
-            self.journal().push(undo);
+    /// Notes what is about to be done, so that it can be taken back, by this
+    /// process or, should it be killed, by another.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be noted: then it must not be done.
+    pub(crate) fn note(&self, undo: Undo) -> io::Result<Note> {
+        if !self.undoes() {
+            return Ok(Note(None));
+        }
+        let sandbox = self.sandbox.get().and_then(Option::as_ref).map(|space| space.netns.id());
+        let heading = || Heading {
+            version: Heading::VERSION,
+            network: self.network.clone(),
+            container_id: self.container_id.clone(),
+            ifname: self.ifname.clone(),
+            netns: self.netns.clone(),
+            host: self.host.netns.id(),
+        };
+        let folder = journal::folder(&self.runtime);
+        self.journal().note(&folder, heading, sandbox, undo).map(|number| Note(Some(number)))
+    }
+
+    /// It was not done after all.
+    pub(crate) fn strike(&self, note: Note) {
+        if let Some(number) = note.0 {
+            self.journal().strike(number);
+        }
+    }
+
+    /// The link that it was about has been made, with this index.
+    pub(crate) fn has_made(&self, note: Note, link: u32) {
+        if let Some(number) = note.0 {
+            self.journal().has_made(number, link);
         }
     }
 
     /// Did this attempt make the link?
-    pub(crate) fn made_link(&self, space: &Arc<Space>, index: u32) -> bool {
-        self.journal().iter().any(|undo| undo.makes(space, index))
+    pub(crate) fn made_link(&self, space: &Space, index: u32) -> bool {
+        self.journal().entries().any(|undo| undo.makes(space.place(), index))
     }
 
-    fn journal(&self) -> std::sync::MutexGuard<'_, Vec<Undo>> {
+    fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().expect("no panic with the lock held")
+    }
+
+    fn scene(&self) -> Scene {
+        let sandbox = self.sandbox.get().cloned().flatten();
+        Scene { host: Arc::clone(&self.host), sandbox, runtime: Arc::clone(&self.runtime) }
     }
 
     /// Ends it: everything that was done is taken back. What could not be is
     /// named.
     pub(crate) fn roll_back(self: Arc<Self>) -> Vec<String> {
-        let journal = std::mem::take(&mut *self.journal());
-        let host = Arc::clone(&self.host);
+        let mut journal = std::mem::take(&mut *self.journal());
+        let scene = self.scene();
         // With it goes the lock that others' roll-backs wait for.
         drop(self);
-        undo::undo(&journal, &host)
+        let failures = undo::undo(journal.entries(), &scene);
+        // What is left is for `recover` to try again.
+        if failures.is_empty() {
+            drop(journal.close())
+        } else {
+            journal.leave()
+        }
+        failures
     }
 
     /// Ends it: everything that was done stays.
     pub(crate) fn keep(self: Arc<Self>) -> Footprint {
-        let journal = std::mem::take(&mut *self.journal());
-        Footprint { journal, host: Arc::clone(&self.host) }
+        let _ = faults::at_host_call();
+        let entries = self.journal().close();
+        Footprint { entries, scene: self.scene() }
     }
 }
+
+/// The number of a note, if it was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Note(Option<usize>);
 
 /// What an ADD did, for [`crate::Runtime::tidy`].
 #[derive(Debug)]
 pub struct Footprint {
-    pub(crate) journal: Vec<Undo>,
-    pub(crate) host: Arc<Space>,
+    pub(crate) entries: Vec<Undo>,
+    pub(crate) scene: Scene,
 }
 
 /// Exclusive: no ADD is under way in this namespace.

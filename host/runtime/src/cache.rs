@@ -62,7 +62,7 @@ impl Cache {
         &self.folder
     }
 
-    fn path(&self, network: &str, at: &Attachment) -> PathBuf {
+    pub(crate) fn path(&self, network: &str, at: &Attachment) -> PathBuf {
         self.folder.join(format!("{network}-{}-{}", at.container_id, at.ifname))
     }
 

@@ -23,7 +23,7 @@ use nix::{
     unistd::linkat,
 };
 
-use crate::{boot, limits::Deadline};
+use crate::{boot, limits::Deadline, undo::Undo};
 
 /// Largest value, octets.
 pub(crate) const MAX_VALUE: u64 = 64 << 10;
@@ -70,8 +70,18 @@ impl Directory {
         Ok(Arc::new(Self { path: path.to_owned(), created }))
     }
 
+    /// The folder if it is there. `created` is what was made for it.
+    pub(crate) fn existing(path: &Path, created: &[PathBuf]) -> Option<Arc<Self>> {
+        path.is_dir().then(|| Arc::new(Self { path: path.to_owned(), created: created.to_vec() }))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How to take back that it was made.
+    pub(crate) fn undo(&self) -> Undo {
+        Undo::EntriesFolder { folder: self.path.clone(), created: self.created.clone() }
     }
 
     /// Was it made by [`Directory::open`]?

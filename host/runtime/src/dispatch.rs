@@ -120,7 +120,7 @@ pub(crate) fn undo_delegation(
 ) -> Result<Option<Undo>, CniError> {
     let Found::Native(path) = attempt.runtime.find(kind)? else { return Ok(None) };
     let call = exec_call(attempt, kind, &path, config, &Verb::Call(Command::Del))?;
-    Ok(Some(Undo::delegated(&attempt.host, &attempt.runtime.exec, call)))
+    Ok(Some(Undo::delegated(call)))
 }
 
 /// The call of an executable, with the environment of the specification.

@@ -14,7 +14,7 @@ use crate::{
     bindings::{InterfacePlugin, IpamPlugin},
     config::field,
     dispatch::{CallConfig, Verb},
-    error::CniError,
+    error::{CniError, code},
     grants::Grants,
     host::{State, net::Namespace, space::Space},
     limits::{Meter, Stop},
@@ -43,7 +43,7 @@ pub(crate) fn run(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Suc
     let last_words = Arc::default();
     // Before the plugin can do anything with the host's side.
     let sandbox = match (request.plugin.world, &request.verb) {
-        (World::Interface, Verb::Call(_)) => attempt.sandbox()?,
+        (World::Interface, Verb::Call(_)) => attempt.sandbox().map_err(|e| unopened(attempt, &kind, e))?,
         _ => None,
     };
     let state = State {
@@ -71,6 +71,15 @@ pub(crate) fn run(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Suc
         }
         Ended::Crashed(error) => crashed(&kind, attempt.command, &error, &last_failure, &last_words),
     })
+}
+
+/// The reference's words for a namespace that can't be opened, which are not
+/// everywhere the same.
+fn unopened(attempt: &Attempt, kind: &str, error: CniError) -> CniError {
+    if error.code == code::NETNS || attempt.command == Command::Del || kind == "loopback" {
+        return error;
+    }
+    CniError { msg: format!("failed to open netns {:?}: {}", attempt.netns, error.msg), ..error }
 }
 
 /// Why there is no result.

@@ -48,6 +48,7 @@ impl Runtime {
         let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
         let done = self.hold_cache(&attempt, FlockArg::LockSharedNonblock).and_then(|_held| {
             let last = chain(&attempt, network, at)?;
+            let _ = attempt.note(Undo::File { path: self.cache().path(&network.name, at) });
             self.cache().put(&network.name, at, &network.source, &last.json()?)?;
             let json = render::pretty(&schema::versioned(&last.success, &last.version)?);
             Ok((last.success, json))
@@ -225,7 +226,7 @@ impl Runtime {
     fn hold_cache(&self, attempt: &Attempt, how: FlockArg) -> Result<Option<Flock<File>>, CniError> {
         let (held, created) = self.cache().hold(how, &attempt.deadline)?;
         if !created.is_empty() {
-            attempt.record(Undo::folders(created));
+            let _ = attempt.note(Undo::Folders { created });
         }
         Ok(held)
     }

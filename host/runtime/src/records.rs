@@ -23,6 +23,7 @@ use crate::{
     plugin::{Command, Inner, LogLine},
     result,
     runtime::{Attachment, Runtime},
+    undo::Undo,
     version::Family,
     wire,
 };
@@ -46,6 +47,7 @@ impl<'a> Records<'a> {
         let netns_id = attempt.sandbox().ok().flatten().map(|sandbox| sandbox.netns.id());
         let kept = create_folders(self.cache.folder(), 0o700).map_err(|e| e.to_string()).and_then(|_| {
             let at = attachment(attempt);
+            let _ = attempt.note(Undo::File { path: self.cache.path(&attempt.network, &at) });
             let put = self.cache.put_with(&attempt.network, &at, config.as_bytes(), result, netns_id);
             put.map_err(|e| e.to_string())
         });

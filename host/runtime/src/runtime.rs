@@ -16,6 +16,7 @@ use crate::{
     cache::{Cache, Cached},
     compiled,
     error::{CniError, code},
+    faults,
     limits::Limits,
     native::{Exec, Processes},
     plugin::{Inner, Location, LogLine, LogSink, StderrSink},
@@ -124,7 +125,7 @@ impl Runtime {
     /// folder of a network's leases, where nobody uses it any more: for who
     /// attached a container for once only.
     pub fn tidy(&self, footprint: &Footprint) -> Vec<String> {
-        undo::tidy(&footprint.journal, &footprint.host)
+        undo::tidy(&footprint.entries, &footprint.scene)
     }
 
     /// The namespace that plugins are handed as the host's.
@@ -239,6 +240,14 @@ impl Builder {
     #[must_use]
     pub fn prefer_native(mut self, prefer: bool) -> Self {
         self.prefer_native = prefer;
+        self
+    }
+
+    /// A fault on purpose, `kill:7`, for tests; none in a release.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn fault(self, plan: &str) -> Self {
+        faults::plan(plan);
         self
     }
 

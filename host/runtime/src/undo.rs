@@ -1,21 +1,19 @@
-//! Inverses of effects, and applying them after an ADD that failed.
+//! Inverses of effects: plain data, so that they can be written down before the
+//! effect and applied by another process after it.
 //!
-//! What only this attempt made goes unconditionally. What is shared between
-//! attachments, a bridge, its addresses, a network's folder of leases, goes
-//! only if nobody else uses it by then, and while no other ADD is under way in
-//! the same namespace.
+//! What only one attempt made goes unconditionally. What is shared between
+//! attachments, a bridge, its addresses, a table of filters, a network's folder
+//! of leases, goes only if nobody else uses it by then, and while no other ADD is
+//! under way in the same namespace.
 
-use std::{
-    os::fd::{AsFd as _, AsRawFd as _},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use nix::libc::{ENODEV, ENOENT, ESRCH};
+use nix::libc::{EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH};
+use serde::{Deserialize, Serialize};
 use wasm_cni_kernel::{Address, BridgeVlan, Error, Link, LinkAttrs, LinkRef, Netlink, Route};
 
 use crate::{
+    attempt::lock_exclusive,
     directory::{Directory, remove_created},
     host::{
         filter::{
@@ -23,18 +21,17 @@ use crate::{
             iptables::Iptables,
             nftables::{self, Table},
         },
-        space::Space,
+        moves::{Moved, move_back},
+        space::{Place, Space},
     },
     limits::{Cancel, Deadline},
-    native::{self, Exec, ExecCall},
+    native::{self, ExecCall},
     plugin::Inner,
 };
 
 /// linux/if.h
 const IFF_UP: u32 = 0x1;
-
-/// `RTPROT_KERNEL` and `RTPROT_RA` (linux/rtnetlink.h): these come by themselves.
-const KERNELS_ROUTES: [u8; 2] = [2, 9];
+const IFF_PROMISC: u32 = 0x100;
 
 /// Time for one lock while undoing.
 const LOCK_TIME: Duration = Duration::from_secs(2);
@@ -42,60 +39,100 @@ const LOCK_TIME: Duration = Duration::from_secs(2);
 /// Time for an executable's DEL while undoing.
 const NATIVE_TIME: Duration = Duration::from_secs(10);
 
-/// A link that went to another namespace.
-pub(crate) struct Moved {
-    /// What it was before.
-    pub(crate) link: Link,
-    pub(crate) addresses: Vec<Address>,
-    pub(crate) routes: Vec<Route>,
-    /// What it is to be called there.
-    pub(crate) name: String,
-    /// Its index there. None if it may still be under its old name, or not there.
-    pub(crate) arrived: Option<u32>,
-}
-
 /// How to take back one effect.
-pub(crate) struct Undo {
-    what: String,
-    action: Action,
-}
-
-enum Action {
-    Link { space: Arc<Space>, index: u32, bridge: bool },
-    LinkAttrs { space: Arc<Space>, index: u32, attrs: LinkAttrs },
-    LinkMoved { from: Arc<Space>, to: Arc<Space>, moved: Box<Moved> },
-    AddressAdded { space: Arc<Space>, address: Address },
-    AddressRemoved { space: Arc<Space>, address: Address },
-    RouteAdded { space: Arc<Space>, route: Route },
-    RouteRemoved { space: Arc<Space>, route: Route },
-    VlanAdded { space: Arc<Space>, vlan: BridgeVlan },
-    VlanRemoved { space: Arc<Space>, vlan: BridgeVlan },
-    Sysctl { space: Arc<Space>, key: String, old: String },
-    EntryCreated { directory: Arc<Directory>, key: String, value: Vec<u8> },
-    EntryRemoved { directory: Arc<Directory>, key: String, value: Vec<u8> },
-    EntriesFolder { directory: Arc<Directory> },
-    Folders { created: Vec<PathBuf> },
-    Masquerade { space: Arc<Space>, runtime: Arc<Inner>, owner: Owner },
-    SpoofCheck { space: Arc<Space>, owner: Owner },
-    FilterTable { space: Arc<Space>, table: Table },
-    Delegated { host: Arc<Space>, exec: Arc<dyn Exec>, call: Box<ExecCall> },
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Undo {
+    /// The index is known once it is made, and to the process that made it.
+    Link {
+        at: Place,
+        name: String,
+        index: Option<u32>,
+        bridge: bool,
+    },
+    /// `attrs` are the old ones.
+    LinkAttrs {
+        at: Place,
+        name: String,
+        index: u32,
+        attrs: LinkAttrs,
+    },
+    LinkMoved {
+        from: Place,
+        to: Place,
+        moved: Box<Moved>,
+    },
+    AddressAdded {
+        at: Place,
+        address: Address,
+    },
+    AddressRemoved {
+        at: Place,
+        address: Address,
+    },
+    RouteAdded {
+        at: Place,
+        route: Route,
+    },
+    RouteRemoved {
+        at: Place,
+        route: Route,
+    },
+    VlanAdded {
+        at: Place,
+        vlan: BridgeVlan,
+    },
+    VlanRemoved {
+        at: Place,
+        vlan: BridgeVlan,
+    },
+    Sysctl {
+        at: Place,
+        key: String,
+        old: String,
+    },
+    EntryCreated {
+        folder: PathBuf,
+        key: String,
+        value: Vec<u8>,
+    },
+    EntryRemoved {
+        folder: PathBuf,
+        key: String,
+        value: Vec<u8>,
+    },
+    /// `created` are the folders that were made for it, outermost first.
+    EntriesFolder {
+        folder: PathBuf,
+        created: Vec<PathBuf>,
+    },
+    Folders {
+        created: Vec<PathBuf>,
+    },
+    File {
+        path: PathBuf,
+    },
+    Masquerade {
+        owner: Owner,
+    },
+    SpoofCheck {
+        owner: Owner,
+    },
+    FilterTable {
+        table: Table,
+    },
+    /// A DEL of an executable.
+    Delegated {
+        kind: String,
+        path: PathBuf,
+        env: Vec<(OsString, OsString)>,
+        stdin: Vec<u8>,
+    },
 }
 
 impl Undo {
-    pub(crate) fn link_added(space: &Arc<Space>, index: u32, name: &str, bridge: bool) -> Self {
-        let what = format!("link {name:?} in the {} namespace", space.label);
-        Self { what, action: Action::Link { space: Arc::clone(space), index, bridge } }
-    }
-
-    pub(crate) fn link_moved(from: &Arc<Space>, to: &Arc<Space>, moved: Moved) -> Self {
-        let what = format!("move of link {:?} to the {} namespace", moved.link.name, to.label);
-        let (from, to) = (Arc::clone(from), Arc::clone(to));
-        Self { what, action: Action::LinkMoved { from, to, moved: Box::new(moved) } }
-    }
-
     /// `link` is what it was before `attrs` were set.
-    pub(crate) fn link_set(space: &Arc<Space>, link: &Link, attrs: &LinkAttrs) -> Self {
-        const IFF_PROMISC: u32 = 0x100;
+    pub(crate) fn link_set(at: Place, link: &Link, attrs: &LinkAttrs) -> Self {
         let old = LinkAttrs {
             up: attrs.up.map(|_| link.flags & IFF_UP != 0),
             mtu: attrs.mtu.map(|_| link.mtu),
@@ -107,109 +144,66 @@ impl Undo {
             alias: attrs.alias.as_ref().map(|_| link.alias.clone()),
             ..LinkAttrs::default()
         };
-        let what = format!("attributes of link {:?} in the {} namespace", link.name, space.label);
-        Self { what, action: Action::LinkAttrs { space: Arc::clone(space), index: link.index, attrs: old } }
-    }
-
-    pub(crate) fn address_added(space: &Arc<Space>, address: &Address) -> Self {
-        let what = format!("address {} in the {} namespace", address.ip, space.label);
-        Self { what, action: Action::AddressAdded { space: Arc::clone(space), address: address.clone() } }
-    }
-
-    pub(crate) fn address_removed(space: &Arc<Space>, address: &Address) -> Self {
-        let what = format!("removal of address {} in the {} namespace", address.ip, space.label);
-        Self { what, action: Action::AddressRemoved { space: Arc::clone(space), address: address.clone() } }
-    }
-
-    pub(crate) fn route_added(space: &Arc<Space>, route: &Route) -> Self {
-        let what = format!("route to {} in the {} namespace", route.dst, space.label);
-        Self { what, action: Action::RouteAdded { space: Arc::clone(space), route: route.clone() } }
-    }
-
-    pub(crate) fn route_removed(space: &Arc<Space>, route: &Route) -> Self {
-        let what = format!("removal of the route to {} in the {} namespace", route.dst, space.label);
-        Self { what, action: Action::RouteRemoved { space: Arc::clone(space), route: route.clone() } }
-    }
-
-    pub(crate) fn vlan_added(space: &Arc<Space>, vlan: &BridgeVlan) -> Self {
-        let what = format!("VLANs {}-{} of link {}", vlan.first, vlan.last, vlan.link);
-        Self { what, action: Action::VlanAdded { space: Arc::clone(space), vlan: *vlan } }
-    }
-
-    pub(crate) fn vlan_removed(space: &Arc<Space>, vlan: &BridgeVlan) -> Self {
-        let what = format!("removal of VLANs {}-{} of link {}", vlan.first, vlan.last, vlan.link);
-        Self { what, action: Action::VlanRemoved { space: Arc::clone(space), vlan: *vlan } }
+        Self::LinkAttrs { at, name: link.name.clone(), index: link.index, attrs: old }
     }
 
     /// None for forwarding: other attachments may have come to rely on it.
-    pub(crate) fn sysctl_set(space: &Arc<Space>, key: &str, old: &str) -> Option<Self> {
-        if key == "net/ipv4/ip_forward" || key == "net/ipv6/conf/all/forwarding" {
-            return None;
-        }
-        let what = format!("sysctl {key} in the {} namespace", space.label);
-        let action = Action::Sysctl { space: Arc::clone(space), key: key.to_owned(), old: old.to_owned() };
-        Some(Self { what, action })
+    pub(crate) fn sysctl_set(at: Place, key: &str, old: &str) -> Option<Self> {
+        let forwarding = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"].contains(&key);
+        (!forwarding).then(|| Self::Sysctl { at, key: key.to_owned(), old: old.to_owned() })
     }
 
-    pub(crate) fn entry_created(directory: &Arc<Directory>, key: &str, value: &[u8]) -> Self {
-        let what = format!("{}/{key}", directory.path().display());
-        let directory = Arc::clone(directory);
-        Self { what, action: Action::EntryCreated { directory, key: key.to_owned(), value: value.to_owned() } }
-    }
-
-    pub(crate) fn entry_removed(directory: &Arc<Directory>, key: &str, value: &[u8]) -> Self {
-        let what = format!("removal of {}/{key}", directory.path().display());
-        let directory = Arc::clone(directory);
-        Self { what, action: Action::EntryRemoved { directory, key: key.to_owned(), value: value.to_owned() } }
-    }
-
-    pub(crate) fn entries_folder(directory: &Arc<Directory>) -> Self {
-        let what = format!("folder {}", directory.path().display());
-        Self { what, action: Action::EntriesFolder { directory: Arc::clone(directory) } }
-    }
-
-    pub(crate) fn folders(created: Vec<PathBuf>) -> Self {
-        Self { what: "folders".to_owned(), action: Action::Folders { created } }
-    }
-
-    pub(crate) fn masquerade_added(space: &Arc<Space>, runtime: &Arc<Inner>, owner: &Owner) -> Self {
-        let what = format!("masquerade rules of {} in the {} namespace", owner.container_id, space.label);
-        let (space, runtime, owner) = (Arc::clone(space), Arc::clone(runtime), owner.clone());
-        Self { what, action: Action::Masquerade { space, runtime, owner } }
-    }
-
-    pub(crate) fn spoof_check_added(space: &Arc<Space>, owner: &Owner) -> Self {
-        let what = format!("spoof check of {} in the {} namespace", owner.container_id, space.label);
-        Self { what, action: Action::SpoofCheck { space: Arc::clone(space), owner: owner.clone() } }
-    }
-
-    pub(crate) fn filter_table_made(space: &Arc<Space>, table: Table) -> Self {
-        let what = format!("table of packet filters in the {} namespace", space.label);
-        Self { what, action: Action::FilterTable { space: Arc::clone(space), table } }
-    }
-
-    pub(crate) fn delegated(host: &Arc<Space>, exec: &Arc<dyn Exec>, call: ExecCall) -> Self {
-        let what = format!("what plugin {:?} did", call.kind);
-        let call = Box::new(ExecCall { timeout: NATIVE_TIME, cancel: Cancel::default(), ..call });
-        Self { what, action: Action::Delegated { host: Arc::clone(host), exec: Arc::clone(exec), call } }
+    pub(crate) fn delegated(call: ExecCall) -> Self {
+        let ExecCall { kind, path, env, stdin, .. } = call;
+        Self::Delegated { kind, path, env, stdin }
     }
 
     /// Is it the making of this link?
-    pub(crate) fn makes(&self, in_space: &Arc<Space>, link: u32) -> bool {
-        matches!(&self.action, Action::Link { space, index, .. } if *index == link && Arc::ptr_eq(space, in_space))
+    pub(crate) fn makes(&self, place: Place, link: u32) -> bool {
+        matches!(self, Self::Link { at, index: Some(index), .. } if *index == link && *at == place)
+    }
+
+    /// The link that was to be made has been.
+    pub(crate) fn has_made(&mut self, link: u32) {
+        match self {
+            Self::Link { index, .. } => *index = Some(link),
+            Self::LinkMoved { moved, .. } => moved.arrived = Some(link),
+            _ => {}
+        }
+    }
+
+    /// Is it about the container's namespace?
+    pub(crate) fn is_inside(&self) -> bool {
+        match self {
+            Self::LinkMoved { .. } => true,
+            Self::Link { at, .. }
+            | Self::LinkAttrs { at, .. }
+            | Self::AddressAdded { at, .. }
+            | Self::AddressRemoved { at, .. }
+            | Self::RouteAdded { at, .. }
+            | Self::RouteRemoved { at, .. }
+            | Self::VlanAdded { at, .. }
+            | Self::VlanRemoved { at, .. }
+            | Self::Sysctl { at, .. } => *at == Place::Sandbox,
+            _ => false,
+        }
     }
 
     /// Does it concern something that other attachments may use too?
-    fn shared(&self) -> Option<Shared<'_>> {
-        match &self.action {
-            Action::Link { space, index, bridge: true } => Some(Shared::Bridge(space, *index)),
-            Action::LinkAttrs { space, index, .. } if is_bridge(space, *index) => Some(Shared::Bridge(space, *index)),
-            Action::AddressAdded { space, address } | Action::AddressRemoved { space, address }
-                if is_bridge(space, address.link) =>
-            {
-                Some(Shared::Bridge(space, address.link))
+    fn shared(&self, scene: &Scene) -> Option<Shared<'_>> {
+        let of_bridge = |at: Place, index: u32| {
+            scene
+                .at(at)
+                .is_some_and(|space| is_bridge(space, index))
+                .then_some(Shared::Bridge(at, LinkRef::Index(index)))
+        };
+        match self {
+            Self::Link { at, name, index, bridge: true } => {
+                Some(Shared::Bridge(*at, index.map_or(LinkRef::Name(name), LinkRef::Index)))
             }
-            Action::EntriesFolder { .. } | Action::Folders { .. } | Action::FilterTable { .. } => Some(Shared::Other),
+            Self::LinkAttrs { at, index, .. } => of_bridge(*at, *index),
+            Self::AddressAdded { at, address } | Self::AddressRemoved { at, address } => of_bridge(*at, address.link),
+            Self::EntriesFolder { .. } | Self::Folders { .. } | Self::FilterTable { .. } => Some(Shared::Other),
             _ => None,
         }
     }
@@ -219,30 +213,40 @@ impl Undo {
     /// # Errors
     ///
     /// Why that did not work.
-    pub(crate) fn apply(&self) -> Result<(), String> {
+    pub(crate) fn apply(&self, scene: &Scene) -> Result<(), String> {
+        // Gone already, most often with the link or the namespace.
         let kernel = |result: Result<(), Error>| match result {
-            // Gone already, most often with the link or the namespace.
-            Err(e) if ![ENODEV, ENOENT, ESRCH, nix::libc::EADDRNOTAVAIL].contains(&e.errno()) => Err(e.to_string()),
+            Err(e) if ![ENODEV, ENOENT, ESRCH, EADDRNOTAVAIL].contains(&e.errno()) => Err(e.to_string()),
             _ => Ok(()),
         };
-        let netlink = |space: &Space, f: &mut dyn FnMut(&mut Netlink) -> Result<(), Error>| kernel(space.netlink(f));
-        match &self.action {
-            Action::Link { space, index, .. } => netlink(space, &mut |n| n.link_del(*index)),
-            Action::LinkAttrs { space, index, attrs } => netlink(space, &mut |n| n.link_set(*index, attrs)),
-            Action::LinkMoved { from, to, moved } => kernel(move_back(from, to, moved)),
-            Action::AddressAdded { space, address } => netlink(space, &mut |n| n.address_del(address)),
-            Action::AddressRemoved { space, address } => netlink(space, &mut |n| n.address_add(address)),
-            Action::RouteAdded { space, route } => netlink(space, &mut |n| n.route_del(route)),
-            Action::RouteRemoved { space, route } => netlink(space, &mut |n| n.route_add(route)),
-            Action::VlanAdded { space, vlan } => netlink(space, &mut |n| n.vlan_del(vlan)),
-            Action::VlanRemoved { space, vlan } => netlink(space, &mut |n| n.vlan_add(vlan)),
-            Action::Sysctl { space, key, old } => kernel(
-                space
-                    .netns
-                    .sysctls_set(&[(key, old)])
-                    .and_then(|results| results.into_iter().collect::<Result<(), _>>()),
-            ),
-            Action::EntryCreated { directory, key, value } => {
+        let netlink = |at: &Place, f: &mut dyn FnMut(&mut Netlink) -> Result<(), Error>| {
+            scene.at(*at).map_or(Ok(()), |space| kernel(space.netlink(f)))
+        };
+        match self {
+            Self::Link { at, name, index, .. } => netlink(at, &mut |n| {
+                let index = match index {
+                    Some(index) => *index,
+                    None => n.link_get(LinkRef::Name(name))?.index,
+                };
+                n.link_del(index)
+            }),
+            Self::LinkAttrs { at, index, attrs, .. } => netlink(at, &mut |n| n.link_set(*index, attrs)),
+            Self::LinkMoved { from, to, moved } => match (scene.at(*from), scene.at(*to)) {
+                (Some(from), Some(to)) => kernel(move_back(from, to, moved)),
+                _ => Ok(()),
+            },
+            Self::AddressAdded { at, address } => netlink(at, &mut |n| n.address_del(address)),
+            Self::AddressRemoved { at, address } => netlink(at, &mut |n| n.address_add(address)),
+            Self::RouteAdded { at, route } => netlink(at, &mut |n| n.route_del(route)),
+            Self::RouteRemoved { at, route } => netlink(at, &mut |n| n.route_add(route)),
+            Self::VlanAdded { at, vlan } => netlink(at, &mut |n| n.vlan_del(vlan)),
+            Self::VlanRemoved { at, vlan } => netlink(at, &mut |n| n.vlan_add(vlan)),
+            Self::Sysctl { at, key, old } => scene.at(*at).map_or(Ok(()), |space| {
+                let set = space.netns.sysctls_set(&[(key, old)]);
+                kernel(set.and_then(|results| results.into_iter().collect::<Result<(), _>>()))
+            }),
+            Self::EntryCreated { folder, key, value } => {
+                let Some(directory) = Directory::existing(folder, &[]) else { return Ok(()) };
                 let lock = directory.lock(&Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
                 match lock.get(key) {
                     Ok(Some(found)) if found == *value => lock.delete(key).map_err(|e| e.to_string()),
@@ -250,128 +254,160 @@ impl Undo {
                     Err(e) => Err(e.to_string()),
                 }
             }
-            Action::EntryRemoved { directory, key, value } => {
+            Self::EntryRemoved { folder, key, value } => {
+                let Some(directory) = Directory::existing(folder, &[]) else { return Ok(()) };
                 let lock = directory.lock(&Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
-                lock.create(key, value).map_err(|e| e.to_string())
+                match lock.create(key, value) {
+                    // It was not removed after all.
+                    Err(e) if e.errno() != nix::libc::EEXIST => Err(e.to_string()),
+                    _ => Ok(()),
+                }
             }
-            Action::EntriesFolder { directory } => directory.remove_if_unused().map_err(|e| e.to_string()),
-            Action::Delegated { host, exec, call } => {
-                let run = || native::run(&**exec, call).map(drop).map_err(|e| e.to_string());
-                host.netns.run(run).map_err(|e| e.to_string())?
-            }
-            Action::Masquerade { space, runtime, owner } => {
-                let iptables = Iptables::new(runtime, space).remove(owner, &[]);
-                let nftables = nftables::unmasquerade(space, owner).map_err(|e| e.to_string());
-                nftables.and(iptables.map_err(|e| e.msg))
-            }
-            Action::SpoofCheck { space, owner } => nftables::uncheck_spoofing(space, owner).map_err(|e| e.to_string()),
-            Action::FilterTable { space, table } => table.remove_if_unused(space).map_err(|e| e.to_string()),
-            Action::Folders { created } => {
+            Self::EntriesFolder { folder, created } => match Directory::existing(folder, created) {
+                Some(directory) => directory.remove_if_unused().map_err(|e| e.to_string()),
+                None => Ok(()),
+            },
+            Self::Folders { created } => {
                 remove_created(created);
                 Ok(())
+            }
+            Self::File { path } => match std::fs::remove_file(path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.to_string()),
+                _ => Ok(()),
+            },
+            Self::Masquerade { owner } => {
+                let iptables = Iptables::new(&scene.runtime, &scene.host).remove(owner, &[]);
+                let nftables = nftables::unmasquerade(&scene.host, owner).map_err(|e| e.to_string());
+                nftables.and(iptables.map_err(|e| e.msg))
+            }
+            Self::SpoofCheck { owner } => nftables::uncheck_spoofing(&scene.host, owner).map_err(|e| e.to_string()),
+            Self::FilterTable { table } => table.remove_if_unused(&scene.host).map_err(|e| e.to_string()),
+            Self::Delegated { kind, path, env, stdin } => {
+                let (kind, path, env, stdin) = (kind.clone(), path.clone(), env.clone(), stdin.clone());
+                let call = ExecCall { kind, path, env, stdin, timeout: NATIVE_TIME, cancel: Cancel::default() };
+                let run = || native::run(&*scene.runtime.exec, &call).map(drop).map_err(|e| e.to_string());
+                scene.host.netns.run(run).map_err(|e| e.to_string())?
             }
         }
     }
 }
 
-impl std::fmt::Debug for Undo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.what)
+/// What the effect was.
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link { at, name, .. } => write!(f, "link {name:?} in the {at} namespace"),
+            Self::LinkAttrs { at, name, .. } => write!(f, "attributes of link {name:?} in the {at} namespace"),
+            Self::LinkMoved { to, moved, .. } => write!(f, "move of link {:?} to the {to} namespace", moved.link.name),
+            Self::AddressAdded { at, address } => write!(f, "address {} in the {at} namespace", address.ip),
+            Self::AddressRemoved { at, address } => {
+                write!(f, "removal of address {} in the {at} namespace", address.ip)
+            }
+            Self::RouteAdded { at, route } => write!(f, "route to {} in the {at} namespace", route.dst),
+            Self::RouteRemoved { at, route } => {
+                write!(f, "removal of the route to {} in the {at} namespace", route.dst)
+            }
+            Self::VlanAdded { vlan, .. } => write!(f, "VLANs {}-{} of link {}", vlan.first, vlan.last, vlan.link),
+            Self::VlanRemoved { vlan, .. } => {
+                write!(f, "removal of VLANs {}-{} of link {}", vlan.first, vlan.last, vlan.link)
+            }
+            Self::Sysctl { at, key, .. } => write!(f, "sysctl {key} in the {at} namespace"),
+            Self::EntryCreated { folder, key, .. } => write!(f, "{}/{key}", folder.display()),
+            Self::EntryRemoved { folder, key, .. } => write!(f, "removal of {}/{key}", folder.display()),
+            Self::EntriesFolder { folder, .. } => write!(f, "folder {}", folder.display()),
+            Self::Folders { created } => match created.first() {
+                Some(folder) => write!(f, "folder {}", folder.display()),
+                None => f.write_str("folders"),
+            },
+            Self::File { path } => write!(f, "{}", path.display()),
+            Self::Masquerade { owner } => write!(f, "masquerade rules of {}", owner.container_id),
+            Self::SpoofCheck { owner } => write!(f, "spoof check of {}", owner.container_id),
+            Self::FilterTable { .. } => f.write_str("table of packet filters"),
+            Self::Delegated { kind, .. } => write!(f, "what plugin {kind:?} did"),
+        }
+    }
+}
+
+/// Where effects are taken back.
+#[derive(Clone)]
+pub(crate) struct Scene {
+    pub(crate) host: Arc<Space>,
+    /// None if it is gone, and what was in it.
+    pub(crate) sandbox: Option<Arc<Space>>,
+    pub(crate) runtime: Arc<Inner>,
+}
+
+impl Scene {
+    fn at(&self, place: Place) -> Option<&Space> {
+        match place {
+            Place::Host => Some(&self.host),
+            Place::Sandbox => self.sandbox.as_deref(),
+        }
+    }
+}
+
+impl fmt::Debug for Scene {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scene").field("host", &self.host).field("sandbox", &self.sandbox).finish_non_exhaustive()
     }
 }
 
 enum Shared<'a> {
-    Bridge(&'a Arc<Space>, u32),
+    Bridge(Place, LinkRef<'a>),
     /// What its own inverse leaves alone if it is in use.
     Other,
 }
 
 /// Takes back effects, the last first. What could not be taken back is named.
-pub(crate) fn undo(journal: &[Undo], host: &Space) -> Vec<String> {
+pub(crate) fn undo<'a>(entries: impl DoubleEndedIterator<Item = &'a Undo>, scene: &Scene) -> Vec<String> {
     let mut failures = Vec::new();
     let mut shared = Vec::new();
-    for entry in journal.iter().rev() {
-        if entry.shared().is_some() {
+    for entry in entries.rev() {
+        if entry.shared(scene).is_some() {
             shared.push(entry);
-        } else if let Err(reason) = entry.apply() {
-            failures.push(format!("{} ({reason})", entry.what));
+        } else if let Err(reason) = entry.apply(scene) {
+            failures.push(format!("{entry} ({reason})"));
         }
     }
-    failures.extend(undo_shared(&shared, host));
+    failures.extend(undo_shared(&shared, scene));
     failures
 }
 
-/// Takes back what is shared, of effects in the order of `undo`, where nobody
-/// else uses it.
-pub(crate) fn tidy(journal: &[Undo], host: &Space) -> Vec<String> {
-    let shared: Vec<_> = journal.iter().rev().filter(|entry| entry.shared().is_some()).collect();
-    undo_shared(&shared, host)
+/// Takes back what is shared, where nobody else uses it.
+pub(crate) fn tidy(entries: &[Undo], scene: &Scene) -> Vec<String> {
+    let shared: Vec<_> = entries.iter().rev().filter(|entry| entry.shared(scene).is_some()).collect();
+    undo_shared(&shared, scene)
 }
 
-fn undo_shared(shared: &[&Undo], host: &Space) -> Vec<String> {
+fn undo_shared(shared: &[&Undo], scene: &Scene) -> Vec<String> {
     if shared.is_empty() {
         return Vec::new();
     }
-    let Some(_lock) = crate::attempt::lock_exclusive(&host.netns, &Deadline::after(LOCK_TIME)) else {
+    let Some(_lock) = lock_exclusive(&scene.host.netns, &Deadline::after(LOCK_TIME)) else {
         // Others are attaching all the time, so it is in use.
         return Vec::new();
     };
     let mut failures = Vec::new();
     for entry in shared {
-        let unused = match entry.shared() {
-            Some(Shared::Bridge(space, index)) => !has_ports(space, index),
+        let unused = match entry.shared(scene) {
+            Some(Shared::Bridge(at, link)) => scene.at(at).is_some_and(|space| !has_ports(space, link)),
             _ => true,
         };
-        if unused && let Err(reason) = entry.apply() {
-            failures.push(format!("{} ({reason})", entry.what));
+        if unused && let Err(reason) = entry.apply(scene) {
+            failures.push(format!("{entry} ({reason})"));
         }
     }
     failures
-}
-
-/// A link goes back to where it came from, as it was there.
-fn move_back(from: &Space, to: &Space, moved: &Moved) -> Result<(), Error> {
-    let Moved { link, addresses, routes, name, arrived } = moved;
-    let get = |link: LinkRef<'_>| to.netlink(|netlink| netlink.link_get(link)).ok();
-    let is_it = |found: &Link| found.mac == link.mac && found.kind == link.kind;
-    let there = match arrived {
-        Some(index) => get(LinkRef::Index(*index)),
-        None => [name, &link.name].into_iter().filter_map(|name| get(LinkRef::Name(name))).find(is_it),
-    };
-    let Some(there) = there else { return Ok(()) };
-    let attrs = LinkAttrs {
-        netns: Some(from.netns.as_fd().as_raw_fd()),
-        name: Some(link.name.clone()),
-        alias: Some(link.alias.clone()),
-        up: Some(link.flags & IFF_UP != 0),
-        // Chained plugins may have set them.
-        mtu: (there.mtu != link.mtu).then_some(link.mtu),
-        mac: (there.mac != link.mac).then(|| link.mac.clone()),
-        ..LinkAttrs::default()
-    };
-    to.netlink(|netlink| netlink.link_set(there.index, &attrs))?;
-    from.netlink(|netlink| {
-        let index = netlink.link_get(LinkRef::Name(&link.name))?.index;
-        if link.master != 0 {
-            netlink.link_set(index, &LinkAttrs { master: Some(link.master), ..LinkAttrs::default() })?;
-        }
-        for address in addresses {
-            // The kernel makes link-local ones by itself.
-            let _ = netlink.address_add(&Address { link: index, flags: 0, ..address.clone() });
-        }
-        // Gateways are reached by the routes without one.
-        let (near, far): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.gateway.is_none());
-        for route in near.into_iter().chain(far).filter(|route| !KERNELS_ROUTES.contains(&route.protocol)) {
-            let _ = netlink.route_add(&Route { link: index, ..route.clone() });
-        }
-        Ok(())
-    })
 }
 
 fn is_bridge(space: &Space, index: u32) -> bool {
     space.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).is_ok_and(|link| link.kind == "bridge")
 }
 
-fn has_ports(space: &Space, bridge: u32) -> bool {
-    space.netlink(Netlink::links).is_ok_and(|links| links.iter().any(|link| link.master == bridge))
+fn has_ports(space: &Space, bridge: LinkRef<'_>) -> bool {
+    let ports = space.netlink(|netlink| {
+        let bridge = netlink.link_get(bridge)?.index;
+        Ok(netlink.links()?.iter().any(|link| link.master == bridge))
+    });
+    ports.unwrap_or(false)
 }

@@ -4,6 +4,7 @@
 mod attach;
 pub(crate) mod cnitool;
 mod network;
+mod recover;
 mod run;
 mod show;
 mod validate;
@@ -48,6 +49,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         Command::Plugins(output) => show::plugins(&output, &env),
         Command::Which(named) => show::which(&named.network, &env),
         Command::Validate(validate) => validate::validate(&validate, &env),
+        Command::Recover(recover) => recover::recover(&recover, &env),
         Command::Run(run) => run::run(&run, env),
     }
 }

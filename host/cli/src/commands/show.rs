@@ -136,11 +136,11 @@ fn print_table(mut table: Table) -> Result<u8> {
     print(&table.to_string())
 }
 
-fn print_json(list: &Vec<Value>) -> Result<u8> {
+pub(super) fn print_json(list: &Vec<Value>) -> Result<u8> {
     print(&format!("{}\n", serde_json::to_string_pretty(list)?))
 }
 
-fn print(text: &str) -> Result<u8> {
+pub(super) fn print(text: &str) -> Result<u8> {
     // Trailing blanks are the table's, not what somebody wants to copy.
     let lines: Vec<_> = text.lines().map(str::trim_end).collect();
     io::stdout().write_all((lines.join("\n") + "\n").as_bytes())?;

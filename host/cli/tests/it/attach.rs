@@ -4,17 +4,11 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, bridge, text};
+use crate::machine::{Machine, addresses, bridge, text};
 
 fn link<'a>(links: &'a Value, name: &str) -> &'a Value {
     let all = links.as_array().unwrap();
     all.iter().find(|link| link["ifname"] == name).unwrap_or_else(|| panic!("no {name} in {links:#}"))
-}
-
-fn addresses(link: &Value) -> Vec<String> {
-    let all = link["addr_info"].as_array().unwrap();
-    let address = |a: &Value| format!("{}/{}", a["local"].as_str().unwrap(), a["prefixlen"]);
-    all.iter().filter(|a| a["scope"] == "global").map(address).collect()
 }
 
 #[test]

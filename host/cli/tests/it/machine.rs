@@ -8,6 +8,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    thread,
 };
 
 use serde_json::{Value, json};
@@ -176,6 +177,23 @@ fn in_path(program: &str) -> PathBuf {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.exists()).unwrap_or(program.into())
 }
 
+/// Whether the programs that a test asks are there. What is missing is said once
+/// for each test.
+pub(crate) fn installed(programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| Command::new(program).arg("--version").output().is_err());
+    if let Some(missing) = missing {
+        let test = thread::current();
+        eprintln!("skipped: {}: no `{missing}` in the path", test.name().unwrap_or_default());
+    }
+    missing.is_none()
+}
+
+/// A shell script inside the machine.
+pub(crate) fn script(machine: &Machine, script: &str) {
+    let output = machine.command("sh").args(["-euc", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", text(&output));
+}
+
 /// Runs a command with this on its standard input.
 pub(crate) fn feed(mut command: Command, stdin: &str) -> Output {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -189,6 +207,13 @@ pub(crate) fn feed(mut command: Command, stdin: &str) -> Output {
 pub(crate) fn text(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     format!("{}\n{out}{err}", output.status)
+}
+
+/// The addresses of a device that a plugin gave it, as `ip addr show` has them.
+pub(crate) fn addresses(link: &Value) -> Vec<String> {
+    let all = link["addr_info"].as_array().unwrap();
+    let address = |a: &Value| format!("{}/{}", a["local"].as_str().unwrap(), a["prefixlen"]);
+    all.iter().filter(|a| a["scope"] == "global").map(address).collect()
 }
 
 /// A bridge with addresses from these subnets.

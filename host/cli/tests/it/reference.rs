@@ -6,6 +6,7 @@ mod chains;
 mod corpus;
 mod deviations;
 mod filters;
+mod host_device;
 mod mixed;
 mod ptp;
 mod twins;
@@ -37,17 +38,6 @@ fn reference() -> Option<PathBuf> {
         );
     }
     found
-}
-
-/// Whether a program is there that the comparison is made with. Its absence is
-/// said once for each test.
-fn installed(programs: &[&str]) -> bool {
-    let missing = programs.iter().find(|program| Command::new(program).arg("--version").output().is_err());
-    if let Some(missing) = missing {
-        let test = thread::current();
-        eprintln!("skipped: {}: no `{missing}` in the path", test.name().unwrap_or_default());
-    }
-    missing.is_none()
 }
 
 /// Distributions' builds do not always know their version; those speak CNI 1.1.0

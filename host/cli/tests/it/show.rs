@@ -55,9 +55,9 @@ fn plugins_say_where_they_come_from() {
     };
     let all = plugins(&[]);
     let kinds: Vec<_> = all.iter().map(|(kind, _)| kind.as_str()).collect();
-    assert_eq!(kinds, ["bridge", "host-local", "loopback", "portmap", "ptp", "static"]);
+    assert_eq!(kinds, ["bridge", "host-device", "host-local", "loopback", "portmap", "ptp", "static"]);
     assert!(all[0].1.starts_with("bundled (sha256:"), "{all:?}");
-    assert_eq!(all[3].1, format!("native {}", folder.join("portmap").display()));
+    assert_eq!(all[4].1, format!("native {}", folder.join("portmap").display()));
     assert_eq!(plugins(&["--prefer-native"])[0].1, format!("native {}", folder.join("bridge").display()));
 }
 

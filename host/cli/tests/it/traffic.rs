@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::machine::{Machine, bridge, text};
+use crate::machine::{Machine, bridge, installed, script, text};
 
 const ROLE: &str = "WASM_CNI_TEST_ROLE";
 
@@ -97,12 +97,6 @@ fn reaches(machine: &Machine, from: &str, to: Option<&str>, address: IpAddr) -> 
     output.status.success()
 }
 
-/// A script inside the machine.
-fn script(machine: &Machine, script: &str) {
-    let output = machine.command("sh").args(["-euc", script]).output().unwrap();
-    assert!(output.status.success(), "{script}: {}", text(&output));
-}
-
 /// A neighbour of the machine, `out`, that has no way back to containers.
 fn outside(machine: &Machine) {
     machine.netns("out");
@@ -117,12 +111,8 @@ fn outside(machine: &Machine) {
 
 /// Both backends, where they are installed.
 fn backends() -> Vec<&'static str> {
-    let installed = |program| Command::new(program).arg("--version").output().is_ok();
-    if installed("iptables") && installed("ip6tables") {
-        return vec!["nftables", "iptables"];
-    }
-    eprintln!("skipped: masquerade by iptables: no `iptables` in the path");
-    vec!["nftables"]
+    let iptables = installed(&["iptables", "ip6tables"]).then_some("iptables");
+    std::iter::once("nftables").chain(iptables).collect()
 }
 
 #[test]

@@ -57,8 +57,8 @@ impl State {
         if matches!(verb, Verb::Call(Command::Add))
             && let Some(undo) = dispatch::undo_delegation(&self.attempt, kind, &self.config)?
         {
-            // On the record before it is asked: it may do half and fail.
-            self.attempt.record(undo);
+            // It may do half and fail: the note stays.
+            self.note(undo).map_err(|e| CniError::internal(format!("{}: {}", e.what, e.msg)))?;
         }
         dispatch::run(&self.attempt, kind, &self.config, verb, self.depth + 1)
     }

@@ -1,14 +1,14 @@
 //! The host's side of the WIT: one file for each interface.
 //!
 //! Every function that changes something does, in this order: count the call,
-//! check grant, handles and arguments, record the inverse, act. Nothing here
+//! check grant, handles and arguments, note the inverse, act. Nothing here
 //! believes a guest.
 
 pub(crate) mod convert;
 pub(crate) mod delegate;
 mod devices;
 pub(crate) mod filter;
-mod moves;
+pub(crate) mod moves;
 pub(crate) mod net;
 pub(crate) mod ops;
 pub(crate) mod space;
@@ -18,14 +18,16 @@ pub(crate) mod system;
 use std::sync::{Arc, Mutex};
 
 use wasm_cni_kernel as kernel;
-use wasmtime::component::ResourceTable;
+use wasmtime::{Trap, component::ResourceTable};
 
 use crate::{
-    attempt::Attempt,
+    attempt::{Attempt, Note},
     bindings::types,
     dispatch::CallConfig,
+    faults::{self, Fault},
     grants::Grants,
     limits::{Meter, Stop},
+    undo::Undo,
 };
 
 /// What one instance's host functions work on.
@@ -57,11 +59,25 @@ impl State {
         if self.attempt.deadline.passed() {
             return Err(wasmtime::Error::new(self.attempt.deadline.stop()));
         }
+        match faults::at_host_call() {
+            Some(Fault::Deadline) => return Err(wasmtime::Error::new(Stop::Deadline(self.attempt.deadline.time))),
+            Some(_) => return Err(wasmtime::Error::new(Trap::UnreachableCodeReached)),
+            None => {}
+        }
         let Some(left) = self.calls_left.checked_sub(1) else {
             return Err(wasmtime::Error::new(Stop::HostCalls(self.attempt.runtime.limits.host_calls)));
         };
         self.calls_left = left;
         Ok(())
+    }
+
+    /// Notes what is about to be done, so that it can be taken back.
+    fn note(&self, undo: Undo) -> Result<Note, types::Error> {
+        self.attempt.note(undo).map_err(|e| {
+            let errno = e.raw_os_error().unwrap_or(nix::libc::EIO);
+            let msg = format!("not done, as it could not be noted how to take it back: {}", kernel::errno_text(errno));
+            types::Error { code: types::Code::Io, errno: errno.unsigned_abs(), what: "journal".to_owned(), msg }
+        })
     }
 
     /// Remembers a failure on its way to the guest.

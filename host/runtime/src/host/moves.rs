@@ -6,13 +6,30 @@ use std::{
 };
 
 use nix::errno::Errno;
-use wasm_cni_kernel::{self as kernel, LinkAttrs, LinkRef};
+use serde::{Deserialize, Serialize};
+use wasm_cni_kernel::{self as kernel, Address, Error, Link, LinkAttrs, LinkRef, Route};
 
 use super::{State, kernel_error, refuse, space::Space};
-use crate::{
-    bindings::types,
-    undo::{Moved, Undo},
-};
+use crate::{bindings::types, undo::Undo};
+
+/// linux/if.h
+const IFF_UP: u32 = 0x1;
+
+/// `RTPROT_KERNEL` and `RTPROT_RA` (linux/rtnetlink.h): these come by themselves.
+const KERNELS_ROUTES: [u8; 2] = [2, 9];
+
+/// A link that went to another namespace.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Moved {
+    /// What it was before.
+    pub(crate) link: Link,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) routes: Vec<Route>,
+    /// What it is to be called there.
+    pub(crate) name: String,
+    /// Its index there. None if it may still be under its old name, or not there.
+    pub(crate) arrived: Option<u32>,
+}
 
 /// Moves a link, under the new name and alias of `attrs`.
 ///
@@ -47,22 +64,24 @@ pub(super) fn move_link(
         Err(_) => {}
     }
     let attrs = LinkAttrs { netns: Some(to.netns.as_fd().as_raw_fd()), ..attrs.clone() };
-    let moved = from.netlink(|netlink| netlink.link_set(index, &attrs));
-    // Chained plugins may change its name and MAC.
-    let find = || to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))).ok().map(|link| link.index);
-    let arrived = if moved.is_ok() { find() } else { None };
-    let undo = Undo::link_moved(from, to, Moved { link, addresses, routes, name, arrived });
-    match moved {
+    let moved = Moved { link, addresses, routes, name: name.clone(), arrived: None };
+    let undo = Undo::LinkMoved { from: from.place(), to: to.place(), moved: Box::new(moved.clone()) };
+    let note = state.note(undo)?;
+    match from.netlink(|netlink| netlink.link_set(index, &attrs)) {
         Ok(()) => {
-            state.attempt.record(undo);
+            // Chained plugins may change its name and MAC.
+            if let Ok(link) = to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))) {
+                state.attempt.has_made(note, link.index);
+            }
             Ok(())
         }
         Err(e) => {
             // It may have arrived and then been refused its name. The first
             // failure is the one to tell.
             if from.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).is_err() {
-                let _ = undo.apply();
+                let _ = move_back(from, to, &moved);
             }
+            state.attempt.strike(note);
             Err(kernel_error(&e))
         }
     }
@@ -71,4 +90,49 @@ pub(super) fn move_link(
 fn taken(what: String) -> types::Error {
     let errno = Errno::EEXIST as i32;
     types::Error { code: types::Code::Exists, errno: errno.unsigned_abs(), what, msg: kernel::errno_text(errno) }
+}
+
+/// A link goes back to where it came from, as it was there.
+pub(crate) fn move_back(from: &Space, to: &Space, moved: &Moved) -> Result<(), Error> {
+    let Moved { link, addresses, routes, name, arrived } = moved;
+    // It did not come to that.
+    if arrived.is_none()
+        && from.netlink(|n| n.link_get(LinkRef::Index(link.index))).is_ok_and(|found| found.name == link.name)
+    {
+        return Ok(());
+    }
+    let get = |link: LinkRef<'_>| to.netlink(|netlink| netlink.link_get(link)).ok();
+    let is_it = |found: &Link| found.mac == link.mac && found.kind == link.kind;
+    let there = match arrived {
+        Some(index) => get(LinkRef::Index(*index)),
+        None => [name, &link.name].into_iter().filter_map(|name| get(LinkRef::Name(name))).find(is_it),
+    };
+    let Some(there) = there else { return Ok(()) };
+    let attrs = LinkAttrs {
+        netns: Some(from.netns.as_fd().as_raw_fd()),
+        name: Some(link.name.clone()),
+        alias: Some(link.alias.clone()),
+        up: Some(link.flags & IFF_UP != 0),
+        // Chained plugins may have set them.
+        mtu: (there.mtu != link.mtu).then_some(link.mtu),
+        mac: (there.mac != link.mac).then(|| link.mac.clone()),
+        ..LinkAttrs::default()
+    };
+    to.netlink(|netlink| netlink.link_set(there.index, &attrs))?;
+    from.netlink(|netlink| {
+        let index = netlink.link_get(LinkRef::Name(&link.name))?.index;
+        if link.master != 0 {
+            netlink.link_set(index, &LinkAttrs { master: Some(link.master), ..LinkAttrs::default() })?;
+        }
+        for address in addresses {
+            // The kernel makes link-local ones by itself.
+            let _ = netlink.address_add(&Address { link: index, flags: 0, ..address.clone() });
+        }
+        // Gateways are reached by the routes without one.
+        let (near, far): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.gateway.is_none());
+        for route in near.into_iter().chain(far).filter(|route| !KERNELS_ROUTES.contains(&route.protocol)) {
+            let _ = netlink.route_add(&Route { link: index, ..route.clone() });
+        }
+        Ok(())
+    })
 }

@@ -1,5 +1,5 @@
-//! The one place where a guest's operation becomes an effect: check, record
-//! the inverse, act.
+//! The one place where a guest's operation becomes an effect: check, note the
+//! inverse, act.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -7,7 +7,7 @@ use wasm_cni_kernel::{self as kernel, LinkAttrs};
 
 use super::{
     State, convert, kernel_error, moves, refuse,
-    space::{HOST, Space},
+    space::{HOST, Place, Space},
 };
 use crate::{
     bindings::{net, types},
@@ -91,36 +91,34 @@ impl Commit<'_> {
                 }
             }
             net::Action::AddrAdd(address) => {
-                self.address(
-                    &space,
-                    address,
-                    tolerance,
-                    "addr-add",
-                    kernel::Netlink::address_add,
-                    Undo::address_added,
-                )?;
+                self.address(&space, address, tolerance, "addr-add", kernel::Netlink::address_add, |at, address| {
+                    Undo::AddressAdded { at, address }
+                })?;
             }
             net::Action::AddrDel(address) => {
-                self.address(
-                    &space,
-                    address,
-                    tolerance,
-                    "addr-del",
-                    kernel::Netlink::address_del,
-                    Undo::address_removed,
-                )?;
+                self.address(&space, address, tolerance, "addr-del", kernel::Netlink::address_del, |at, address| {
+                    Undo::AddressRemoved { at, address }
+                })?;
             }
             net::Action::RouteAdd(route) => {
-                self.route(&space, route, tolerance, "route-add", kernel::Netlink::route_add, Undo::route_added)?;
+                self.route(&space, route, tolerance, "route-add", kernel::Netlink::route_add, |at, route| {
+                    Undo::RouteAdded { at, route }
+                })?;
             }
             net::Action::RouteDel(route) => {
-                self.route(&space, route, tolerance, "route-del", kernel::Netlink::route_del, Undo::route_removed)?;
+                self.route(&space, route, tolerance, "route-del", kernel::Netlink::route_del, |at, route| {
+                    Undo::RouteRemoved { at, route }
+                })?;
             }
             net::Action::VlanAdd(vlan) => {
-                self.vlan(&space, vlan, tolerance, "vlan-add", kernel::Netlink::vlan_add, Undo::vlan_added)?;
+                self.vlan(&space, vlan, tolerance, "vlan-add", kernel::Netlink::vlan_add, |at, vlan| {
+                    Undo::VlanAdded { at, vlan }
+                })?;
             }
             net::Action::VlanDel(vlan) => {
-                self.vlan(&space, vlan, tolerance, "vlan-del", kernel::Netlink::vlan_del, Undo::vlan_removed)?;
+                self.vlan(&space, vlan, tolerance, "vlan-del", kernel::Netlink::vlan_del, |at, vlan| {
+                    Undo::VlanRemoved { at, vlan }
+                })?;
             }
             net::Action::Announce(link) => {
                 let announced = self.announce(&space, link);
@@ -160,17 +158,22 @@ impl Commit<'_> {
             }
         };
         let bridge = matches!(kind, kernel::LinkKind::Bridge { .. });
+        let undo = Undo::Link { at: space.place(), name: new.name.clone(), index: None, bridge };
+        let note = self.state.note(undo)?;
         let link = kernel::NewLink { name: new.name.clone(), kind, attrs };
         match space.netlink(|netlink| netlink.link_add(&link)) {
             Ok(index) => {
-                self.state.attempt.record(Undo::link_added(space, index, &new.name, bridge));
+                self.state.attempt.has_made(note, index);
                 Ok(net::Made { index, existed: false })
             }
-            Err(e) if e.errno() == nix::libc::EEXIST && matches!(tolerance, net::Tolerance::OkIfExists) => {
+            Err(e) => {
+                self.state.attempt.strike(note);
+                if e.errno() != nix::libc::EEXIST || !matches!(tolerance, net::Tolerance::OkIfExists) {
+                    return Err(kernel_error(&e));
+                }
                 let found = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(&new.name)));
                 Ok(net::Made { index: found.map_err(|e| kernel_error(&e))?.index, existed: true })
             }
-            Err(e) => Err(kernel_error(&e)),
         }
     }
 
@@ -195,7 +198,7 @@ impl Commit<'_> {
             }
             None => {
                 self.may_change(space, index, what)?;
-                self.record_link_attrs(space, index, &attrs);
+                self.note_link_attrs(space, index, &attrs)?;
                 space.netlink(|netlink| netlink.link_set(index, &attrs)).map_err(|e| kernel_error(&e))
             }
         };
@@ -223,7 +226,7 @@ impl Commit<'_> {
         tolerance: net::Tolerance,
         what: &str,
         act: fn(&mut kernel::Netlink, &kernel::Address) -> Result<(), kernel::Error>,
-        undo: fn(&Arc<Space>, &kernel::Address) -> Undo,
+        undo: fn(Place, kernel::Address) -> Undo,
     ) -> Result<(), types::Error> {
         let ip = convert::ip_net(&address.ip, what)?;
         let Some(link) = self.tolerated(self.link(space, &address.link, what), tolerance)? else { return Ok(()) };
@@ -239,7 +242,7 @@ impl Commit<'_> {
         tolerance: net::Tolerance,
         what: &str,
         act: fn(&mut kernel::Netlink, &kernel::Route) -> Result<(), kernel::Error>,
-        undo: fn(&Arc<Space>, &kernel::Route) -> Undo,
+        undo: fn(Place, kernel::Route) -> Undo,
     ) -> Result<(), types::Error> {
         let dst = convert::ip_net(&route.dst, what)?;
         let Some(link) = self.tolerated(self.link(space, &route.link, what), tolerance)? else { return Ok(()) };
@@ -272,7 +275,7 @@ impl Commit<'_> {
         tolerance: net::Tolerance,
         what: &str,
         act: fn(&mut kernel::Netlink, &kernel::BridgeVlan) -> Result<(), kernel::Error>,
-        undo: fn(&Arc<Space>, &kernel::BridgeVlan) -> Undo,
+        undo: fn(Place, kernel::BridgeVlan) -> Undo,
     ) -> Result<(), types::Error> {
         if vlan.first == 0 || vlan.first > vlan.last || vlan.last > 4094 {
             return Err(refuse(types::Code::Invalid, what, "VLAN ids go from 1 to 4094"));
@@ -284,20 +287,23 @@ impl Commit<'_> {
         self.act(space, &vlan, tolerance, act, undo)
     }
 
-    /// Does what has been checked, and puts its inverse on the record.
-    fn act<T>(
+    /// Does what has been checked, with its inverse noted.
+    fn act<T: Clone>(
         &self,
-        space: &Arc<Space>,
+        space: &Space,
         object: &T,
         tolerance: net::Tolerance,
         act: fn(&mut kernel::Netlink, &T) -> Result<(), kernel::Error>,
-        undo: fn(&Arc<Space>, &T) -> Undo,
+        undo: fn(Place, T) -> Undo,
     ) -> Result<(), types::Error> {
+        let note = self.state.note(undo(space.place(), object.clone()))?;
         let done = space.netlink(|netlink| act(netlink, object)).map_err(|e| kernel_error(&e));
-        if self.tolerated(done, tolerance)?.is_some() {
-            self.state.attempt.record(undo(space, object));
+        let done = self.tolerated(done, tolerance);
+        // That it was there, or not there, before is not this attempt's doing.
+        if !matches!(done, Ok(Some(()))) {
+            self.state.attempt.strike(note);
         }
-        Ok(())
+        done.map(drop)
     }
 
     /// A run of `sysctl-set`s in one namespace.
@@ -320,14 +326,17 @@ impl Commit<'_> {
         } else {
             Vec::new()
         };
+        let mut notes = Vec::with_capacity(old.len());
+        for ((key, _), old) in pairs.iter().zip(&old) {
+            let undo = old.as_deref().and_then(|old| Undo::sysctl_set(space.place(), key, old));
+            notes.push(undo.map(|undo| self.state.note(undo)).transpose().map_err(|e| (0, e))?);
+        }
         let results = space.netns.sysctls_set(&pairs).map_err(|e| failed(&e))?;
         for (i, (result, operation)) in results.into_iter().zip(run).enumerate() {
-            let done = self.tolerated(result.map_err(|e| kernel_error(&e)), operation.tolerate).map_err(|e| (i, e))?;
-            if let (Some(()), Some(Some(old))) = (done, old.get(i))
-                && let Some(undo) = Undo::sysctl_set(&space, pairs[i].0, old)
-            {
-                self.state.attempt.record(undo);
+            if let (Err(_), Some(Some(note))) = (&result, notes.get(i)) {
+                self.state.attempt.strike(*note);
             }
+            self.tolerated(result.map_err(|e| kernel_error(&e)), operation.tolerate).map_err(|e| (i, e))?;
             self.made.push(None);
         }
         Ok(())
@@ -421,14 +430,15 @@ impl Commit<'_> {
     }
 
     /// What a `link-set` on a link that is not this attempt's will change.
-    fn record_link_attrs(&self, space: &Arc<Space>, index: u32, attrs: &LinkAttrs) {
+    fn note_link_attrs(&self, space: &Space, index: u32, attrs: &LinkAttrs) -> Result<(), types::Error> {
         if !self.state.attempt.undoes() || self.state.attempt.made_link(space, index) {
-            return;
+            return Ok(());
         }
         // A link that is not there fails in the operation itself.
         if let Ok(link) = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Index(index))) {
-            self.state.attempt.record(Undo::link_set(space, &link, attrs));
+            self.state.note(Undo::link_set(space.place(), &link, attrs))?;
         }
+        Ok(())
     }
 
     /// `Some` if it was done, `None` if it failed in a way that the operation

@@ -27,7 +27,7 @@ impl store::Host for State {
         let opened = Directory::open(&path).and_then(|directory| {
             // On the record before the lock can fail: the folder is there now.
             if directory.is_new() {
-                self.attempt.record(Undo::entries_folder(&directory));
+                let _ = self.attempt.note(directory.undo());
             }
             directory.lock(&self.attempt.deadline)
         });
@@ -141,6 +141,7 @@ impl State {
 
     fn checked_change(&self, lock: &Locked, change: &store::Change) -> Result<(), types::Error> {
         let failed = |e: Failure| store_error(&e);
+        let folder = || lock.directory().path().to_owned();
         match change {
             store::Change::Put(entry) => {
                 check_entry(entry)?;
@@ -148,18 +149,20 @@ impl State {
             }
             store::Change::Create(entry) => {
                 check_entry(entry)?;
-                lock.create(&entry.key, &entry.value).map_err(failed)?;
-                self.attempt.record(Undo::entry_created(lock.directory(), &entry.key, &entry.value));
-                Ok(())
+                let (folder, key, value) = (folder(), entry.key.clone(), entry.value.clone());
+                let note = self.note(Undo::EntryCreated { folder, key, value })?;
+                lock.create(&entry.key, &entry.value).map_err(|e| {
+                    self.attempt.strike(note);
+                    failed(e)
+                })
             }
             store::Change::Delete(key) => {
                 check_key(key)?;
                 let old = if self.attempt.undoes() { lock.get(key).map_err(failed)? } else { None };
-                lock.delete(key).map_err(failed)?;
-                if let Some(old) = old {
-                    self.attempt.record(Undo::entry_removed(lock.directory(), key, &old));
+                if let Some(value) = old {
+                    self.note(Undo::EntryRemoved { folder: folder(), key: key.clone(), value })?;
                 }
-                Ok(())
+                lock.delete(key).map_err(failed)
             }
         }
     }

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use super::{
     attach_and_detach,
     corpus::{Case, bridge, dual, gateway, ipam, merge, v4, v6},
-    each, installed, reference, refuse,
+    each, reference, refuse,
     twins::{By, Twin, compare_states},
 };
+use crate::machine::installed;
 
 const TOOLS: [&str; 3] = ["nft", "iptables", "ip6tables"];
 

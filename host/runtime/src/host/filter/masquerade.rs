@@ -34,8 +34,8 @@ impl masquerade::Host for State {
         };
         let done = checked(&addresses, what).and_then(|addresses| {
             let owner = Owner::of(&self.attempt);
-            // On the record first: half of it may be done when it fails.
-            self.attempt.record(Undo::masquerade_added(&space, &self.attempt.runtime, &owner));
+            // Half of it may be done when it fails: the note stays.
+            self.note(Undo::Masquerade { owner: owner.clone() })?;
             match self.backend(&space, backend) {
                 masquerade::Backend::Nftables => self.by_nftables(&space, &owner, &addresses),
                 masquerade::Backend::Iptables => {
@@ -122,7 +122,7 @@ impl State {
     ) -> Result<(), types::Error> {
         let failed = |e| kernel_error(&e);
         if self.attempt.undoes() && !Table::Masquerade.exists(space).map_err(failed)? {
-            self.attempt.record(Undo::filter_table_made(space, Table::Masquerade));
+            self.note(Undo::FilterTable { table: Table::Masquerade })?;
         }
         nftables::masquerade(space, owner, addresses).map_err(failed)
     }

@@ -13,6 +13,7 @@ mod spoof_check;
 use std::{fmt::Write as _, sync::Arc};
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha512};
 use wasm_cni_kernel as kernel;
 use wasmtime::component::Resource;
@@ -30,7 +31,7 @@ use crate::{attempt::Attempt, bindings::types, wire};
 const ATTEMPTS: usize = 8;
 
 /// Whose rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct Owner {
     pub(crate) network: String,
     pub(crate) container_id: String,

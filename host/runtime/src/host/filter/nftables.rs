@@ -4,13 +4,15 @@
 use std::collections::HashSet;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use wasm_cni_kernel::{BaseChain, Batch, Chain, ChainKind, Error, Family, Hook, IpMatch, Rule, Statement};
 
 use super::{Owner, hashed, patiently};
 use crate::host::space::Space;
 
 /// A table that attachments share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Table {
     Masquerade,
     SpoofCheck,

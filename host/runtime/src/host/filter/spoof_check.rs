@@ -29,9 +29,9 @@ impl spoof_check::Host for State {
             let failed = |e| kernel_error(&e);
             let owner = Owner::of(&self.attempt);
             if self.attempt.undoes() && !Table::SpoofCheck.exists(&space).map_err(failed)? {
-                self.attempt.record(Undo::filter_table_made(&space, Table::SpoofCheck));
+                self.note(Undo::FilterTable { table: Table::SpoofCheck })?;
             }
-            self.attempt.record(Undo::spoof_check_added(&space, &owner));
+            self.note(Undo::SpoofCheck { owner: owner.clone() })?;
             nftables::check_spoofing(&space, &owner, &port, mac).map_err(failed)
         });
         Ok(done.map_err(|e| self.failed(e)))

@@ -1,0 +1,155 @@
+//! The configuration: what selects a device. Must not know: what is there.
+
+use cni_plugin::decode::Document;
+use cni_plugin::devices::Bus;
+use cni_plugin::{Dns, Failure, result};
+
+/// `runtimeConfig`'s type, as Go names it.
+const RUNTIME_CONFIG: &str = r#"struct { DeviceID string "json:\"deviceID,omitempty\"" }"#;
+
+/// A configuration. Of texts, empty is none.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// `runtimeConfig.deviceID`: of either bus.
+    pub(crate) device_id: String,
+    /// `pciBusID`.
+    pub(crate) pci_address: String,
+    /// Given; a device of PCI shows it itself.
+    pub(crate) dpdk: bool,
+    /// The IPAM plugin; empty for none.
+    pub(crate) ipam: String,
+    pub(crate) dns: Dns,
+    name: String,
+    mac: String,
+    kernel_path: String,
+    /// The runtime is to say which device, at ADD.
+    told_later: bool,
+}
+
+/// How a configuration names its device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Selector {
+    Name(String),
+    Mac(String),
+    /// Below `/sys/devices`.
+    KernelPath(String),
+    Hardware(Bus, String),
+}
+
+impl Config {
+    /// From the configuration's JSON.
+    pub(crate) fn parse(config: &str) -> Result<Self, Failure> {
+        let failed = |text| format!("failed to load netconf: {text}");
+        let document = Document::parse(config).map_err(failed)?;
+        let conf = document.root("NetConf");
+        let inherited = conf.embedded("NetConf");
+        let runtime = conf.object("runtimeConfig", RUNTIME_CONFIG, "");
+        let ipam = inherited.object("ipam", "types.IPAM", "IPAM");
+        let capabilities = inherited.object("capabilities", "map[string]bool", "");
+        // Of no use here, but checked.
+        inherited.text("name");
+        inherited.text("type");
+        inherited.object("prevResult", "map[string]interface {}", "");
+        inherited.list("cni.dev/valid-attachments", "[]types.GCAttachment");
+        let text = |key| conf.text(key).unwrap_or_default();
+        let config = Self {
+            device_id: runtime.and_then(|runtime| runtime.text("deviceID")).unwrap_or_default(),
+            pci_address: text("pciBusID"),
+            dpdk: conf.flag("DPDKMode"),
+            ipam: ipam.and_then(|ipam| ipam.text("type")).unwrap_or_default(),
+            dns: result::dns(&inherited),
+            name: text("device"),
+            mac: text("hwaddr"),
+            kernel_path: text("kernelpath"),
+            told_later: capabilities.is_some_and(|capabilities| capabilities.flag("deviceID")),
+        };
+        document.finish().map_err(failed)?;
+        Ok(config)
+    }
+
+    /// The first of what is given; `hardware` stands for `pciBusID` and
+    /// `runtimeConfig.deviceID`.
+    pub(crate) fn selector(&self, hardware: Option<(Bus, String)>) -> Result<Selector, Failure> {
+        let given =
+            |text: &String, selector: fn(String) -> Selector| (!text.is_empty()).then(|| selector(text.clone()));
+        given(&self.name, Selector::Name)
+            .or_else(|| given(&self.mac, Selector::Mac))
+            .or_else(|| given(&self.kernel_path, Selector::KernelPath))
+            .or_else(|| hardware.map(|(bus, name)| Selector::Hardware(bus, name)))
+            .ok_or_else(|| r#"specify either "device", "hwaddr", "kernelpath" or "pciBusID""#.into())
+    }
+
+    /// Whether a device is selected, or will be at ADD.
+    pub(crate) fn require_selection(&self) -> Result<(), Failure> {
+        let by_hardware = self.told_later || !self.device_id.is_empty() || !self.pci_address.is_empty();
+        self.selector(by_hardware.then(|| (Bus::Pci, String::new()))).map(drop)
+    }
+
+    /// Calls the IPAM plugin, if there is one.
+    pub(crate) fn with_ipam(&self, call: impl FnOnce(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+        if self.ipam.is_empty() { Ok(()) } else { call(&self.ipam) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(config: &str) -> Config {
+        Config::parse(config).unwrap()
+    }
+
+    #[test]
+    fn the_first_selector_counts() {
+        let pci = || Some((Bus::Pci, "0000:00:19.0".to_owned()));
+        for (config, selector) in [
+            (r#"{"device":"d0","hwaddr":"x","kernelpath":"y"}"#, Selector::Name("d0".into())),
+            (r#"{"device":"","kernelpath":"y","HwAddr":"x"}"#, Selector::Mac("x".into())),
+            (r#"{"kernelpath":"y"}"#, Selector::KernelPath("y".into())),
+            (r#"{"pciBusID":"ignored here"}"#, Selector::Hardware(Bus::Pci, "0000:00:19.0".into())),
+        ] {
+            assert_eq!(parse(config).selector(pci()), Ok(selector));
+        }
+    }
+
+    #[test]
+    fn something_has_to_select_a_device() {
+        let nothing = r#"specify either "device", "hwaddr", "kernelpath" or "pciBusID""#;
+        for config in ["{}", r#"{"DPDKMode":true,"device":"","runtimeConfig":null}"#] {
+            assert_eq!(parse(config).require_selection().unwrap_err().msg, nothing);
+        }
+        for config in [
+            r#"{"device":"d0"}"#,
+            r#"{"pciBusID":"0000:00:19.0"}"#,
+            r#"{"runtimeConfig":{"deviceID":"mlx5_core.sf.2"}}"#,
+            r#"{"capabilities":{"deviceID":true}}"#,
+        ] {
+            assert_eq!(parse(config).require_selection(), Ok(()), "{config}");
+        }
+        // What the runtime was to say is of no use at ADD, if it did not.
+        assert!(parse(r#"{"capabilities":{"deviceID":true}}"#).selector(None).is_err());
+    }
+
+    #[test]
+    fn wrong_types_are_named_as_go_names_them() {
+        for (config, text) in [
+            (r#"{"device":3}"#, "number into Go struct field NetConf.device of type string"),
+            (r#"{"hwaddr":3}"#, "number into Go struct field NetConf.hwaddr of type string"),
+            (r#"{"kernelpath":3}"#, "number into Go struct field NetConf.kernelpath of type string"),
+            (r#"{"pciBusID":3}"#, "number into Go struct field NetConf.pciBusID of type string"),
+            (r#"{"DPDKMode":1}"#, "number into Go struct field NetConf.DPDKMode of type bool"),
+            (
+                r#"{"runtimeConfig":{"deviceID":3}}"#,
+                "number into Go struct field .runtimeConfig.deviceID of type string",
+            ),
+            (
+                r#"{"runtimeConfig":3}"#,
+                "number into Go struct field NetConf.runtimeConfig of type \
+                 struct { DeviceID string \"json:\\\"deviceID,omitempty\\\"\" }",
+            ),
+        ] {
+            let failure = Config::parse(config).unwrap_err();
+            assert_eq!(failure.msg, format!("failed to load netconf: json: cannot unmarshal {text}"));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The record of an attempt's effects: in memory, and in a file below `/run` that
+//! outlives the process, each entry before its effect. Whoever comes next finds
+//! the file of a process that was killed, and takes its effects back.
+//!
+//! The file is locked (flock(2)) for as long as the attempt lasts, so that a file
+//! without a lock is one that nobody works on. A line that was not written whole
+//! is the last, and of an effect that did not come about. What a reboot leaves
+//! behind is not here: see `boot`.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::SystemTime,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    libc,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{directory::create_folders, plugin::Inner, undo::Undo};
+
+/// Of the format. Another one's files are left alone.
+const VERSION: u32 = 1;
+
+/// Largest file that is read, octets.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Starts the name of a file that is not locked yet.
+const UNBORN: &str = ".";
+
+/// Ends the name of a file whose effects could not all be taken back.
+const STUCK: &str = ".stuck";
+
+/// What the effects were for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub(crate) struct Heading {
+    pub(crate) version: u32,
+    pub(crate) network: String,
+    pub(crate) container_id: String,
+    pub(crate) ifname: String,
+    /// CNI_NETNS.
+    pub(crate) netns: String,
+    /// Device and inode of the host's.
+    pub(crate) host: (u64, u64),
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Line {
+    Heading(Heading),
+    /// Device and inode of the container's namespace: the path may come to name
+    /// another one.
+    Sandbox((u64, u64)),
+    /// An effect that is about to be.
+    Undo(Undo),
+    /// The effect of this number, counted from 0, did not come about, or was
+    /// there already.
+    Not(usize),
+}
+
+/// The record of an attempt that is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    entries: Vec<Option<Undo>>,
+    file: Option<Opened>,
+    /// Does the file say which namespace is the container's?
+    knows_sandbox: bool,
+}
+
+#[derive(Debug)]
+struct Opened {
+    path: PathBuf,
+    file: Flock<File>,
+}
+
+impl Journal {
+    /// The effects that are to be taken back, the first first.
+    pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = &Undo> {
+        self.entries.iter().flatten()
+    }
+
+    /// The link that it was about has been made, with this index.
+    pub(crate) fn has_made(&mut self, number: usize, link: u32) {
+        if let Some(Some(undo)) = self.entries.get_mut(number) {
+            undo.has_made(link);
+        }
+    }
+
+    /// Notes what is about to be done. Gives its number.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be noted: then it must not be done.
+    pub(crate) fn note(
+        &mut self,
+        folder: &Path,
+        heading: impl FnOnce() -> Heading,
+        sandbox: Option<(u64, u64)>,
+        undo: Undo,
+    ) -> io::Result<usize> {
+        if self.entries.is_empty() {
+            self.file = Opened::new(folder, &heading())?;
+        }
+        if let Some(opened) = &mut self.file {
+            if let Some(id) = sandbox.filter(|_| undo.is_inside() && !self.knows_sandbox) {
+                opened.write(&Line::Sandbox(id))?;
+                self.knows_sandbox = true;
+            }
+            opened.write(&Line::Undo(undo.clone()))?;
+        }
+        self.entries.push(Some(undo));
+        Ok(self.entries.len() - 1)
+    }
+
+    /// It was not done after all. That the note of it stays in the file if this
+    /// can't be written is no harm: there is nothing then to take back.
+    pub(crate) fn strike(&mut self, number: usize) {
+        if let Some(entry) = self.entries.get_mut(number) {
+            *entry = None;
+            if let Some(opened) = &mut self.file {
+                let _ = opened.write(&Line::Not(number));
+            }
+        }
+    }
+
+    /// Everything stays as it is: there is nothing to take back any more.
+    pub(crate) fn close(&mut self) -> Vec<Undo> {
+        if let Some(opened) = self.file.take() {
+            let _ = fs::remove_file(&opened.path);
+        }
+        std::mem::take(&mut self.entries).into_iter().flatten().collect()
+    }
+
+    /// Not all of it could be taken back: the file is left for [`orphans`].
+    pub(crate) fn leave(&mut self) {
+        if let Some(opened) = self.file.take() {
+            let _ = fs::rename(&opened.path, stuck(&opened.path));
+        }
+    }
+}
+
+/// Where the records are.
+pub(crate) fn folder(runtime: &Inner) -> PathBuf {
+    runtime.under_root("/run/wasm-cni/journal")
+}
+
+fn stuck(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(STUCK);
+    name.into()
+}
+
+impl Opened {
+    /// None where there is no such folder for us: the effects are taken back as
+    /// long as the process lives.
+    fn new(folder: &Path, heading: &Heading) -> io::Result<Option<Self>> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // In the order of time, and never a name that somebody has left.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let name = format!("{now:024x}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let unborn = folder.join(format!("{UNBORN}{name}"));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
+        let opened = match options.open(&unborn) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                create_folders(folder, 0o700).map_err(|failure| failure.source).and_then(|_| options.open(&unborn))
+            }
+            opened => opened,
+        };
+        let file = match opened {
+            Ok(file) => file,
+            Err(e)
+                if [libc::EACCES, libc::EPERM, libc::EROFS, libc::ENOTDIR].contains(&e.raw_os_error().unwrap_or(0)) =>
+            {
+                return Ok(None);
+            }
+            Err(e) => return Err(e),
+        };
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+        let path = folder.join(name);
+        let mut opened = Self { path, file };
+        let started = opened.write(&Line::Heading(heading.clone())).and_then(|()| fs::rename(&unborn, &opened.path));
+        started.inspect_err(|_| {
+            let _ = fs::remove_file(&unborn);
+        })?;
+        Ok(Some(opened))
+    }
+
+    /// In one write(2).
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        match self.file.write(&text)? {
+            length if length == text.len() => Ok(()),
+            _ => Err(Errno::ENOSPC.into()),
+        }
+    }
+}
+
+/// What a process that is no more has left.
+#[derive(Debug)]
+pub(crate) struct Orphan {
+    pub(crate) heading: Heading,
+    pub(crate) sandbox: Option<(u64, u64)>,
+    /// The effects that are to be taken back, the first first.
+    pub(crate) entries: Vec<Undo>,
+    path: PathBuf,
+    /// Nobody else takes it up meanwhile.
+    _lock: Flock<File>,
+}
+
+impl Orphan {
+    /// There is nothing to take back any more.
+    pub(crate) fn done(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+
+    /// Some of it could not be taken back: it is only tried again when asked for.
+    pub(crate) fn stuck(self) {
+        if !is_stuck(&self.path) {
+            let _ = fs::rename(&self.path, stuck(&self.path));
+        }
+    }
+}
+
+/// The files that nobody works on, the youngest first, but for those of other hosts' namespaces and
+/// of other versions; with `stuck`, also those that were tried in vain.
+pub(crate) fn orphans(folder: &Path, host: (u64, u64), stuck: bool) -> Vec<Orphan> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let is_born = |path: &PathBuf| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    paths.retain(|path| is_born(path) && (stuck || !is_stuck(path)));
+    paths.sort();
+    paths.into_iter().rev().filter_map(|path| orphan(path, host)).collect()
+}
+
+fn is_stuck(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(STUCK.as_bytes())
+}
+
+fn orphan(path: PathBuf, host: (u64, u64)) -> Option<Orphan> {
+    use std::os::unix::fs::MetadataExt as _;
+    let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
+    // Somebody was faster.
+    if lock.metadata().ok()?.nlink() == 0 {
+        return None;
+    }
+    let mut text = Vec::new();
+    (&*lock).take(MAX_FILE).read_to_end(&mut text).ok()?;
+    let Read { heading, sandbox, entries } = read(&text)?;
+    (heading.host == host).then_some(Orphan { heading, sandbox, entries, path, _lock: lock })
+}
+
+struct Read {
+    heading: Heading,
+    sandbox: Option<(u64, u64)>,
+    entries: Vec<Undo>,
+}
+
+/// None if it is none of ours, or of another version.
+fn read(text: &[u8]) -> Option<Read> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let Ok(Line::Heading(heading)) = serde_json::from_slice(lines.next()?) else { return None };
+    if heading.version != VERSION {
+        return None;
+    }
+    let mut entries = Vec::new();
+    let mut sandbox = None;
+    for line in lines.filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line) {
+            Ok(Line::Sandbox(id)) => sandbox = Some(id),
+            Ok(Line::Undo(undo)) => entries.push(Some(undo)),
+            Ok(Line::Not(number)) => {
+                if let Some(entry) = entries.get_mut(number) {
+                    *entry = None;
+                }
+            }
+            // Not written whole, or damaged: the numbers go on.
+            _ => entries.push(None),
+        }
+    }
+    Some(Read { heading, sandbox, entries: entries.into_iter().flatten().collect() })
+}
+
+impl Heading {
+    pub(crate) const VERSION: u32 = VERSION;
+}

@@ -1,0 +1,97 @@
+//! What processes that were killed have left half-done, taken back by whoever
+//! comes next.
+
+use std::{path::Path, sync::Arc};
+
+use wasm_cni_kernel::Netns;
+
+use crate::{
+    error::CniError,
+    host::space::{SANDBOX, Space},
+    journal::{self, Orphan},
+    plugin::{Inner, LogLine},
+    runtime::Runtime,
+    undo::{self, Scene},
+};
+
+/// An ADD that did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// The network's name.
+    pub network: String,
+    /// The container.
+    pub container_id: String,
+    /// The interface inside the container.
+    pub ifname: String,
+    /// What it had done, in its order.
+    pub effects: Vec<String>,
+    /// What could not be taken back, and why.
+    pub failures: Vec<String>,
+}
+
+impl Runtime {
+    /// Takes back what ADDs have left that were killed, also those that have
+    /// been tried in vain before. Every ADD, DEL and GC does it for new ones.
+    /// With `dry_run` it only says what it would do.
+    ///
+    /// # Errors
+    ///
+    /// If the host's namespace can't be opened.
+    pub fn recover(&self, dry_run: bool) -> Result<Vec<Recovered>, CniError> {
+        let host = Arc::new(Space::new(crate::host::space::HOST, self.host()?));
+        let orphans = journal::orphans(&journal::folder(&self.inner), host.netns.id(), true);
+        let take = |orphan: Orphan| {
+            let found = found(&orphan);
+            if dry_run { found } else { take_back(&self.inner, &host, orphan) }
+        };
+        Ok(orphans.into_iter().map(take).collect())
+    }
+}
+
+/// Before something else is done in this namespace.
+pub(crate) fn recover(runtime: &Arc<Inner>, host: &Arc<Space>) {
+    for orphan in journal::orphans(&journal::folder(runtime), host.netns.id(), false) {
+        let recovered = take_back(runtime, host, orphan);
+        let what = format!("took back {} effects of an ADD that was killed", recovered.effects.len());
+        let message = match recovered.failures.is_empty() {
+            true => what,
+            false => format!("{what}, but not: {}", recovered.failures.join(", ")),
+        };
+        (runtime.log)(&LogLine {
+            level: "warn",
+            plugin: "",
+            network: &recovered.network,
+            container_id: &recovered.container_id,
+            message: &message,
+        });
+    }
+}
+
+fn found(orphan: &Orphan) -> Recovered {
+    Recovered {
+        network: orphan.heading.network.clone(),
+        container_id: orphan.heading.container_id.clone(),
+        ifname: orphan.heading.ifname.clone(),
+        effects: orphan.entries.iter().map(ToString::to_string).collect(),
+        failures: Vec::new(),
+    }
+}
+
+fn take_back(runtime: &Arc<Inner>, host: &Arc<Space>, orphan: Orphan) -> Recovered {
+    // Only if the path still names the namespace that it was done in.
+    let sandbox = Netns::open(Path::new(&orphan.heading.netns)).ok();
+    let sandbox = sandbox.filter(|netns| Some(netns.id()) == orphan.sandbox);
+    let scene = Scene {
+        host: Arc::clone(host),
+        sandbox: sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
+        runtime: Arc::clone(runtime),
+    };
+    let failures = undo::undo(orphan.entries.iter(), &scene);
+    let recovered = Recovered { failures, ..found(&orphan) };
+    if recovered.failures.is_empty() {
+        orphan.done()
+    } else {
+        orphan.stuck()
+    }
+    recovered
+}
