@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Container, msg, plugin, refused, with};
+use super::{Container, plugin, refused, with};
 use crate::machine::{Machine, script};
 
 fn loopback() -> Value {
