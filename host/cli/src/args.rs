@@ -34,7 +34,10 @@ pub(crate) struct Args {
     /// Seconds that an operation may take [default: 30]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub(crate) timeout: Option<u32>,
-    /// Give a plugin that is not bundled the host's namespace too
+    /// What plugins may do [default: $WASM_CNI_POLICY or /etc/wasm-cni/policy.toml below the root]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Give a plugin that is not bundled what `bridge` has: both namespaces
     #[arg(long, global = true, value_name = "PLUGIN")]
     pub(crate) allow_host: Vec<String>,
 }

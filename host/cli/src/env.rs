@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use wasm_cni::{CniError, Limits, LogLine, Runtime};
+use wasm_cni::{CniError, LogLine, Runtime};
 
 /// Where network configurations lie by default.
 const NETCONFPATH: &str = "/etc/cni/net.d";
@@ -53,7 +53,7 @@ impl Env {
     }
 
     /// The runtime as the environment has it: CNI_PATH, and WASM_CNI_ROOT,
-    /// _CACHE_DIR, _HOST_NETNS, _COMPILER, _TIMEOUT, _ALLOW_HOST and
+    /// _CACHE_DIR, _HOST_NETNS, _POLICY, _COMPILER, _TIMEOUT, _ALLOW_HOST and
     /// _PREFER_NATIVE. Native plugins inherit all of it.
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
         let mut builder = Runtime::builder()
@@ -71,11 +71,14 @@ impl Env {
         if let Some(path) = self.path("WASM_CNI_HOST_NETNS") {
             builder = builder.host_netns(path);
         }
+        if let Some(path) = self.path("WASM_CNI_POLICY") {
+            builder = builder.policy(path);
+        }
         if let Some(path) = self.path("WASM_CNI_COMPILER") {
             builder = builder.compiler(path);
         }
         if let Ok(seconds) = self.text("WASM_CNI_TIMEOUT").parse() {
-            builder = builder.limits(Limits { time: Duration::from_secs(seconds), ..Limits::default() });
+            builder = builder.timeout(Duration::from_secs(seconds));
         }
         if self.text("WASM_CNI_PREFER_NATIVE") == "1" {
             builder = builder.prefer_native(true);

@@ -184,7 +184,7 @@ impl Attempt {
         let failures = undo::undo(journal.entries(), &scene);
         // What is left is for `recover` to try again.
         if failures.is_empty() {
-            drop(journal.close())
+            journal.vanish();
         } else {
             journal.leave()
         }

@@ -1,35 +1,49 @@
 //! What a plugin may reach. Deny by default: a capability that is not named
 //! here is not linked, a handle that is not named is not lent.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    config::field,
+    plugin::World,
+    policy::{Filter, Namespace, Operation, PluginTable, Sysctl},
+    protocol::is_name,
+};
 
 /// The grants of one call. The host checks them before every effect.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grants {
     /// The container's namespace.
-    pub sandbox: bool,
+    pub(crate) sandbox: bool,
     /// The namespace that the host's end of things is in.
-    pub host: bool,
+    pub(crate) host: bool,
+    /// Kinds of changes in either; none means all.
+    pub(crate) operations: Option<Vec<Operation>>,
+    /// Patterns of names of the host's bridges that may be made and changed,
+    /// with their ports.
+    pub(crate) host_links: Vec<String>,
+    /// Patterns of names of links that may go from one namespace to the other,
+    /// and be changed for it.
+    pub(crate) move_links: Vec<String>,
     /// Sysctls to read and write in the container's namespace; `*` stands for
     /// one part of the key.
-    pub sandbox_sysctls: &'static [&'static str],
+    pub(crate) sandbox_sysctls: Vec<Sysctl>,
     /// The same for the host's namespace.
-    pub host_sysctls: &'static [&'static str],
+    pub(crate) host_sysctls: Vec<Sysctl>,
     /// Source NAT for the attachment, in the host's namespace.
-    pub masquerade: bool,
+    pub(crate) masquerade: bool,
     /// A spoof check for the attachment, in the host's namespace.
-    pub spoof_check: bool,
-    /// Links may go from one namespace to the other, and links of the host that
-    /// nobody here made may be changed.
-    pub move_links: bool,
+    pub(crate) spoof_check: bool,
     /// sysfs: which network devices belong to which hardware.
-    pub devices: bool,
+    pub(crate) devices: bool,
     /// Plugins to delegate to.
-    pub delegates: Vec<String>,
+    pub(crate) delegates: Vec<String>,
     /// The folder of an IPAM plugin's entries.
-    pub store: Option<PathBuf>,
+    pub(crate) store: Option<PathBuf>,
     /// The file behind `resolver.resolv-conf`.
-    pub resolver: Option<PathBuf>,
+    pub(crate) resolver: Option<PathBuf>,
 }
 
 const ADDRESSING: &[&str] = &[
@@ -44,24 +58,166 @@ const ADDRESSING: &[&str] = &[
 const FORWARDING: &[&str] =
     &["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/*/accept_dad", "net/ipv6/conf/*/accept_ra"];
 
-impl Grants {
-    /// A plugin that works on both sides of the container's border.
+const ANY: &str = "*";
+
+/// The keys of a configuration that grants go by.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// `ipam.type`
+    ipam: Option<String>,
+    /// `ipam.dataDir`
+    data_dir: Option<String>,
+    /// `ipam.resolvConf`
+    resolv_conf: Option<String>,
+}
+
+impl Asked {
+    pub(crate) fn of(config: &str) -> Self {
+        let config: Map<String, Value> = serde_json::from_str(config).unwrap_or_default();
+        let ipam = field(&config, "ipam").and_then(Value::as_object);
+        let text = |key: &str| {
+            let text = ipam.and_then(|ipam| field(ipam, key)).and_then(Value::as_str);
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        Self { ipam: text("type"), data_dir: text("dataDir"), resolv_conf: text("resolvConf") }
+    }
+}
+
+/// What a bundled plugin gets by itself: what its work needs, and nothing else.
+pub(crate) fn bundled(kind: &str) -> PluginTable {
+    let sandbox = PluginTable {
+        namespaces: Some(vec![Namespace::Sandbox]),
+        sandbox_sysctls: Some(sysctls(ADDRESSING)),
+        delegates: Some(any()),
+        ..PluginTable::default()
+    };
+    match kind {
+        "bridge" => PluginTable { host_links: Some(any()), ..both_sides(sandbox) },
+        "ptp" => PluginTable { filters: Some(vec![Filter::Masquerade]), ..both_sides(sandbox) },
+        "host-device" => PluginTable {
+            namespaces: Some(vec![Namespace::Sandbox, Namespace::Host]),
+            operations: Some(vec![
+                Operation::LinkSet,
+                Operation::AddrAdd,
+                Operation::RouteAdd,
+                Operation::SysctlSet,
+                Operation::Announce,
+            ]),
+            move_links: Some(any()),
+            devices: Some(true),
+            ..sandbox
+        },
+        "loopback" => PluginTable {
+            namespaces: Some(vec![Namespace::Sandbox]),
+            operations: Some(vec![Operation::LinkSet]),
+            ..PluginTable::default()
+        },
+        "host-local" => PluginTable {
+            data_dirs: Some(vec![PathBuf::from("/")]),
+            resolv_conf: Some(any()),
+            ..PluginTable::default()
+        },
+        _ => PluginTable::default(),
+    }
+}
+
+/// What `--allow-host` gives a plugin from elsewhere.
+pub(crate) fn allowed() -> PluginTable {
+    PluginTable {
+        host_links: Some(any()),
+        data_dirs: Some(vec![PathBuf::from("/var/lib/cni")]),
+        ..both_sides(PluginTable {
+            sandbox_sysctls: Some(sysctls(ADDRESSING)),
+            delegates: Some(any()),
+            ..PluginTable::default()
+        })
+    }
+}
+
+fn both_sides(table: PluginTable) -> PluginTable {
+    PluginTable {
+        namespaces: Some(vec![Namespace::Sandbox, Namespace::Host]),
+        host_sysctls: Some(sysctls(FORWARDING)),
+        filters: Some(vec![Filter::Masquerade, Filter::SpoofCheck]),
+        ..table
+    }
+}
+
+fn any() -> Vec<String> {
+    vec![ANY.to_owned()]
+}
+
+fn sysctls(keys: &[&str]) -> Vec<Sysctl> {
+    keys.iter().map(|key| Sysctl((*key).to_owned())).collect()
+}
+
+impl PluginTable {
+    /// With what `policy` says in place of what this says.
     #[must_use]
-    pub(crate) fn both_sides() -> Self {
-        let (masquerade, spoof_check) = (true, true);
-        Self { host: true, host_sysctls: FORWARDING, masquerade, spoof_check, ..Self::sandbox_only() }
+    pub(crate) fn amended(self, policy: Option<&Self>) -> Self {
+        let Some(policy) = policy.cloned() else { return self };
+        Self {
+            namespaces: policy.namespaces.or(self.namespaces),
+            operations: policy.operations.or(self.operations),
+            host_links: policy.host_links.or(self.host_links),
+            move_links: policy.move_links.or(self.move_links),
+            sandbox_sysctls: policy.sandbox_sysctls.or(self.sandbox_sysctls),
+            host_sysctls: policy.host_sysctls.or(self.host_sysctls),
+            filters: policy.filters.or(self.filters),
+            devices: policy.devices.or(self.devices),
+            delegates: policy.delegates.or(self.delegates),
+            data_dirs: policy.data_dirs.or(self.data_dirs),
+            resolv_conf: policy.resolv_conf.or(self.resolv_conf),
+        }
     }
 
-    /// A plugin that hands devices of the host to containers.
-    #[must_use]
-    pub(crate) fn devices() -> Self {
-        Self { host: true, move_links: true, devices: true, ..Self::sandbox_only() }
+    /// What that comes to for a call with this configuration.
+    pub(crate) fn grants(self, world: World, asked: Asked, network: &str) -> Grants {
+        let namespaces = self.namespaces.unwrap_or_default();
+        let filters = self.filters.unwrap_or_default();
+        let of_interface = world == World::Interface;
+        let delegates = self.delegates.unwrap_or_default();
+        let may_delegate = |kind: &String| matches_any(&delegates, kind);
+        // The name has been checked for a slash, but not by every caller.
+        let data_dir = PathBuf::from(asked.data_dir.unwrap_or_else(|| "/var/lib/cni/networks".to_owned()));
+        let may_store = self.data_dirs.unwrap_or_default().iter().any(|folder| is_below(&data_dir, folder));
+        let resolv_conf = self.resolv_conf.unwrap_or_default();
+        Grants {
+            sandbox: of_interface && namespaces.contains(&Namespace::Sandbox),
+            host: of_interface && namespaces.contains(&Namespace::Host),
+            operations: self.operations,
+            host_links: self.host_links.unwrap_or_default(),
+            move_links: self.move_links.unwrap_or_default(),
+            sandbox_sysctls: self.sandbox_sysctls.unwrap_or_default(),
+            host_sysctls: self.host_sysctls.unwrap_or_default(),
+            masquerade: filters.contains(&Filter::Masquerade),
+            spoof_check: filters.contains(&Filter::SpoofCheck),
+            devices: self.devices.unwrap_or_default(),
+            delegates: asked.ipam.filter(|kind| of_interface && may_delegate(kind)).into_iter().collect(),
+            store: (!of_interface && may_store && is_name(network)).then(|| data_dir.join(network)),
+            resolver: asked.resolv_conf.filter(|path| matches_any(&resolv_conf, path)).map(Into::into),
+        }
     }
+}
 
-    /// A plugin that works inside the container.
-    #[must_use]
-    pub(crate) fn sandbox_only() -> Self {
-        Self { sandbox: true, sandbox_sysctls: ADDRESSING, ..Self::default() }
+/// A relative path, or one with `..`, is below nothing but everything.
+fn is_below(path: &Path, folder: &Path) -> bool {
+    let plain = path.is_absolute() && path.components().all(|part| part != Component::ParentDir);
+    folder == Path::new("/") || (plain && path.starts_with(folder))
+}
+
+/// Does one of the patterns name this?
+#[must_use]
+pub(crate) fn matches_any(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes()))
+}
+
+/// `*` stands for any number of octets.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => (0..=name.len()).any(|skipped| matches(rest, &name[skipped..])),
+        Some((first, rest)) => name.split_first().is_some_and(|(octet, name)| octet == first && matches(rest, name)),
     }
 }
 
@@ -92,5 +248,47 @@ mod tests {
         assert!(!sysctl_matches(pattern, "net/ipv4/conf/../arp_notify"));
         assert!(!sysctl_matches(pattern, "net/ipv4/conf//arp_notify"));
         assert!(!sysctl_matches("net/ipv4/ip_forward", "kernel/core_pattern"));
+    }
+
+    #[test]
+    fn patterns_of_names() {
+        let one = |pattern: &str, name: &str| matches_any(&[pattern.to_owned()], name);
+        assert!(one("*", "cni0") && one("cni*", "cni0") && one("c*0", "cni0") && one("cni0", "cni0"));
+        assert!(!one("cni", "cni0") && !one("cni0*1", "cni0") && !one("", "cni0") && !matches_any(&[], "cni0"));
+    }
+
+    fn grants(kind: &str, world: World, config: &str, policy: Option<PluginTable>) -> Grants {
+        bundled(kind).amended(policy.as_ref()).grants(world, Asked::of(config), "n1")
+    }
+
+    #[test]
+    fn bundled_plugins_get_what_their_work_needs() {
+        let config = r#"{"ipam":{"type":"host-local","dataDir":"/data","resolvConf":"/etc/resolv.conf"}}"#;
+        let loopback = grants("loopback", World::Interface, config, None);
+        assert!(loopback.sandbox && !loopback.host && loopback.delegates.is_empty());
+        let bridge = grants("bridge", World::Interface, config, None);
+        assert!(bridge.host && bridge.spoof_check && bridge.move_links.is_empty() && !bridge.devices);
+        assert_eq!((bridge.delegates, bridge.store), (vec!["host-local".to_owned()], None));
+        assert!(!grants("ptp", World::Interface, config, None).spoof_check);
+        let host_local = grants("host-local", World::Ipam, config, None);
+        assert_eq!(host_local.store, Some("/data/n1".into()));
+        assert_eq!(host_local.resolver, Some("/etc/resolv.conf".into()));
+        assert!(!host_local.sandbox && !host_local.host);
+        assert_eq!(grants("static", World::Ipam, config, None), Grants::default());
+    }
+
+    #[test]
+    fn others_get_nothing_but_what_the_policy_says() {
+        let config = r#"{"ipam":{"type":"x","dataDir":"/data/../etc"}}"#;
+        let policy = PluginTable { data_dirs: Some(vec!["/data".into()]), ..PluginTable::default() };
+        assert_eq!(grants("other", World::Interface, config, None), Grants::default());
+        assert_eq!(grants("other", World::Ipam, config, Some(policy.clone())), Grants::default());
+        let config = r#"{"ipam":{"dataDir":"/data/a"}}"#;
+        assert_eq!(grants("other", World::Ipam, config, Some(policy)).store, Some("/data/a/n1".into()));
+        let narrow =
+            PluginTable { filters: Some(vec![]), host_links: Some(vec!["cni*".into()]), ..PluginTable::default() };
+        let bridge = grants("bridge", World::Interface, "{}", Some(narrow));
+        assert!(bridge.host && !bridge.masquerade);
+        assert_eq!(bridge.host_links, ["cni*"]);
     }
 }

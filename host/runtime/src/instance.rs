@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use serde_json::{Map, Value};
 use wasmtime::{
     Store, Trap, UpdateDeadline,
     component::{Resource, ResourceTable},
@@ -12,13 +11,13 @@ use wasmtime::{
 use crate::{
     attempt::Attempt,
     bindings::{InterfacePlugin, IpamPlugin},
-    config::field,
     dispatch::{CallConfig, Verb},
     error::{CniError, code},
-    grants::Grants,
+    grants::{self, Asked, Grants},
     host::{State, net::Namespace, space::Space},
     limits::{Meter, Stop},
     plugin::{Command, Plugin, World},
+    policy::PluginTable,
     result::Success,
     wire,
 };
@@ -48,7 +47,7 @@ pub(crate) fn run(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Suc
     };
     let state = State {
         plugin: kind.clone(),
-        grants: grants(attempt, &request.plugin, &request.config.text),
+        grants: grants(attempt, &request.plugin, &request.config.text)?,
         config: Arc::clone(&request.config),
         attempt: Arc::clone(attempt),
         table: table(),
@@ -207,31 +206,18 @@ fn cni_call(attempt: &Attempt, config: &CallConfig) -> wire::Call {
     }
 }
 
-/// What this plugin gets: bundled ones what their work needs, others the
-/// container's side, and the host's if they were given it by name.
-fn grants(attempt: &Attempt, plugin: &Plugin, config: &str) -> Grants {
-    let config: Map<String, Value> = serde_json::from_str(config).unwrap_or_default();
-    let ipam = field(&config, "ipam").and_then(Value::as_object);
-    let text = |key: &str| ipam.and_then(|ipam| field(ipam, key)).and_then(Value::as_str).filter(|t| !t.is_empty());
-    match plugin.world {
-        World::Interface => {
-            let grants = match plugin.name.as_str() {
-                "loopback" if plugin.bundled => Grants::sandbox_only(),
-                "host-device" if plugin.bundled => Grants::devices(),
-                name if plugin.bundled || attempt.runtime.allow_host.iter().any(|allowed| allowed == name) => {
-                    Grants::both_sides()
-                }
-                _ => Grants::sandbox_only(),
-            };
-            Grants { delegates: text("type").map(str::to_owned).into_iter().collect(), ..grants }
-        }
-        World::Ipam => {
-            let data = attempt.runtime.under_root(text("dataDir").unwrap_or("/var/lib/cni/networks"));
-            // The name has been checked for a slash, but not by every caller.
-            let store = crate::protocol::is_name(&attempt.network).then(|| data.join(&attempt.network));
-            Grants { store, resolver: text("resolvConf").map(Into::into), ..Grants::default() }
-        }
-    }
+/// What this plugin gets: bundled ones what their work needs, others nothing,
+/// and either what the policy says.
+fn grants(attempt: &Attempt, plugin: &Plugin, config: &str) -> Result<Grants, CniError> {
+    let runtime = &attempt.runtime;
+    let policy = runtime.policy.as_ref().map_err(Clone::clone)?;
+    let own = match plugin.name.as_str() {
+        name if plugin.bundled => grants::bundled(name),
+        name if runtime.allow_host.iter().any(|allowed| allowed == name) => grants::allowed(),
+        _ => PluginTable::default(),
+    };
+    let grants = own.amended(policy.of(&plugin.name)).grants(plugin.world, Asked::of(config), &attempt.network);
+    Ok(Grants { store: grants.store.map(|folder| runtime.under_root(folder)), ..grants })
 }
 
 /// A trap as an error: plugin, operation, cause, and the last operation of the

@@ -23,7 +23,11 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{directory::create_folders, plugin::Inner, undo::Undo};
+use crate::{
+    directory::{create_folders, remove_created},
+    plugin::Inner,
+    undo::Undo,
+};
 
 /// Of the format. Another one's files are left alone.
 const VERSION: u32 = 1;
@@ -71,6 +75,8 @@ pub(crate) struct Journal {
     file: Option<Opened>,
     /// Does the file say which namespace is the container's?
     knows_sandbox: bool,
+    /// Folders that were made for the file, outermost first.
+    created: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -105,7 +111,7 @@ impl Journal {
         undo: Undo,
     ) -> io::Result<usize> {
         if self.entries.is_empty() {
-            self.file = Opened::new(folder, &heading())?;
+            self.file = Opened::new(folder, &heading(), &mut self.created)?;
         }
         if let Some(opened) = &mut self.file {
             if let Some(id) = sandbox.filter(|_| undo.is_inside() && !self.knows_sandbox) {
@@ -129,12 +135,22 @@ impl Journal {
         }
     }
 
-    /// Everything stays as it is: there is nothing to take back any more.
+    /// Everything stays as it is: there is nothing to take back any more. What
+    /// was done comes back, and the folders that were made for the record.
     pub(crate) fn close(&mut self) -> Vec<Undo> {
         if let Some(opened) = self.file.take() {
             let _ = fs::remove_file(&opened.path);
         }
-        std::mem::take(&mut self.entries).into_iter().flatten().collect()
+        let created = std::mem::take(&mut self.created);
+        let folders = (!created.is_empty()).then_some(Undo::Folders { created });
+        folders.into_iter().chain(std::mem::take(&mut self.entries).into_iter().flatten()).collect()
+    }
+
+    /// Everything has been taken back: nothing is left of the record either.
+    pub(crate) fn vanish(&mut self) {
+        let created = std::mem::take(&mut self.created);
+        self.close();
+        remove_created(&created);
     }
 
     /// Not all of it could be taken back: the file is left for [`orphans`].
@@ -159,7 +175,7 @@ fn stuck(path: &Path) -> PathBuf {
 impl Opened {
     /// None where there is no such folder for us: the effects are taken back as
     /// long as the process lives.
-    fn new(folder: &Path, heading: &Heading) -> io::Result<Option<Self>> {
+    fn new(folder: &Path, heading: &Heading, created: &mut Vec<PathBuf>) -> io::Result<Option<Self>> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         // In the order of time, and never a name that somebody has left.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
@@ -169,7 +185,10 @@ impl Opened {
         options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
         let opened = match options.open(&unborn) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                create_folders(folder, 0o700).map_err(|failure| failure.source).and_then(|_| options.open(&unborn))
+                create_folders(folder, 0o700).map_err(|failure| failure.source).and_then(|made| {
+                    *created = made;
+                    options.open(&unborn)
+                })
             }
             opened => opened,
         };

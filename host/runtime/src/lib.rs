@@ -59,6 +59,7 @@ mod limits;
 mod native;
 mod operations;
 mod plugin;
+mod policy;
 mod protocol;
 mod records;
 mod recover;

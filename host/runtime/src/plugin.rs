@@ -21,6 +21,7 @@ use crate::{
     host::State,
     limits::Limits,
     native::Exec,
+    policy::Policy,
 };
 
 /// A command of the specification.
@@ -129,6 +130,8 @@ pub(crate) struct Inner {
     pub(crate) root: PathBuf,
     pub(crate) compiler: Option<PathBuf>,
     pub(crate) allow_host: Vec<String>,
+    /// What operators have said, or what is wrong with it.
+    pub(crate) policy: Result<Policy, CniError>,
     pub(crate) log: LogSink,
     /// How native plugins are found and run, with which environment.
     pub(crate) exec: Arc<dyn Exec>,
@@ -276,11 +279,7 @@ impl Inner {
 
     /// A location of ours below the root that was set.
     pub(crate) fn under_root(&self, path: impl AsRef<Path>) -> PathBuf {
-        let path = path.as_ref();
-        if self.root == Path::new("/") {
-            return path.to_owned();
-        }
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
+        under(&self.root, path.as_ref())
     }
 
     /// The functions that a plugin with namespaces can import, and no others.
@@ -310,6 +309,14 @@ impl Inner {
         resolver::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         Ok(self.ipam.get_or_init(|| linker))
     }
+}
+
+/// A path of ours, below a root.
+pub(crate) fn under(root: &Path, path: &Path) -> PathBuf {
+    if root == Path::new("/") {
+        return path.to_owned();
+    }
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -4,8 +4,9 @@
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
 use serde_json::{Map, Value};
@@ -19,7 +20,8 @@ use crate::{
     faults,
     limits::Limits,
     native::{Exec, Processes},
-    plugin::{Inner, Location, LogLine, LogSink, StderrSink},
+    plugin::{Inner, Location, LogLine, LogSink, StderrSink, under},
+    policy::Policy,
     result::Success,
     undo,
 };
@@ -37,6 +39,8 @@ pub struct Builder {
     root: PathBuf,
     compiler: Option<PathBuf>,
     allow_host: Vec<String>,
+    policy: Option<PathBuf>,
+    timeout: Option<Duration>,
     host_netns: Option<PathBuf>,
     cache_dir: Option<PathBuf>,
     limits: Limits,
@@ -83,6 +87,8 @@ impl Runtime {
             root: PathBuf::from("/"),
             compiler: None,
             allow_host: Vec::new(),
+            policy: None,
+            timeout: None,
             host_netns: None,
             cache_dir: None,
             limits: Limits::default(),
@@ -176,8 +182,9 @@ impl Builder {
         self
     }
 
-    /// Gives a plugin from outside the host's namespace. Bundled ones have it
-    /// if their work needs it.
+    /// Gives a plugin from outside what `bridge` has: both namespaces, bridges
+    /// and their ports, masquerade and spoof checks, delegation. By itself such a
+    /// plugin has nothing; the policy can give it less than this.
     #[must_use]
     pub fn allow_host(mut self, plugin: impl Into<String>) -> Self {
         self.allow_host.push(plugin.into());
@@ -200,7 +207,23 @@ impl Builder {
         self
     }
 
-    /// Limits for each operation.
+    /// The file with the operator's policy: what each plugin may do, and limits.
+    /// By default `/etc/wasm-cni/policy.toml` below the root, if it is there.
+    /// Further files lie in the folder beside it, `policy.d`.
+    #[must_use]
+    pub fn policy(mut self, path: impl Into<PathBuf>) -> Self {
+        self.policy = Some(path.into());
+        self
+    }
+
+    /// Time for each operation, whatever the policy says.
+    #[must_use]
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = Some(time);
+        self
+    }
+
+    /// Limits for each operation. Those that the policy sets go before them.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -270,9 +293,17 @@ impl Builder {
             let folders: Vec<&OsStr> = self.plugin_dirs.iter().map(|folder| folder.as_os_str()).collect();
             folders.join(OsStr::new(":"))
         });
+        let path = self.policy.unwrap_or_else(|| under(&self.root, Path::new("/etc/wasm-cni/policy.toml")));
+        let policy = Policy::read(&path);
+        let mut limits = self.limits;
+        if let Ok(policy) = &policy {
+            limits = policy.limits(limits);
+        }
+        limits.time = self.timeout.unwrap_or(limits.time);
         let inner = Arc::new(Inner {
             engine,
-            limits: self.limits,
+            limits,
+            policy,
             plugin_dirs: self.plugin_dirs,
             root: self.root,
             compiler: self.compiler,

@@ -30,6 +30,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         ("CNI_PATH", args.plugin_path.map(Into::into)),
         ("WASM_CNI_ROOT", args.root.map(PathBuf::into_os_string)),
         ("WASM_CNI_HOST_NETNS", args.host_netns.map(PathBuf::into_os_string)),
+        ("WASM_CNI_POLICY", args.policy.map(PathBuf::into_os_string)),
         ("WASM_CNI_CACHE_DIR", args.cache_dir.map(PathBuf::into_os_string)),
         ("WASM_CNI_PREFER_NATIVE", args.prefer_native.then(|| "1".into())),
         ("WASM_CNI_TIMEOUT", args.timeout.map(|seconds| seconds.to_string().into())),

@@ -13,6 +13,7 @@ mod hostile;
 mod machine;
 mod outside;
 mod plugin_mode;
+mod policy;
 mod reboot;
 mod reference;
 mod run;

@@ -31,7 +31,7 @@ fn compiled_once_into_a_private_cache_and_again_when_it_cannot_be_trusted() {
     let network = machine.network("n1", json!({ "type": "hostile", "mode": "ok" }));
     let netns = machine.netns("c1");
     let add = || {
-        let mut command = machine.wasm_cni(&["add", &network, &netns]);
+        let mut command = machine.wasm_cni(&["add", &network, &netns, "--allow-host", "hostile"]);
         let output = command.env("CNI_PATH", plugins()).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
     };
@@ -69,7 +69,7 @@ fn compiled_before_it_was_put_there_it_needs_no_compiler_but_trust() {
     let compiled = Command::new(compiler).arg(plugins().join("hostile.wasm")).arg(&file).status().unwrap();
     assert!(compiled.success());
     let add = || {
-        let mut command = machine.wasm_cni(&["add", &network, &netns]);
+        let mut command = machine.wasm_cni(&["add", &network, &netns, "--allow-host", "hostile"]);
         command.env("CNI_PATH", &folder).env("WASM_CNI_COMPILER", "/nonexistent").output().unwrap()
     };
     assert!(add().status.success(), "{}", text(&add()));
@@ -92,7 +92,7 @@ fn what_is_no_component_is_refused() {
     ] {
         fs::write(machine.folder().join(format!("{name}.wasm")), bytes).unwrap();
         let network = machine.network("n1", json!({ "type": name }));
-        let mut command = machine.wasm_cni(&["add", &network, &netns]);
+        let mut command = machine.wasm_cni(&["add", &network, &netns, "--allow-host", "hostile"]);
         let output = command.env("CNI_PATH", machine.folder()).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let out = text(&output);
@@ -115,7 +115,11 @@ fn a_capability_that_is_not_offered_is_named() {
     }
     fs::write(machine.folder().join("other.wasm"), changed).unwrap();
     let network = machine.network("n1", json!({ "type": "other", "mode": "ok" }));
-    let output = machine.wasm_cni(&["add", &network, &netns]).env("CNI_PATH", machine.folder()).output().unwrap();
+    let output = machine
+        .wasm_cni(&["add", &network, &netns, "--allow-host", "hostile"])
+        .env("CNI_PATH", machine.folder())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let out = text(&output);
     assert!(out.contains("plugin \"other\"") && out.contains("wasm-cni:net/nat@0.1.0"), "{out}");
@@ -126,7 +130,7 @@ fn without_the_compiler_the_error_says_what_is_missing() {
     let machine = Machine::new();
     let netns = machine.netns("c1");
     let network = machine.network("n1", json!({ "type": "hostile", "mode": "ok" }));
-    let mut command = machine.wasm_cni(&["add", &network, &netns]);
+    let mut command = machine.wasm_cni(&["add", &network, &netns, "--allow-host", "hostile"]);
     let command = command.env("CNI_PATH", plugins()).env("WASM_CNI_COMPILER", "/nonexistent/compiler");
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -9,8 +9,11 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use wasm_cni_kernel::{self as kernel, Address, Error, Link, LinkAttrs, LinkRef, Route};
 
-use super::{State, kernel_error, refuse, space::Space};
-use crate::{bindings::types, undo::Undo};
+use super::{
+    State, kernel_error, refuse,
+    space::{Place, Space},
+};
+use crate::{bindings::types, grants::matches_any, undo::Undo};
 
 /// linux/if.h
 const IFF_UP: u32 = 0x1;
@@ -44,9 +47,11 @@ pub(super) fn move_link(
     attrs: &LinkAttrs,
 ) -> Result<(), types::Error> {
     let what = format!("link-set index {index}");
-    if !state.grants.move_links {
-        let text = format!("plugin {:?} has no grant to move links between namespaces", state.plugin);
-        return Err(refuse(types::Code::Denied, what, text));
+    let denied = |text: &str| {
+        Err(refuse(types::Code::Denied, what.clone(), format!("plugin {:?} has no grant to {text}", state.plugin)))
+    };
+    if state.grants.move_links.is_empty() {
+        return denied("move links between namespaces");
     }
     if Arc::ptr_eq(from, to) {
         return Err(refuse(types::Code::Invalid, what, "the link is in that namespace already"));
@@ -56,7 +61,12 @@ pub(super) fn move_link(
         Ok((link, netlink.addresses(Some(index))?, netlink.routes(Some(index))?))
     });
     let (link, addresses, routes) = found.map_err(|e| kernel_error(&e))?;
+    // Under its name on the host, be it where it comes from or where it goes to.
     let name = attrs.name.as_ref().unwrap_or(&link.name).clone();
+    let on_host = if from.place() == Place::Host { &link.name } else { &name };
+    if !matches_any(&state.grants.move_links, on_host) {
+        return denied(&format!("move link {on_host:?} between namespaces"));
+    }
     // The kernel would move the link first, and find the name taken then.
     match to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))) {
         Ok(_) => return Err(taken(what)),

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     bindings::{net, types},
     grants::sysctl_matches,
+    policy::Sysctl,
 };
 
 /// Longest single `wait`.
@@ -134,10 +135,10 @@ impl State {
     /// Do the grants name this sysctl in this namespace?
     pub(crate) fn check_sysctl(&self, space: &Space, key: &str) -> Result<(), types::Error> {
         let granted = match space.label {
-            SANDBOX => self.grants.sandbox_sysctls,
-            _ => self.grants.host_sysctls,
+            SANDBOX => &self.grants.sandbox_sysctls,
+            _ => &self.grants.host_sysctls,
         };
-        if granted.iter().any(|pattern| sysctl_matches(pattern, key)) {
+        if granted.iter().any(|Sysctl(pattern)| sysctl_matches(pattern, key)) {
             return Ok(());
         }
         let text = format!("plugin {:?} has no grant for this sysctl in the {} namespace", self.plugin, space.label);

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     bindings::{net, types},
+    grants::{Grants, matches_any},
     plugin::Command,
+    policy::Operation,
     result::Interface,
     undo::Undo,
 };
@@ -76,6 +78,7 @@ impl Commit<'_> {
     }
 
     fn one(&mut self, operation: &net::Op) -> Result<(), types::Error> {
+        self.may_do(operation)?;
         let space = self.space(operation.ns, "commit")?;
         let tolerance = operation.tolerate;
         let mut made = None;
@@ -158,6 +161,10 @@ impl Commit<'_> {
             }
         };
         let bridge = matches!(kind, kernel::LinkKind::Bridge { .. });
+        if bridge && space.label == HOST && !matches_any(&self.state.grants.host_links, &new.name) {
+            let text = format!("plugin {:?} has no grant for a bridge of this name", self.state.plugin);
+            return Err(refuse(types::Code::Denied, what, text));
+        }
         let undo = Undo::Link { at: space.place(), name: new.name.clone(), index: None, bridge };
         let note = self.state.note(undo)?;
         let link = kernel::NewLink { name: new.name.clone(), kind, attrs };
@@ -311,6 +318,7 @@ impl Commit<'_> {
         let space = self.space(run[0].ns, "sysctl-set").map_err(|e| (0, e))?;
         let mut pairs = Vec::with_capacity(run.len());
         for (i, operation) in run.iter().enumerate() {
+            self.may_do(operation).map_err(|e| (i, e))?;
             let sysctl = sysctl(operation).expect("a run holds only these");
             self.state.check_sysctl(&space, &sysctl.key).map_err(|e| (i, e))?;
             if sysctl.value.len() > 64 || sysctl.value.contains(|c: char| c.is_control()) {
@@ -362,18 +370,46 @@ impl Commit<'_> {
     }
 
     /// Of the host's links, a plugin changes those that this attempt made, and
-    /// bridges and their ports.
-    fn may_change(&self, space: &Arc<Space>, index: u32, what: &str) -> Result<(), types::Error> {
-        if space.label != HOST || self.state.grants.move_links || self.state.attempt.made_link(space, index) {
+    /// bridges and their ports, or links that may move, as far as it has a grant.
+    fn may_change(&self, space: &Space, index: u32, what: &str) -> Result<(), types::Error> {
+        if space.label != HOST || self.state.attempt.made_link(space, index) {
             return Ok(());
         }
-        let link = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Index(index)));
-        let link = link.map_err(|e| kernel_error(&e))?;
-        if link.kind == "bridge" || link.master != 0 {
+        let get = |index: u32| {
+            let link = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Index(index)));
+            link.map_err(|e| kernel_error(&e))
+        };
+        let Grants { host_links, move_links, .. } = &self.state.grants;
+        let link = get(index)?;
+        let bridge = if link.master == 0 { None } else { Some(get(link.master)?) };
+        let bridge = bridge.as_ref().unwrap_or(&link);
+        if bridge.kind == "bridge" && matches_any(host_links, &bridge.name) || matches_any(move_links, &link.name) {
             return Ok(());
         }
         let text = format!("plugin {:?} has no grant to change the host's link {:?}", self.state.plugin, link.name);
         Err(refuse(types::Code::Denied, what, text))
+    }
+
+    /// Does the plugin have a grant for this kind of change?
+    fn may_do(&self, operation: &net::Op) -> Result<(), types::Error> {
+        let kind = match operation.act {
+            net::Action::LinkAdd(_) => Operation::LinkAdd,
+            net::Action::LinkSet(_) => Operation::LinkSet,
+            net::Action::LinkDel(_) => Operation::LinkDel,
+            net::Action::AddrAdd(_) => Operation::AddrAdd,
+            net::Action::AddrDel(_) => Operation::AddrDel,
+            net::Action::RouteAdd(_) => Operation::RouteAdd,
+            net::Action::RouteDel(_) => Operation::RouteDel,
+            net::Action::VlanAdd(_) => Operation::VlanAdd,
+            net::Action::VlanDel(_) => Operation::VlanDel,
+            net::Action::SysctlSet(_) => Operation::SysctlSet,
+            net::Action::Announce(_) => Operation::Announce,
+        };
+        if self.state.grants.operations.as_ref().is_none_or(|granted| granted.contains(&kind)) {
+            return Ok(());
+        }
+        let text = format!("plugin {:?} has no grant for operations of this kind", self.state.plugin);
+        Err(refuse(types::Code::Denied, format!("{kind:?}"), text))
     }
 
     /// Of the host's links, a plugin deletes those that this attempt made, and in
