@@ -14,6 +14,7 @@ mod machine;
 mod outside;
 mod plugin_mode;
 mod policy;
+mod processes;
 mod reboot;
 mod reference;
 mod run;

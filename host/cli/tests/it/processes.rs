@@ -1,0 +1,60 @@
+//! Which processes packet filters take: none for nftables, and for iptables two
+//! for each family at most.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use serde_json::json;
+
+use crate::machine::{Machine, bridge, installed, text};
+
+const PROGRAMS: [&str; 7] =
+    ["nft", "iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"];
+
+/// Programs that note that they were called before they do what they are for.
+fn watched(machine: &Machine) -> String {
+    let folder = machine.folder().join("bin");
+    fs::create_dir(&folder).unwrap();
+    let log = machine.folder().join("log");
+    for program in PROGRAMS {
+        let script = format!(
+            "#!/bin/sh\necho {program} >>{log}\nPATH={path} exec {program} \"$@\"\n",
+            log = log.display(),
+            path = std::env::var("PATH").unwrap()
+        );
+        let path = folder.join(program);
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    format!("{}:/usr/bin:/bin", folder.display())
+}
+
+/// The programs that a command called.
+fn called(machine: &Machine, path: &str, command: &str, backend: &str) -> Vec<String> {
+    let log = machine.folder().join("log");
+    let _ = fs::remove_file(&log);
+    let mut plugin = bridge(&["10.1.0.0/24", "fd00:10::/64"]);
+    let more = json!({ "ipMasq": true, "ipMasqBackend": backend, "macspoofchk": true });
+    plugin.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let network = machine.network("n1", plugin);
+    let output = machine.wasm_cni(&[command, &network, "/run/netns/c1"]).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{command} by {backend}: {}", text(&output));
+    fs::read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn nftables_takes_none_and_iptables_two_for_each_family_at_most() {
+    if !installed(&["iptables", "ip6tables"]) {
+        return;
+    }
+    let machine = Machine::new();
+    machine.netns("c1");
+    let path = watched(&machine);
+    for command in ["status", "add", "check", "del", "del"] {
+        assert_eq!(called(&machine, &path, command, "nftables"), [""; 0], "{command}");
+    }
+    assert_eq!(called(&machine, &path, "add", "iptables"), ["iptables-restore", "ip6tables-restore"]);
+    // There are rules now, so that it has to look which.
+    let two = ["iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"];
+    assert_eq!(called(&machine, &path, "del", "iptables"), two);
+    assert_eq!(called(&machine, &path, "del", "iptables"), [""; 0]);
+}
