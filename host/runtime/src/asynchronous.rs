@@ -173,7 +173,7 @@ impl AsyncRuntime {
     ) -> Operation<T> {
         let runtime = Arc::clone(&self.runtime);
         let cancel = Cancel::default();
-        let options = CallOptions { timeout, cancel: cancel.clone() };
+        let options = CallOptions { timeout, cancel: cancel.clone(), ..CallOptions::default() };
         let task = tokio::task::spawn_blocking(move || operation(&runtime, &options));
         Operation { task, cancel }
     }

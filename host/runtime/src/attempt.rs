@@ -191,11 +191,13 @@ impl Attempt {
         failures
     }
 
-    /// Ends it: everything that was done stays.
-    pub(crate) fn keep(self: Arc<Self>) -> Footprint {
+    /// Ends it: everything that was done stays; with `provisional`, as long as
+    /// the footprint and this process do.
+    pub(crate) fn keep(self: Arc<Self>, provisional: bool) -> Footprint {
         let _ = faults::at_host_call();
-        let entries = self.journal().close();
-        Footprint { entries, scene: self.scene() }
+        let mut journal = std::mem::take(&mut *self.journal());
+        let entries = if provisional { journal.all() } else { journal.close() };
+        Footprint { entries, scene: self.scene(), journal: Mutex::new(journal) }
     }
 }
 
@@ -208,6 +210,15 @@ pub(crate) struct Note(Option<usize>);
 pub struct Footprint {
     pub(crate) entries: Vec<Undo>,
     pub(crate) scene: Scene,
+    /// Open for as long as it is provisional.
+    journal: Mutex<Journal>,
+}
+
+impl Footprint {
+    /// Its attachment has been detached: there is nothing to take back any more.
+    pub(crate) fn settle(&self) {
+        self.journal.lock().expect("no panic with the lock held").close();
+    }
 }
 
 /// Exclusive: no ADD is under way in this namespace.

@@ -136,14 +136,20 @@ impl Journal {
     }
 
     /// Everything stays as it is: there is nothing to take back any more. What
-    /// was done comes back, and the folders that were made for the record.
+    /// was done comes back, as from [`Journal::all`].
     pub(crate) fn close(&mut self) -> Vec<Undo> {
         if let Some(opened) = self.file.take() {
             let _ = fs::remove_file(&opened.path);
         }
-        let created = std::mem::take(&mut self.created);
-        let folders = (!created.is_empty()).then_some(Undo::Folders { created });
-        folders.into_iter().chain(std::mem::take(&mut self.entries).into_iter().flatten()).collect()
+        let all = self.all();
+        (self.entries, self.created) = Default::default();
+        all
+    }
+
+    /// What was done, and the folders that were made for the record.
+    pub(crate) fn all(&self) -> Vec<Undo> {
+        let folders = (!self.created.is_empty()).then(|| Undo::Folders { created: self.created.clone() });
+        folders.into_iter().chain(self.entries().cloned()).collect()
     }
 
     /// Everything has been taken back: nothing is left of the record either.

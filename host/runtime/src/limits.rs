@@ -111,6 +111,9 @@ pub struct CallOptions {
     pub timeout: Option<Duration>,
     /// To end it early.
     pub cancel: Cancel,
+    /// Of an ADD: what it did lasts as long as this process. If that ends before
+    /// [`Runtime::tidy`](crate::Runtime::tidy), whoever comes next takes it back.
+    pub provisional: bool,
 }
 
 impl CallOptions {

@@ -54,7 +54,7 @@ impl Runtime {
             Ok((last.success, json))
         });
         match done {
-            Ok((result, json)) => Ok(Added { result, json, footprint: attempt.keep() }),
+            Ok((result, json)) => Ok(Added { result, json, footprint: attempt.keep(options.provisional) }),
             Err(error) => Err(roll_back(attempt, error)),
         }
     }

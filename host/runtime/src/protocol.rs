@@ -245,7 +245,7 @@ impl Call<'_> {
         });
         match done {
             Ok(stdout) => {
-                attempt.keep();
+                attempt.keep(false);
                 Ok(stdout)
             }
             Err(error) => Err(roll_back(attempt, error)),

@@ -131,6 +131,7 @@ impl Runtime {
     /// folder of a network's leases, where nobody uses it any more: for who
     /// attached a container for once only.
     pub fn tidy(&self, footprint: &Footprint) -> Vec<String> {
+        footprint.settle();
         undo::tidy(&footprint.entries, &footprint.scene)
     }
 

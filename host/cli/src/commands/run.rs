@@ -17,6 +17,7 @@ use nix::{
     },
     unistd::Pid,
 };
+use wasm_cni::CallOptions;
 use wasm_cni_kernel::{LinkAttrs, LinkRef, Netns};
 
 use super::{attachment, find_network};
@@ -50,13 +51,16 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     let at = attachment(&env, container_id()?, args.ifname.as_deref(), &path)?;
 
     let runtime = env.runtime()?;
-    let added = runtime.add(&network, &at)?;
+    // Should this be killed, the next call takes the attachment back.
+    let added = runtime.add_with(&network, &at, &CallOptions { provisional: true, ..CallOptions::default() })?;
     let status = match signals.pending()? {
         Some(signal) => Ok(signal_status(signal)),
         None => run_command(args, &env, &netns, &signals),
     };
     let deleted = runtime.del(&network, &at);
-    for left in runtime.tidy(&added.footprint) {
+    // If that failed, the next call tries to take it back.
+    let left = if deleted.is_ok() { runtime.tidy(&added.footprint) } else { Vec::new() };
+    for left in left {
         let _ = writeln!(io::stderr(), "warning: could not be removed: {left}");
     }
     let status = status?;

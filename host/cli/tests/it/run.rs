@@ -164,3 +164,31 @@ fn inside_an_isolated_run_namespaces_can_be_added_by_name() {
     assert!(out.contains("10.1.0.3/24"), "{out}");
     assert_eq!(out.matches("eth0").count(), 1, "{out}");
 }
+
+#[test]
+fn what_a_killed_run_leaves_goes_with_the_next_call() {
+    let machine = Machine::new();
+    let mut plugin = bridge(&["10.1.0.0/24"]);
+    plugin["macspoofchk"] = true.into();
+    machine.network("n1", plugin);
+    let before = (machine.devices(""), machine.leases("n1"));
+    let mut run = machine.wasm_cni(&["run", "n1", "--", "sh", "-c", "echo ready; exec sleep 60"]);
+    let mut run = run.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(run.stdout.as_mut().unwrap()), &mut line).unwrap();
+    assert_eq!((line.as_str(), machine.leases("n1").len()), ("ready\n", 1));
+    // Nothing to take back while it is alive.
+    let nothing = machine.wasm_cni(&["recover", "--dry-run"]).output().unwrap();
+    assert_eq!(text(&nothing).trim(), "exit status: 0");
+    // Of the program itself: `nsenter` has become it.
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let found = machine.wasm_cni(&["recover", "--dry-run", "-o", "json"]).output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!((&found[0]["network"], found.as_array().unwrap().len()), (&"n1".into(), 1));
+    let recovered = machine.wasm_cni(&["recover"]).output().unwrap();
+    assert!(recovered.status.success() && text(&recovered).contains("10.1.0.2"), "{}", text(&recovered));
+    assert_eq!((machine.devices(""), machine.leases("n1")), before);
+    let list = machine.wasm_cni(&["list", "-o", "json"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&list.stdout).trim(), "[]");
+}

@@ -86,11 +86,7 @@ impl<'a> Iptables<'a> {
         ["iptables", "iptables-restore"].iter().all(|program| self.find(program).is_some())
     }
 
-    /// The reference's test.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.probe().is_ok()
-    }
-
+    /// The reference's test of whether it is usable.
     pub(crate) fn probe(&self) -> Outcome {
         self.run("iptables", &["-t", "filter", "-S", "INPUT", "1"], String::new()).map(drop)
     }

@@ -44,7 +44,7 @@ impl masquerade::Host for State {
                         Err(failed) => failed,
                     };
                     let is_choice = backend.is_some();
-                    if is_choice || self.iptables(&space).is_usable() {
+                    if is_choice || self.iptables(&space).probe().is_ok() {
                         return Err(failed);
                     }
                     // The default is whichever works.
@@ -65,7 +65,8 @@ impl masquerade::Host for State {
         let done = checked(&addresses, what).and_then(|addresses| {
             let owner = Owner::of(&self.attempt);
             let nft = nftables::unmasquerade(&space, &owner).map_err(|e| kernel_error(&e));
-            both(nft, self.iptables(&space).remove(&owner, &addresses))
+            let iptables = self.iptables(&space).remove(&owner, &addresses);
+            nft.and(iptables)
         });
         Ok(done.map_err(|e| self.failed(e)))
     }
@@ -78,8 +79,8 @@ impl masquerade::Host for State {
         };
         let (network, live) = (&self.attempt.network, self.live(&live));
         let nft = nftables::retain_masquerade(&space, network, &live).map_err(|e| kernel_error(&e));
-        let done = both(nft, self.iptables(&space).retain(network, &live));
-        Ok(done.map_err(|e| self.failed(e)))
+        let iptables = self.iptables(&space).retain(network, &live);
+        Ok(nft.and(iptables).map_err(|e| self.failed(e)))
     }
 
     fn status(&mut self, ns: Resource<Namespace>, backend: Option<masquerade::Backend>) -> Reply {
@@ -126,11 +127,6 @@ impl State {
         }
         nftables::masquerade(space, owner, addresses).map_err(failed)
     }
-}
-
-/// The first failure of two things that are both done.
-fn both(first: Result<(), types::Error>, second: Result<(), types::Error>) -> Result<(), types::Error> {
-    first.and(second)
 }
 
 fn checked(addresses: &[types::IpNet], what: &str) -> Result<Vec<IpNet>, types::Error> {
