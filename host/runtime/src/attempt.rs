@@ -21,6 +21,7 @@ use crate::{
     journal::{self, Heading, Journal},
     limits::Deadline,
     plugin::{Command, Inner},
+    records::{self, By},
     recover,
     undo::{self, Scene, Undo},
 };
@@ -193,10 +194,10 @@ impl Attempt {
 
     /// Ends it: everything that was done stays; with `provisional`, as long as
     /// the footprint and this process do.
-    pub(crate) fn keep(self: Arc<Self>, provisional: bool) -> Footprint {
+    pub(crate) fn keep(self: Arc<Self>, by: By<'_>, provisional: bool) -> Footprint {
         let _ = faults::at_host_call();
         let mut journal = std::mem::take(&mut *self.journal());
-        let entries = if provisional { journal.all() } else { journal.close() };
+        let entries = if provisional { journal.all() } else { journal.keep(&records::path(&self, by)) };
         Footprint { entries, scene: self.scene(), journal: Mutex::new(journal) }
     }
 }

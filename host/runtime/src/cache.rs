@@ -42,10 +42,6 @@ struct Entry {
     capability_args: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     result: Option<Value>,
-    /// Device and inode of the namespace, in our own records: a path may have come
-    /// to name another one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    netns_id: Option<(u64, u64)>,
 }
 
 /// A folder of cached results, `<root>/var/lib/cni/results`.
@@ -58,28 +54,12 @@ impl Cache {
         Self { folder }
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     pub(crate) fn path(&self, network: &str, at: &Attachment) -> PathBuf {
         self.folder.join(format!("{network}-{}-{}", at.container_id, at.ifname))
     }
 
     /// Keeps a result.
     pub(crate) fn put(&self, network: &str, at: &Attachment, config: &[u8], result: &Value) -> Result<(), CniError> {
-        self.put_with(network, at, config, result, None)
-    }
-
-    /// Keeps a result, and which namespace the path names now.
-    pub(crate) fn put_with(
-        &self,
-        network: &str,
-        at: &Attachment,
-        config: &[u8],
-        result: &Value,
-        netns_id: Option<(u64, u64)>,
-    ) -> Result<(), CniError> {
         let pairs = at.args.split(';').filter_map(|pair| pair.split_once('='));
         let entry = Entry {
             kind: KIND.to_owned(),
@@ -91,7 +71,6 @@ impl Cache {
             cni_args: pairs.map(|(k, v)| [k.to_owned(), v.to_owned()]).collect(),
             capability_args: at.capability_args.clone(),
             result: Some(result.clone()),
-            netns_id,
         };
         let failed =
             |text: String| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}"));
@@ -205,7 +184,6 @@ pub struct Cached {
     pub result: Option<Value>,
     /// When it was written.
     pub since: Option<SystemTime>,
-    pub(crate) netns_id: Option<(u64, u64)>,
 }
 
 impl Cached {
@@ -224,7 +202,6 @@ impl Cached {
             },
             config: STANDARD.decode(entry.config).unwrap_or_default(),
             result: entry.result,
-            netns_id: entry.netns_id,
             since: fs::metadata(path).and_then(|m| m.modified()).ok(),
         })
     }

@@ -152,6 +152,23 @@ impl Journal {
         folders.into_iter().chain(self.entries().cloned()).collect()
     }
 
+    /// Everything stays as it is, and the record for as long as the attachment.
+    pub(crate) fn keep(&mut self, path: &Path) -> Vec<Undo> {
+        if let Some(opened) = self.file.take() {
+            let rename = || fs::rename(&opened.path, path);
+            let renamed = rename().or_else(|e| {
+                let parent = path.parent().filter(|_| e.kind() == io::ErrorKind::NotFound).ok_or(e)?;
+                let made = create_folders(parent, 0o700).map_err(|failure| failure.source)?;
+                self.created.extend(made);
+                rename()
+            });
+            if renamed.is_err() {
+                let _ = fs::remove_file(&opened.path);
+            }
+        }
+        self.close()
+    }
+
     /// Everything has been taken back: nothing is left of the record either.
     pub(crate) fn vanish(&mut self) {
         let created = std::mem::take(&mut self.created);
@@ -254,6 +271,24 @@ impl Orphan {
     }
 }
 
+/// The record of an attachment.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) heading: Heading,
+    pub(crate) sandbox: Option<(u64, u64)>,
+    /// What its ADD did, the first first.
+    pub(crate) entries: Vec<Undo>,
+}
+
+/// The record of an attachment, if there is one that can be read.
+pub(crate) fn attached(path: &Path) -> Option<Attached> {
+    let mut text = Vec::new();
+    let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    file.take(MAX_FILE).read_to_end(&mut text).ok()?;
+    read(&text)
+}
+
 /// The files that nobody works on, the youngest first, but for those of other hosts' namespaces and
 /// of other versions; with `stuck`, also those that were tried in vain.
 pub(crate) fn orphans(folder: &Path, host: (u64, u64), stuck: bool) -> Vec<Orphan> {
@@ -280,18 +315,12 @@ fn orphan(path: PathBuf, host: (u64, u64)) -> Option<Orphan> {
     }
     let mut text = Vec::new();
     (&*lock).take(MAX_FILE).read_to_end(&mut text).ok()?;
-    let Read { heading, sandbox, entries } = read(&text)?;
+    let Attached { heading, sandbox, entries } = read(&text)?;
     (heading.host == host).then_some(Orphan { heading, sandbox, entries, path, _lock: lock })
 }
 
-struct Read {
-    heading: Heading,
-    sandbox: Option<(u64, u64)>,
-    entries: Vec<Undo>,
-}
-
 /// None if it is none of ours, or of another version.
-fn read(text: &[u8]) -> Option<Read> {
+fn read(text: &[u8]) -> Option<Attached> {
     let mut lines = text.split(|byte| *byte == b'\n');
     let Ok(Line::Heading(heading)) = serde_json::from_slice(lines.next()?) else { return None };
     if heading.version != VERSION {
@@ -312,7 +341,7 @@ fn read(text: &[u8]) -> Option<Read> {
             _ => entries.push(None),
         }
     }
-    Some(Read { heading, sandbox, entries: entries.into_iter().flatten().collect() })
+    Some(Attached { heading, sandbox, entries: entries.into_iter().flatten().collect() })
 }
 
 impl Heading {

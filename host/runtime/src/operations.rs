@@ -13,7 +13,9 @@ use crate::{
     error::{CniError, code},
     limits::CallOptions,
     plugin::{Command, LogLine},
-    protocol, render, result,
+    protocol,
+    records::{self, By},
+    render, result,
     runtime::{Added, Attachment, Runtime, roll_back},
     schema,
     undo::Undo,
@@ -54,7 +56,7 @@ impl Runtime {
             Ok((last.success, json))
         });
         match done {
-            Ok((result, json)) => Ok(Added { result, json, footprint: attempt.keep(options.provisional) }),
+            Ok((result, json)) => Ok(Added { result, json, footprint: attempt.keep(By::List, options.provisional) }),
             Err(error) => Err(roll_back(attempt, error)),
         }
     }
@@ -143,12 +145,14 @@ impl Runtime {
                 });
             }
         }
+        let left = records::finish(attempt, By::List, error.is_some());
         match error {
             Some(error) => Err(error),
-            None => {
+            None if left.is_empty() => {
                 self.cache().remove(&network.name, at);
                 Ok(())
             }
+            None => Err(CniError::internal(format!("could not be removed: {}", left.join(", ")))),
         }
     }
 
@@ -185,6 +189,9 @@ impl Runtime {
             let attachment =
                 |(id, ifname): &(String, String)| wire::Attachment { container_id: id.clone(), ifname: ifname.clone() };
             let live = live.map(|live| live.iter().map(attachment).collect::<Vec<_>>());
+            if let Some(live) = &live {
+                errors.extend(records::collect(&attempt, By::List, live));
+            }
             let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
             for plugin in &network.plugins {
                 let config = bare(network, plugin);

@@ -12,8 +12,8 @@ use crate::{
     error::{CniError, code},
     instance,
     limits::Deadline,
-    plugin::{Command, World},
-    records::Records,
+    plugin::Command,
+    records::{self, By},
     render, result,
     runtime::{Runtime, roll_back},
     schema,
@@ -203,17 +203,15 @@ impl Call<'_> {
     /// What goes to standard output.
     fn run(&self) -> Result<String, CniError> {
         let attempt = self.attempt()?;
-        // A plugin without namespaces leaves nothing that its own GC does not find.
         let plugin = self.runtime.inner.bundled(self.plugin)?;
-        let records =
-            (plugin.world == World::Interface).then(|| Records::new(self.runtime, self.plugin, &attempt.host.netns));
+        let by = By::Plugin(self.plugin);
         let _watchdog = Watchdog::start(&self.runtime.inner.engine, &attempt.deadline);
-        let mut failures = Vec::new();
+        let mut left = Vec::new();
         let verb = match self.command {
             Command::Gc => {
                 let live = live_attachments(&self.config.object)?;
-                if let (Some(records), Some(live)) = (&records, &live) {
-                    failures = records.collect(&attempt.network, live);
+                if let Some(live) = &live {
+                    left = records::collect(&attempt, by, live);
                 }
                 Verb::Gc(live)
             }
@@ -227,25 +225,20 @@ impl Call<'_> {
             whole: true,
         });
         let request = instance::Request { plugin, config, verb, depth: 0 };
-        let done = instance::run(&attempt, request).and_then(|result| {
-            if !failures.is_empty() {
-                return Err(CniError::internal(failures.join("\n")));
-            }
-            match (self.command, &records) {
-                (Command::Del, Some(records)) => records.forget(&attempt),
-                (Command::Add, Some(records)) => {
-                    let Some(result) = &result else { return Ok(String::new()) };
-                    let rendered = schema::render_result(result, self.version)?;
-                    records.keep(&attempt, &self.config.text, &rendered);
-                }
-                _ => {}
+        let done = instance::run(&attempt, request);
+        if self.command == Command::Del {
+            left = records::finish(&attempt, by, done.is_err());
+        }
+        let done = done.and_then(|result| {
+            if !left.is_empty() {
+                return Err(CniError::internal(left.join("\n")));
             }
             let Some(result) = result else { return Ok(String::new()) };
             Ok(render::pretty(&schema::versioned(&result, self.version)?))
         });
         match done {
             Ok(stdout) => {
-                attempt.keep(false);
+                attempt.keep(by, false);
                 Ok(stdout)
             }
             Err(error) => Err(roll_back(attempt, error)),

@@ -1,126 +1,117 @@
-//! What is attached by way of this program under a plugin's name: nobody gives
-//! such a plugin a cache, but GC is to remove the links of what is not valid any
-//! more, and only who made them knows which those are.
+//! What an attachment consists of, from its ADD to its DEL: the record of the
+//! ADD's effects, kept below `/run`. DEL removes by it what the plugins no longer
+//! find, because the configuration has changed, a cached result is lost or a
+//! namespace is out of reach; GC, what is not valid any more.
 //!
-//! A folder for each namespace that is a host's and for each plugin, below
-//! `/run`: with a reboot all of it is gone, links and records. That a record
-//! cannot be kept is no reason to refuse an ADD.
+//! A folder for each namespace that is a host's. With a reboot all of it is gone,
+//! attachments and records. That a record cannot be kept is no reason to refuse
+//! an ADD.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use serde_json::{Map, Value};
 use wasm_cni_kernel::Netns;
 
 use crate::{
-    attempt::{Attempt, Subject},
-    cache::{Cache, Cached},
-    config::field,
-    directory::create_folders,
-    dispatch::{CallConfig, Labelled, Verb},
-    error::CniError,
-    instance,
-    limits::Deadline,
-    plugin::{Command, Inner, LogLine},
-    result,
-    runtime::{Attachment, Runtime},
-    undo::Undo,
-    version::Family,
+    attempt::Attempt,
+    host::space::{SANDBOX, Space},
+    journal::{self, Attached},
+    plugin::Inner,
+    undo::{self, Scene, Undo},
     wire,
 };
 
-/// The records of a plugin.
-pub(crate) struct Records<'a> {
-    runtime: &'a Runtime,
-    plugin: &'a str,
-    cache: Cache,
+/// Who was asked to attach: all plugins of a network, or one by its name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By<'a> {
+    List,
+    Plugin(&'a str),
 }
 
-impl<'a> Records<'a> {
-    /// Of the plugin's attachments to this host's namespace.
-    pub(crate) fn new(runtime: &'a Runtime, plugin: &'a str, host: &Netns) -> Self {
-        let folder = format!("/run/wasm-cni/attachments/{}/{plugin}", host.id().1);
-        Self { runtime, plugin, cache: Cache::new(runtime.inner.under_root(folder)) }
-    }
+fn folder(runtime: &Inner, host: &Netns) -> PathBuf {
+    runtime.under_root(format!("/run/wasm-cni/attachments/{}", host.id().1))
+}
 
-    /// Remembers what an ADD made.
-    pub(crate) fn keep(&self, attempt: &Attempt, config: &str, result: &Value) {
-        let netns_id = attempt.sandbox().ok().flatten().map(|sandbox| sandbox.netns.id());
-        let kept = create_folders(self.cache.folder(), 0o700).map_err(|e| e.to_string()).and_then(|_| {
-            let at = attachment(attempt);
-            let _ = attempt.note(Undo::File { path: self.cache.path(&attempt.network, &at) });
-            let put = self.cache.put_with(&attempt.network, &at, config.as_bytes(), result, netns_id);
-            put.map_err(|e| e.to_string())
-        });
-        if let Err(text) = kept {
-            log(&self.runtime.inner, attempt, self.plugin, &format!("GC will not know of this attachment: {text}"));
+fn prefix(by: By<'_>) -> String {
+    match by {
+        By::List => "list:".to_owned(),
+        By::Plugin(kind) => format!("plugin:{kind}:"),
+    }
+}
+
+/// Where the record of an attempt's attachment is kept.
+pub(crate) fn path(attempt: &Attempt, by: By<'_>) -> PathBuf {
+    let Attempt { network, container_id, ifname, .. } = attempt;
+    folder(&attempt.runtime, &attempt.host.netns).join(format!("{}{network}:{container_id}:{ifname}", prefix(by)))
+}
+
+/// After the plugins have done their part of a DEL: what they have left goes. If
+/// they could not do it, what an executable did for them goes as well. Gives the
+/// failures.
+pub(crate) fn finish(attempt: &Attempt, by: By<'_>, failed: bool) -> Vec<String> {
+    let path = path(attempt, by);
+    let Some(attached) = journal::attached(&path) else { return Vec::new() };
+    // The cached result is the caller's to keep or to remove, and a device that
+    // could not go back stays where it is in use.
+    let is_others = |undo: &Undo| matches!(undo, Undo::File { .. } | Undo::LinkMoved { .. });
+    let entries = attached.entries.into_iter().filter(|undo| !is_others(undo)).collect();
+    let attached = Attached { entries, ..attached };
+    let failures = take_back(&attempt.runtime, &attempt.host, &attached, failed);
+    if failures.is_empty() {
+        let _ = fs::remove_file(path);
+    }
+    failures
+}
+
+/// Takes back the attachments of a network that are not among `live`. Gives the
+/// failures.
+pub(crate) fn collect(attempt: &Attempt, by: By<'_>, live: &[wire::Attachment]) -> Vec<String> {
+    let prefix = prefix(by);
+    let Ok(entries) = fs::read_dir(folder(&attempt.runtime, &attempt.host.netns)) else { return Vec::new() };
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(&prefix))
+    };
+    let mut failures = Vec::new();
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_ours) {
+        let Some(attached) = journal::attached(&path) else { continue };
+        let heading = &attached.heading;
+        let is_live =
+            |live: &wire::Attachment| live.container_id == heading.container_id && live.ifname == heading.ifname;
+        if heading.network != attempt.network || live.iter().any(is_live) {
+            continue;
+        }
+        let left = take_back(&attempt.runtime, &attempt.host, &attached, true);
+        if left.is_empty() {
+            let _ = fs::remove_file(path);
+        } else {
+            let what = format!("stale attachment {} {}", heading.container_id, heading.ifname);
+            failures.push(format!("could not remove all of {what}: {}", left.join(", ")));
         }
     }
-
-    /// Forgets what a DEL removed.
-    pub(crate) fn forget(&self, attempt: &Attempt) {
-        self.cache.remove(&attempt.network, &attachment(attempt));
-    }
-
-    /// Detaches what is not among `live`. Gives the failures.
-    pub(crate) fn collect(&self, network: &str, live: &[wire::Attachment]) -> Vec<String> {
-        let stale = match self.cache.of_network(network) {
-            Ok(all) => all.into_iter().filter(|cached| !is_live(live, cached)),
-            Err(e) => return vec![e.to_string()],
-        };
-        let detached = stale.filter_map(|cached| {
-            let Attachment { container_id, ifname, .. } = &cached.attachment;
-            let what = format!("failed to delete stale attachment {container_id} {ifname}");
-            self.detach(cached).err().map(|e| format!("{what}: {e}"))
-        });
-        detached.collect()
-    }
-
-    fn detach(&self, cached: Cached) -> Result<(), CniError> {
-        let Attachment { container_id, ifname, netns, args, .. } = cached.attachment;
-        let is_same = |netns: &Netns| cached.netns_id.is_none_or(|id| id == netns.id());
-        // Another container's by now: ours is gone, and what is there is not ours.
-        let netns =
-            if Netns::open(Path::new(&netns)).is_ok_and(|netns| is_same(&netns)) { netns } else { String::new() };
-        let config = String::from_utf8_lossy(&cached.config).into_owned();
-        let object: Map<String, Value> = serde_json::from_str(&config).unwrap_or_default();
-        let version = field(&object, "cniVersion").and_then(Value::as_str).unwrap_or("0.1.0").to_owned();
-        let previous = cached.result.as_ref().map(|json| result::parse(json, &version, Family::of(&version)));
-        let previous = previous.and_then(Result::ok).map(|(success, version)| Labelled { success, version });
-        let config = CallConfig { text: config.into(), version, previous: Ok(previous), whole: false };
-
-        let host = self.runtime.host()?;
-        let subject = Subject { network: cached.network, container_id, ifname, netns, args, own_netns: false, host };
-        let deadline = Deadline::after(self.runtime.inner.limits.time);
-        let attempt = Attempt::new(Arc::clone(&self.runtime.inner), Command::Del, subject, deadline);
-        let plugin = self.runtime.inner.bundled(self.plugin)?;
-        let verb = Verb::Call(Command::Del);
-        instance::run(&attempt, instance::Request { plugin, config: Arc::new(config), verb, depth: 0 })?;
-        self.forget(&attempt);
-        Ok(())
-    }
+    failures
 }
 
-fn is_live(live: &[wire::Attachment], cached: &Cached) -> bool {
-    let at = &cached.attachment;
-    live.iter().any(|live| live.container_id == at.container_id && live.ifname == at.ifname)
-}
-
-fn attachment(attempt: &Attempt) -> Attachment {
-    Attachment {
-        container_id: attempt.container_id.clone(),
-        ifname: attempt.ifname.clone(),
-        netns: attempt.netns.clone(),
-        args: attempt.args.clone(),
-        capability_args: Map::new(),
-    }
-}
-
-fn log(runtime: &Inner, attempt: &Attempt, plugin: &str, message: &str) {
-    (runtime.log)(&LogLine {
-        level: "warn",
-        plugin,
-        network: &attempt.network,
-        container_id: &attempt.container_id,
-        message,
-    });
+/// What belongs to the attachment alone. Bridges, tables and folders stay, as
+/// after any DEL, and so does what goes with the container's interface.
+fn take_back(runtime: &Arc<Inner>, host: &Arc<Space>, attached: &Attached, delegated: bool) -> Vec<String> {
+    let is_own = |undo: &&Undo| match undo {
+        Undo::Link { bridge, .. } => !bridge,
+        Undo::LinkMoved { .. } | Undo::EntryCreated { .. } | Undo::File { .. } => true,
+        Undo::Masquerade { .. } | Undo::SpoofCheck { .. } => true,
+        Undo::Delegated { .. } => delegated,
+        _ => false,
+    };
+    // Only if the path still names the namespace that it was done in.
+    let sandbox = Netns::open(Path::new(&attached.heading.netns)).ok();
+    let sandbox = sandbox.filter(|netns| Some(netns.id()) == attached.sandbox);
+    let scene = Scene {
+        host: Arc::clone(host),
+        sandbox: sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
+        runtime: Arc::clone(runtime),
+    };
+    undo::undo(attached.entries.iter().filter(is_own), &scene)
 }

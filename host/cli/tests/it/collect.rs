@@ -97,6 +97,28 @@ fn a_path_that_names_another_namespace_by_now_is_left_alone() {
     assert_eq!((leases(&machine).len(), records(&machine)), (0, 0));
 }
 
+/// The configuration is not what it was, nor is there a result of before.
+#[test]
+fn del_removes_what_its_configuration_does_not_say_any_more() {
+    for kind in ["bridge", "ptp"] {
+        let machine = Machine::new();
+        machine.netns("c1");
+        let filters = json!({ "ipMasq": true, "ipMasqBackend": "nftables", "macspoofchk": true });
+        call(&machine, kind, "ADD", "c1", &config(&machine, kind, filters));
+        let mut keeper = keeper(&machine, "c1");
+        assert!(machine.command("ip").args(["netns", "del", "c1"]).status().unwrap().success());
+        let ipam = json!({ "ipam": { "type": "static", "addresses": [] } });
+        for _ in 0..2 {
+            call(&machine, kind, "DEL", "c1", &config(&machine, kind, ipam.clone()));
+        }
+        assert_eq!((pairs(&machine).len(), leases(&machine).len(), records(&machine)), (0, 0, 0), "{kind}");
+        let rules = machine.command("sh").args(["-c", "nft list ruleset 2>/dev/null | grep c1"]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&rules.stdout), "", "{kind}");
+        drop(keeper.stdin.take());
+        keeper.wait().unwrap();
+    }
+}
+
 /// Keeps a namespace that has no path any more, as a process of the container does.
 fn keeper(machine: &Machine, netns: &str) -> Child {
     let mut command: Command = machine.command("ip");
@@ -117,6 +139,8 @@ fn del_finds_the_host_s_end_of_a_container_that_is_out_of_reach() {
         let mut keeper = keeper(&machine, "c1");
         assert!(machine.command("ip").args(["netns", "del", "c1"]).status().unwrap().success());
         assert_eq!(pairs(&machine).len(), 1);
+        // Without a record there is the result of the ADD.
+        assert!(machine.command("rm").args(["-r", "/run/wasm-cni"]).status().unwrap().success());
         // One that only has its name is not it.
         let mut other = result.clone();
         for interface in other["interfaces"].as_array_mut().unwrap() {

@@ -118,6 +118,10 @@ pub(crate) fn move_back(from: &Space, to: &Space, moved: &Moved) -> Result<(), E
         None => [name, &link.name].into_iter().filter_map(|name| get(LinkRef::Name(name))).find(is_it),
     };
     let Some(there) = there else { return Ok(()) };
+    // The kernel would move the link first, and find the name taken then.
+    if from.netlink(|netlink| netlink.link_get(LinkRef::Name(&link.name))).is_ok() {
+        return Err(Error::of_errno(format!("link {:?}", link.name), Errno::EEXIST as i32));
+    }
     let attrs = LinkAttrs {
         netns: Some(from.netns.as_fd().as_raw_fd()),
         name: Some(link.name.clone()),
