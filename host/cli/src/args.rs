@@ -37,6 +37,10 @@ pub(crate) struct Args {
     /// What plugins may do [default: $WASM_CNI_POLICY or /etc/wasm-cni/policy.toml below the root]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// Append a line of JSON to this file for every call of a plugin, every call that it makes of
+    /// the host, and every process [default: $WASM_CNI_TRACE or none]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
     /// Give a plugin that is not bundled what `bridge` has: both namespaces
     #[arg(long, global = true, value_name = "PLUGIN")]
     pub(crate) allow_host: Vec<String>,
@@ -71,6 +75,8 @@ pub(crate) enum Command {
     List(List),
     /// List the plugins, and where each comes from
     Plugins(Output),
+    /// Tell what a plugin is, what it asks for, and what it can and cannot do
+    Inspect(Inspect),
     /// Tell which file a network's name stands for, and why
     Which(Named),
     /// Find the mistakes in a folder of network configurations
@@ -147,6 +153,14 @@ pub(crate) enum Format {
     #[default]
     Table,
     Json,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Inspect {
+    /// Type of a plugin, or path of a .wasm or .cwasm file
+    pub(crate) plugin: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(clap::Args)]

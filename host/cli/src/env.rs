@@ -3,12 +3,16 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    fs::File,
     io::{self, Write as _},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use wasm_cni::{CniError, LogLine, Runtime};
+
+use crate::trace;
 
 /// Where network configurations lie by default.
 const NETCONFPATH: &str = "/etc/cni/net.d";
@@ -16,11 +20,12 @@ const NETCONFPATH: &str = "/etc/cni/net.d";
 /// The variables of the process, or those that a test gives.
 pub(crate) struct Env {
     variables: BTreeMap<OsString, OsString>,
+    trace: Option<Arc<File>>,
 }
 
 impl Env {
     pub(crate) fn of_process() -> Self {
-        Self { variables: std::env::vars_os().collect() }
+        Self { variables: std::env::vars_os().collect(), trace: None }
     }
 
     /// A variable; empty if it is not set, or not text.
@@ -52,6 +57,17 @@ impl Env {
         self.variables.iter()
     }
 
+    /// Opens the file that WASM_CNI_TRACE names, for the runtimes to come: here,
+    /// as what is isolated later on may have another view of files.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written to.
+    pub(crate) fn open_trace(&mut self) -> Result<(), CniError> {
+        self.trace = self.path("WASM_CNI_TRACE").map(|path| trace::open(&path)).transpose()?.map(Arc::new);
+        Ok(())
+    }
+
     /// The runtime as the environment has it: CNI_PATH, and WASM_CNI_ROOT,
     /// _CACHE_DIR, _HOST_NETNS, _POLICY, _COMPILER, _TIMEOUT, _ALLOW_HOST and
     /// _PREFER_NATIVE. Native plugins inherit all of it.
@@ -62,6 +78,9 @@ impl Env {
             .env(self.variables().map(|(key, value)| (key.clone(), value.clone())))
             .stderr(|text| drop(io::stderr().write_all(text)))
             .log(print_log);
+        if let Some(file) = self.trace.clone() {
+            builder = builder.trace(move |line| trace::append(&file, line));
+        }
         if let Some(root) = self.path("WASM_CNI_ROOT") {
             builder = builder.root(root);
         }
@@ -93,8 +112,9 @@ impl Env {
     }
 }
 
-fn print_log(line: &LogLine<'_>) {
+/// A line for the operator, at once: others write to standard error too.
+pub(crate) fn print_log(line: &LogLine<'_>) {
     let LogLine { level, plugin, network, container_id, message } = line;
-    let mut stderr = io::stderr().lock();
-    let _ = writeln!(stderr, "wasm-cni: {level} network={network} container={container_id} plugin={plugin}: {message}");
+    let text = format!("wasm-cni: {level} network={network} container={container_id} plugin={plugin}: {message}\n");
+    let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod env;
 mod isolation;
+mod trace;
 
 use std::{
     ffi::OsStr,
@@ -15,19 +16,19 @@ use std::{
 };
 
 use clap::Parser as _;
-use wasm_cni::CniError;
+use wasm_cni::{CniError, LogLine};
 
 use crate::{args::Args, env::Env};
 
 fn main() -> ExitCode {
-    let env = Env::of_process();
+    let mut env = Env::of_process();
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_default();
     if Path::new(&program).file_name() == Some(OsStr::new("cnitool")) {
-        return ExitCode::from(commands::cnitool::run(&mut arguments, &env));
+        return ExitCode::from(commands::cnitool::run(&mut arguments, env));
     }
     match plugin_name(&program) {
-        Some(name) => be_plugin(name, &env),
+        Some(name) => be_plugin(name, &mut env),
         None => match commands::run(Args::parse(), env) {
             Ok(status) => ExitCode::from(status),
             Err(error) => {
@@ -44,13 +45,20 @@ fn plugin_name(program: &OsStr) -> Option<&'static str> {
     wasm_cni_bundled::find(name).map(|plugin| plugin.name)
 }
 
-fn be_plugin(name: &'static str, env: &Env) -> ExitCode {
+fn be_plugin(name: &'static str, env: &mut Env) -> ExitCode {
     // Even a mistake of ours has to reach the runtime as CNI has it.
     std::panic::set_hook(Box::new(move |panic| {
         let text = format!("plugin {name:?} has met a mistake in wasm-cni: {panic}");
         let _ = io::stdout().write_all(CniError::internal(text).to_json().as_bytes());
         std::process::exit(1);
     }));
+    // A container is not to lose its network because of a full disk.
+    if let Err(error) = env.open_trace() {
+        let (network, container_id) = ("", &*env.text("CNI_CONTAINERID"));
+        let message = &*format!("{error}; there is none");
+        env::print_log(&LogLine { level: "warn", plugin: name, network, container_id, message });
+    }
+    let env = &*env;
     let reply = wasm_cni::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
     // A reader that is gone cannot be told anything.
     let _ = io::stderr().write_all(reply.stderr.as_bytes());

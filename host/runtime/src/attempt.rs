@@ -17,12 +17,16 @@ use crate::{
     directory::lock_file,
     error::{CniError, code},
     faults,
-    host::space::{HOST, SANDBOX, Space},
+    host::{
+        filter::Owner,
+        space::{HOST, SANDBOX, Space},
+    },
     journal::{self, Heading, Journal},
     limits::Deadline,
     plugin::{Command, Inner},
     records::{self, By},
     recover,
+    trace::Who,
     undo::{self, Scene, Undo},
 };
 
@@ -166,13 +170,19 @@ impl Attempt {
         self.journal().entries().any(|undo| undo.makes(space.place(), index))
     }
 
+    /// Whose doing it is, of this plugin's call.
+    pub(crate) fn who<'a>(&'a self, plugin: &'a str, depth: u32) -> Who<'a> {
+        let Self { container_id, ifname, network, .. } = self;
+        Who { container_id, ifname, network, plugin, depth }
+    }
+
     fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().expect("no panic with the lock held")
     }
 
     fn scene(&self) -> Scene {
         let sandbox = self.sandbox.get().cloned().flatten();
-        Scene { host: Arc::clone(&self.host), sandbox, runtime: Arc::clone(&self.runtime) }
+        Scene { host: Arc::clone(&self.host), sandbox, runtime: Arc::clone(&self.runtime), owner: Owner::of(self) }
     }
 
     /// Ends it: everything that was done is taken back. What could not be is

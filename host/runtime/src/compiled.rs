@@ -20,7 +20,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     ptr::NonNull,
     sync::{Mutex, PoisonError},
 };
@@ -35,7 +35,9 @@ use crate::{
     directory::{create_folders, replace},
     error::{CniError, code},
     folder::reason,
+    native,
     plugin::Inner,
+    trace::Who,
 };
 
 /// Largest component, octets.
@@ -94,7 +96,7 @@ pub(crate) fn outside(runtime: &Inner, kind: &str, path: &Path) -> Result<Compon
     if let Some(component) = load(&runtime.engine, &cached) {
         return Ok(component);
     }
-    let native = compile(runtime, &wasm).map_err(failed)?;
+    let native = compile(runtime, kind, &wasm).map_err(failed)?;
     create_folders(&folder, 0o700).map_err(|e| failed(e.to_string()))?;
     replace(&cached, &native, true).map_err(|e| failed(format!("{}: {}", cached.display(), reason(&e))))?;
     load(&runtime.engine, &cached)
@@ -143,7 +145,7 @@ fn is_ours(file: &File) -> bool {
 }
 
 /// Has the compiler, a process of its own, turn a component into native code.
-fn compile(runtime: &Inner, wasm: &[u8]) -> Result<Vec<u8>, String> {
+fn compile(runtime: &Inner, kind: &str, wasm: &[u8]) -> Result<Vec<u8>, String> {
     let compiler = compiler(runtime)?;
     let command = |unprivileged: bool| {
         let mut command = Command::new(&compiler);
@@ -156,16 +158,19 @@ fn compile(runtime: &Inner, wasm: &[u8]) -> Result<Vec<u8>, String> {
     };
     let root = geteuid().is_root();
     // Without a mapping for nobody there is no way to become it.
-    let child = command(root).spawn().or_else(|e| if root { command(false).spawn() } else { Err(e) });
-    let mut child = child.map_err(|e| format!("cannot run {}: {}", compiler.display(), reason(&e)))?;
-    let mut stdin = child.stdin.take().expect("piped above");
-    let output = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // If it ends early its error says why.
-            let _ = stdin.write_all(wasm);
-        });
-        child.wait_with_output()
-    });
+    let run = || {
+        let mut child = command(root).spawn().or_else(|e| if root { command(false).spawn() } else { Err(e) })?;
+        let mut stdin = child.stdin.take().expect("piped above");
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // If it ends early its error says why.
+                let _ = stdin.write_all(wasm);
+            });
+            child.wait_with_output()
+        })
+    };
+    let status = |output: &Output| native::status(output.status);
+    let output = runtime.trace.process(Who::plugin(kind), &compiler, &["-", "-"], run, status);
     let output = output.map_err(|e| format!("cannot run {}: {}", compiler.display(), reason(&e)))?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);

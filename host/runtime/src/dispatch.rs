@@ -10,9 +10,10 @@ use crate::{
     error::CniError,
     instance,
     native::{self, ExecCall},
-    plugin::{Command, Found},
+    plugin::{Command, Found, Inner},
     result::{self, Success},
     schema,
+    trace::Watched,
     undo::Undo,
     version, wire,
 };
@@ -69,7 +70,7 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         match self {
             Self::Call(command) => *command,
             Self::Status => Command::Status,
@@ -99,7 +100,10 @@ pub(crate) fn run(
         }
         Found::Native(path) => {
             let call = exec_call(attempt, kind, &path, config, &verb)?;
-            let output = in_host(attempt, || native::run(&*attempt.runtime.exec, &call))?;
+            let Inner { exec, trace, .. } = &*attempt.runtime;
+            let who = attempt.who(kind, depth);
+            let exec = Watched { exec: &**exec, trace, who };
+            let output = trace.plugin(who, verb.command(), || in_host(attempt, || native::run(&exec, &call)))?;
             if !output.stderr.is_empty() {
                 (attempt.runtime.stderr)(&output.stderr);
             }

@@ -16,7 +16,7 @@ use crate::{
     grants::{self, Asked, Grants},
     host::{State, net::Namespace, space::Space},
     limits::{Meter, Stop},
-    plugin::{Command, Plugin, World},
+    plugin::{Command, Inner, Plugin, World},
     policy::PluginTable,
     result::Success,
     wire,
@@ -37,6 +37,12 @@ pub(crate) struct Request {
 ///
 /// What the plugin refused, or how it ended.
 pub(crate) fn run(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Success>, CniError> {
+    let (plugin, command) = (Arc::clone(&request.plugin), request.verb.command());
+    let who = attempt.who(&plugin.name, request.depth);
+    attempt.runtime.trace.plugin(who, command, || in_instance(attempt, request))
+}
+
+fn in_instance(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Success>, CniError> {
     let kind = request.plugin.name.clone();
     let last_failure = Arc::default();
     let last_words = Arc::default();
@@ -210,14 +216,20 @@ fn cni_call(attempt: &Attempt, config: &CallConfig) -> wire::Call {
 /// and either what the policy says.
 fn grants(attempt: &Attempt, plugin: &Plugin, config: &str) -> Result<Grants, CniError> {
     let runtime = &attempt.runtime;
+    let table = grant_table(runtime, &plugin.name, plugin.bundled)?;
+    let grants = table.grants(plugin.world, Asked::of(config), &attempt.network);
+    Ok(Grants { store: grants.store.map(|folder| runtime.under_root(folder)), ..grants })
+}
+
+/// The same, before there is a call.
+pub(crate) fn grant_table(runtime: &Inner, kind: &str, bundled: bool) -> Result<PluginTable, CniError> {
     let policy = runtime.policy.as_ref().map_err(Clone::clone)?;
-    let own = match plugin.name.as_str() {
-        name if plugin.bundled => grants::bundled(name),
+    let own = match kind {
+        name if bundled => grants::bundled(name),
         name if runtime.allow_host.iter().any(|allowed| allowed == name) => grants::allowed(),
         _ => PluginTable::default(),
     };
-    let grants = own.amended(policy.of(&plugin.name)).grants(plugin.world, Asked::of(config), &attempt.network);
-    Ok(Grants { store: grants.store.map(|folder| runtime.under_root(folder)), ..grants })
+    Ok(own.amended(policy.of(kind)))
 }
 
 /// A trap as an error: plugin, operation, cause, and the last operation of the

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     directory::{create_folders, remove_created},
+    host::filter::Owner,
     plugin::Inner,
     undo::Undo,
 };
@@ -346,4 +347,10 @@ fn read(text: &[u8]) -> Option<Attached> {
 
 impl Heading {
     pub(crate) const VERSION: u32 = VERSION;
+
+    /// Whose effects they are.
+    pub(crate) fn owner(&self) -> Owner {
+        let Self { network, container_id, ifname, .. } = self.clone();
+        Owner { network, container_id, ifname }
+    }
 }

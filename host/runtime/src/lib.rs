@@ -37,6 +37,7 @@
 //! Every failure is a [`CniError`]: the specification's code, what failed, and
 //! what to know about it.
 
+mod abilities;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod attempt;
@@ -53,6 +54,7 @@ mod faults;
 mod folder;
 mod grants;
 mod host;
+mod inspect;
 mod instance;
 mod journal;
 mod limits;
@@ -67,6 +69,7 @@ mod render;
 mod result;
 mod runtime;
 mod schema;
+mod trace;
 mod undo;
 mod validate;
 mod version;
@@ -82,6 +85,7 @@ pub use error::{CniError, code};
 pub use folder::{
     Broken, Lookup, Surveyed, find as find_network, load_file as load_network, survey as survey_networks,
 };
+pub use inspect::{Inspected, Interface as WitInterface};
 pub use limits::{CallOptions, Cancel, Limits};
 pub use native::{Exec, ExecCall, ExecOutput, Processes};
 pub use plugin::{Command, Location, LogLine};

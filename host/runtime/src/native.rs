@@ -144,7 +144,7 @@ impl Processes {
 }
 
 /// As Go prints it.
-fn status(status: ExitStatus) -> Result<(), String> {
+pub(crate) fn status(status: ExitStatus) -> Result<(), String> {
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
         (Some(code), _) => Err(format!("exit status {code}")),

@@ -11,17 +11,21 @@ use std::{
 use wasm_cni_bundled::Bundled;
 use wasmtime::{
     Engine,
-    component::{Component, HasSelf, Linker},
+    component::{Component, Linker},
 };
 
 use crate::{
     bindings::{delegate, devices, log, masquerade, net, random, resolver, spoof_check, store},
     compiled,
     error::CniError,
-    host::State,
+    host::{
+        State,
+        traced::{self, Traced},
+    },
     limits::Limits,
     native::Exec,
     policy::Policy,
+    trace::Trace,
 };
 
 /// A command of the specification.
@@ -133,6 +137,7 @@ pub(crate) struct Inner {
     /// What operators have said, or what is wrong with it.
     pub(crate) policy: Result<Policy, CniError>,
     pub(crate) log: LogSink,
+    pub(crate) trace: Trace,
     /// How native plugins are found and run, with which environment.
     pub(crate) exec: Arc<dyn Exec>,
     pub(crate) env: Vec<(OsString, OsString)>,
@@ -259,17 +264,23 @@ impl Inner {
         if let Some(plugin) = self.loaded.lock().expect("no panic with the lock held").get(kind) {
             return Ok(Arc::clone(plugin));
         }
-        let (component, bundled) = match (location, wasm_cni_bundled::find(kind)) {
-            (Location::Bundled { .. }, Some(bundled)) => (compiled::bundled(&self.engine, bundled)?, true),
-            (Location::Component(path), _) => (compiled::outside(self, kind, path)?, false),
-            (Location::Compiled(path), _) => (compiled::ahead(&self.engine, kind, path)?, false),
-            _ => return Err(CniError::internal(format!("plugin {kind:?} is no component"))),
-        };
+        let component = self.component(kind, location)?;
         let world = world(kind, &component)?;
+        let bundled = matches!(location, Location::Bundled { .. });
         let plugin = Arc::new(Plugin { name: kind.to_owned(), bundled, world, component });
         let mut loaded = self.loaded.lock().expect("no panic with the lock held");
         loaded.insert(kind.to_owned(), Arc::clone(&plugin));
         Ok(plugin)
+    }
+
+    /// The component of a plugin, of whichever world.
+    pub(crate) fn component(&self, kind: &str, location: &Location) -> Result<Component, CniError> {
+        match (location, wasm_cni_bundled::find(kind)) {
+            (Location::Bundled { .. }, Some(bundled)) => compiled::bundled(&self.engine, bundled),
+            (Location::Component(path), _) => compiled::outside(self, kind, path),
+            (Location::Compiled(path), _) => compiled::ahead(&self.engine, kind, path),
+            _ => Err(CniError::internal(format!("plugin {kind:?} is no component"))),
+        }
     }
 
     fn path(&self) -> String {
@@ -288,13 +299,13 @@ impl Inner {
             return Ok(linker);
         }
         let mut linker = Linker::new(&self.engine);
-        net::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-        masquerade::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-        spoof_check::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-        devices::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-        delegate::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-        log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-        random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        net::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
+        masquerade::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
+        spoof_check::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
+        devices::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
+        delegate::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
+        log::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
+        random::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
         Ok(self.interface.get_or_init(|| linker))
     }
 
@@ -304,9 +315,9 @@ impl Inner {
             return Ok(linker);
         }
         let mut linker = Linker::new(&self.engine);
-        store::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-        log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-        resolver::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        store::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
+        log::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
+        resolver::add_to_linker::<_, traced::Link>(&mut linker, |state| Traced(state))?;
         Ok(self.ipam.get_or_init(|| linker))
     }
 }
@@ -324,7 +335,7 @@ fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
-fn world(kind: &str, component: &Component) -> Result<World, CniError> {
+pub(crate) fn world(kind: &str, component: &Component) -> Result<World, CniError> {
     let exports = |name: &str| component.get_export_index(None, name).is_some();
     if exports("wasm-cni:plugin/plugin@0.1.0") {
         Ok(World::Interface)

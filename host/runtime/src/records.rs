@@ -112,6 +112,7 @@ fn take_back(runtime: &Arc<Inner>, host: &Arc<Space>, attached: &Attached, deleg
         host: Arc::clone(host),
         sandbox: sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
         runtime: Arc::clone(runtime),
+        owner: attached.heading.owner(),
     };
     undo::undo(attached.entries.iter().filter(is_own), &scene)
 }

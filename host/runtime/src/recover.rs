@@ -85,6 +85,7 @@ fn take_back(runtime: &Arc<Inner>, host: &Arc<Space>, orphan: Orphan) -> Recover
         host: Arc::clone(host),
         sandbox: sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
         runtime: Arc::clone(runtime),
+        owner: orphan.heading.owner(),
     };
     let failures = undo::undo(orphan.entries.iter(), &scene);
     let recovered = Recovered { failures, ..found(&orphan) };

@@ -23,6 +23,7 @@ use crate::{
     plugin::{Inner, Location, LogLine, LogSink, StderrSink, under},
     policy::Policy,
     result::Success,
+    trace::Trace,
     undo,
 };
 
@@ -45,6 +46,7 @@ pub struct Builder {
     cache_dir: Option<PathBuf>,
     limits: Limits,
     log: LogSink,
+    trace: Trace,
     exec: Arc<dyn Exec>,
     env: Vec<(OsString, OsString)>,
     plugin_path: Option<OsString>,
@@ -93,6 +95,7 @@ impl Runtime {
             cache_dir: None,
             limits: Limits::default(),
             log: Box::new(|_| {}),
+            trace: Trace::default(),
             exec: Arc::new(Processes),
             env: Vec::new(),
             plugin_path: None,
@@ -238,6 +241,16 @@ impl Builder {
         self
     }
 
+    /// Where the trace goes, by lines of JSON with their newlines: every call of a
+    /// plugin, every call that it makes of the host, every process that is
+    /// started, every effect that is taken back. By default nowhere, and then
+    /// nothing is written down.
+    #[must_use]
+    pub fn trace(mut self, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.trace = Trace::to(Box::new(sink));
+        self
+    }
+
     /// CNI_PATH as native plugins are to get it. By default it is made of
     /// [`Builder::plugin_dirs`].
     #[must_use]
@@ -310,6 +323,7 @@ impl Builder {
             compiler: self.compiler,
             allow_host: self.allow_host,
             log: self.log,
+            trace: self.trace,
             exec: self.exec,
             env: self.env,
             plugin_path,

@@ -27,6 +27,7 @@ use crate::{
     limits::{Cancel, Deadline},
     native::{self, ExecCall},
     plugin::Inner,
+    trace::{Watched, Who},
 };
 
 /// linux/if.h
@@ -213,7 +214,11 @@ impl Undo {
     /// # Errors
     ///
     /// Why that did not work.
-    pub(crate) fn apply(&self, scene: &Scene) -> Result<(), String> {
+    pub(crate) fn take_back(&self, scene: &Scene) -> Result<(), String> {
+        scene.runtime.trace.undo(scene.who(""), self, || self.apply(scene))
+    }
+
+    fn apply(&self, scene: &Scene) -> Result<(), String> {
         // Gone already, most often with the link or the namespace.
         let kernel = |result: Result<(), Error>| match result {
             Err(e) if ![ENODEV, ENOENT, ESRCH, EADDRNOTAVAIL].contains(&e.errno()) => Err(e.to_string()),
@@ -276,7 +281,7 @@ impl Undo {
                 _ => Ok(()),
             },
             Self::Masquerade { owner } => {
-                let iptables = Iptables::new(&scene.runtime, &scene.host).remove(owner, &[]);
+                let iptables = Iptables::new(&scene.runtime, &scene.host, scene.who("")).remove(owner, &[]);
                 let nftables = nftables::unmasquerade(&scene.host, owner).map_err(|e| e.to_string());
                 nftables.and(iptables.map_err(|e| e.msg))
             }
@@ -285,7 +290,9 @@ impl Undo {
             Self::Delegated { kind, path, env, stdin } => {
                 let (kind, path, env, stdin) = (kind.clone(), path.clone(), env.clone(), stdin.clone());
                 let call = ExecCall { kind, path, env, stdin, timeout: NATIVE_TIME, cancel: Cancel::default() };
-                let run = || native::run(&*scene.runtime.exec, &call).map(drop).map_err(|e| e.to_string());
+                let Inner { exec, trace, .. } = &*scene.runtime;
+                let exec = Watched { exec: &**exec, trace, who: scene.who(&call.kind) };
+                let run = || native::run(&exec, &call).map(drop).map_err(|e| e.to_string());
                 scene.host.netns.run(run).map_err(|e| e.to_string())?
             }
         }
@@ -335,9 +342,16 @@ pub(crate) struct Scene {
     /// None if it is gone, and what was in it.
     pub(crate) sandbox: Option<Arc<Space>>,
     pub(crate) runtime: Arc<Inner>,
+    /// Whose they are.
+    pub(crate) owner: Owner,
 }
 
 impl Scene {
+    fn who<'a>(&'a self, plugin: &'a str) -> Who<'a> {
+        let Owner { network, container_id, ifname } = &self.owner;
+        Who { container_id, ifname, network, plugin, depth: 0 }
+    }
+
     fn at(&self, place: Place) -> Option<&Space> {
         match place {
             Place::Host => Some(&self.host),
@@ -365,7 +379,7 @@ pub(crate) fn undo<'a>(entries: impl DoubleEndedIterator<Item = &'a Undo>, scene
     for entry in entries.rev() {
         if entry.shared(scene).is_some() {
             shared.push(entry);
-        } else if let Err(reason) = entry.apply(scene) {
+        } else if let Err(reason) = entry.take_back(scene) {
             failures.push(format!("{entry} ({reason})"));
         }
     }
@@ -393,7 +407,7 @@ fn undo_shared(shared: &[&Undo], scene: &Scene) -> Vec<String> {
             Some(Shared::Bridge(at, link)) => scene.at(at).is_some_and(|space| !has_ports(space, link)),
             _ => true,
         };
-        if unused && let Err(reason) = entry.apply(scene) {
+        if unused && let Err(reason) = entry.take_back(scene) {
             failures.push(format!("{entry} ({reason})"));
         }
     }

@@ -10,8 +10,9 @@ use crate::{
     error::{CniError, code},
     limits::Cancel,
     native::{self, ExecCall},
-    plugin::Location,
+    plugin::{Inner, Location},
     runtime::Runtime,
+    trace::{Watched, Who},
     version::SUPPORTED,
 };
 
@@ -48,7 +49,9 @@ impl Runtime {
             timeout: TIME,
             cancel: Cancel::default(),
         };
-        match native::run(&*self.inner.exec, &call) {
+        let Inner { exec, trace, .. } = &*self.inner;
+        let exec = Watched { exec: &**exec, trace, who: Who::plugin(kind) };
+        match native::run(&exec, &call) {
             Ok(output) => understood(kind, &output.stdout),
             Err(error) if error.msg == TOO_OLD => Ok(vec!["0.1.0".to_owned()]),
             Err(error) => Err(error),

@@ -31,9 +31,9 @@ Flags:
 ";
 
 /// Gives the exit status.
-pub(crate) fn run(arguments: &mut dyn Iterator<Item = OsString>, env: &Env) -> u8 {
+pub(crate) fn run(arguments: &mut dyn Iterator<Item = OsString>, mut env: Env) -> u8 {
     let arguments: Vec<String> = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
-    match dispatch(&arguments, env) {
+    match env.open_trace().map_err(Into::into).and_then(|()| dispatch(&arguments, &env)) {
         Ok(status) => status,
         Err(error) => {
             let error = format!("{error:#}");

@@ -3,24 +3,22 @@
 
 mod attach;
 pub(crate) mod cnitool;
+mod inspect;
 mod network;
 mod recover;
 mod run;
 mod show;
 mod validate;
 
-use std::{
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
-use wasm_cni::{Attachment, Network};
+use wasm_cni::{Attachment, LogLine, Network};
 
 use crate::{
     args::{Args, Command},
-    env::Env,
+    env::{Env, print_log},
 };
 
 /// Does what the arguments say. Gives the exit status.
@@ -31,6 +29,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         ("WASM_CNI_ROOT", args.root.map(PathBuf::into_os_string)),
         ("WASM_CNI_HOST_NETNS", args.host_netns.map(PathBuf::into_os_string)),
         ("WASM_CNI_POLICY", args.policy.map(PathBuf::into_os_string)),
+        ("WASM_CNI_TRACE", args.trace.map(PathBuf::into_os_string)),
         ("WASM_CNI_CACHE_DIR", args.cache_dir.map(PathBuf::into_os_string)),
         ("WASM_CNI_PREFER_NATIVE", args.prefer_native.then(|| "1".into())),
         ("WASM_CNI_TIMEOUT", args.timeout.map(|seconds| seconds.to_string().into())),
@@ -40,6 +39,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
             env.set(name, value);
         }
     }
+    env.open_trace()?;
     match args.command {
         Command::Add(target) => attach::add(&target, &env),
         Command::Del(target) => attach::del(&target, &env),
@@ -48,6 +48,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         Command::Status(named) => network::status(&named.network, &env),
         Command::List(list) => show::list(&list, &env),
         Command::Plugins(output) => show::plugins(&output, &env),
+        Command::Inspect(inspect) => inspect::inspect(&inspect, &env),
         Command::Which(named) => show::which(&named.network, &env),
         Command::Validate(validate) => validate::validate(&validate, &env),
         Command::Recover(recover) => recover::recover(&recover, &env),
@@ -65,7 +66,8 @@ fn find_network(network: &str, env: &Env) -> Result<Network> {
     }
     let found = wasm_cni::find_network(&env.configurations(), network)?;
     for file in found.broken {
-        let _ = writeln!(io::stderr(), "warning: {}: {}", file.path.display(), file.error);
+        let message = &*format!("{}: {}", file.path.display(), file.error);
+        print_log(&LogLine { level: "warn", plugin: "", network, container_id: "", message });
     }
     Ok(found.network)
 }

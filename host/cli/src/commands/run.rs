@@ -17,11 +17,15 @@ use nix::{
     },
     unistd::Pid,
 };
-use wasm_cni::CallOptions;
+use wasm_cni::{CallOptions, LogLine};
 use wasm_cni_kernel::{LinkAttrs, LinkRef, Netns};
 
 use super::{attachment, find_network};
-use crate::{args::Run, env::Env, isolation};
+use crate::{
+    args::Run,
+    env::{Env, print_log},
+    isolation,
+};
 
 /// Signals that ask for an end; they are answered between two steps, never in
 /// the middle of one.
@@ -61,7 +65,9 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     // If that failed, the next call tries to take it back.
     let left = if deleted.is_ok() { runtime.tidy(&added.footprint) } else { Vec::new() };
     for left in left {
-        let _ = writeln!(io::stderr(), "warning: could not be removed: {left}");
+        let message = &*format!("could not be removed: {left}");
+        let (network, container_id) = (&*network.name, &*at.container_id);
+        print_log(&LogLine { level: "warn", plugin: "", network, container_id, message });
     }
     let status = status?;
     deleted.context("the command has ended, but its network could not be removed")?;

@@ -84,7 +84,7 @@ pub(crate) fn plugins(output: &Output, env: &Env) -> Result<u8> {
     print_table(table)
 }
 
-fn text(location: &Location) -> String {
+pub(super) fn text(location: &Location) -> String {
     match location {
         Location::Bundled { digest, .. } => format!("bundled (sha256:{})", &digest[..12]),
         Location::Component(path) => format!("component {}", path.display()),

@@ -19,4 +19,5 @@ mod reboot;
 mod reference;
 mod run;
 mod show;
+mod trace;
 mod traffic;

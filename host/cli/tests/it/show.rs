@@ -1,11 +1,14 @@
-//! `list`, `plugins`, `which`, `validate`, `gc`: what there is, and what is wrong
-//! with it.
+//! `list`, `plugins`, `inspect`, `which`, `validate`, `gc`: what there is, and what
+//! is wrong with it.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, bridge, text};
+use crate::{
+    machine::{Machine, PROGRAM, bridge, text},
+    outside::plugins,
+};
 
 #[test]
 fn attachments_are_listed_and_stale_ones_collected() {
@@ -108,4 +111,112 @@ fn validate_finds_every_mistake_with_its_place() {
         assert!(out.contains(expected), "{expected:?} is not in\n{out}");
     }
     assert_eq!(out.lines().count(), 9, "{out}");
+}
+
+/// `inspect -o json`, and its exit status.
+fn inspect(machine: &Machine, arguments: &[&str]) -> (Value, Option<i32>) {
+    let mut command = machine.wasm_cni(&["inspect", "-o", "json"]);
+    let output = command.args(arguments).env("CNI_PATH", plugins()).output().unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+    (json, output.status.code())
+}
+
+fn names(interfaces: &Value) -> Vec<&str> {
+    interfaces.as_array().unwrap().iter().map(|interface| interface["name"].as_str().unwrap()).collect()
+}
+
+fn says(list: &Value, words: &str) -> bool {
+    list.as_array().unwrap().iter().any(|line| line.as_str().unwrap().contains(words))
+}
+
+#[test]
+fn inspect_tells_what_a_bundled_plugin_can_do() {
+    let machine = Machine::new();
+    let (bridge, status) = inspect(&machine, &["bridge"]);
+    assert_eq!((status, &bridge["runs"], &bridge["world"]), (Some(0), &json!(true), &json!("interface-plugin")));
+    assert!(bridge["size"].as_u64().unwrap() > 10_000 && bridge["sha256"].as_str().unwrap().len() == 64, "{bridge}");
+    assert!(bridge["source"].as_str().unwrap().starts_with("bundled"), "{bridge}");
+    assert_eq!(names(&bridge["exports"]), ["wasm-cni:plugin/plugin@0.1.0"]);
+    assert!(names(&bridge["imports"]).contains(&"wasm-cni:filter/masquerade@0.1.0"), "{bridge}");
+    let net = bridge["imports"].as_array().unwrap().iter().find(|i| i["name"] == "wasm-cni:net/net@0.1.0").unwrap();
+    assert!(net["offered"] == true && net["functions"].as_array().unwrap().contains(&json!("commit")), "{net}");
+    let (can, cannot) = (&bridge["can"], &bridge["cannot"]);
+    assert!(says(can, "bridges and their ports") && says(can, "net/ipv4/ip_forward"), "{can}");
+    assert!(says(can, "masqueraded") && says(can, "delegate to the IPAM plugin"), "{can}");
+    assert!(says(cannot, "see files, sockets, processes") && says(cannot, "move links"), "{cannot}");
+
+    let (ipam, _) = inspect(&machine, &["host-local"]);
+    assert_eq!(ipam["world"], "ipam-plugin");
+    assert!(says(&ipam["can"], "keep entries of its own network"), "{ipam}");
+    assert!(says(&ipam["cannot"], "see a network namespace"), "{ipam}");
+
+    let output = machine.wasm_cni(&["inspect", "bridge"]).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    for expected in
+        ["bridge: bundled\n", "\n  sha256  ", "\nimports:\n", "\ncan:\n", "\ncannot:\n", "  wasm-cni:net/net@0.1.0: "]
+    {
+        assert!(out.contains(expected), "{expected:?} is not in\n{out}");
+    }
+    assert!(!out.contains("will not run"), "{out}");
+}
+
+#[test]
+fn inspect_tells_what_a_plugin_from_elsewhere_can_do_once_it_is_allowed_to() {
+    let machine = Machine::new();
+    let (hostile, status) = inspect(&machine, &["hostile"]);
+    let file = plugins().join("hostile.wasm");
+    assert_eq!((status, &hostile["runs"]), (Some(0), &json!(true)));
+    assert_eq!(hostile["source"], format!("component {}", file.display()));
+    assert_eq!(hostile["size"], fs::metadata(&file).unwrap().len());
+    assert!(says(&hostile["cannot"], "reach the host's namespace"), "{hostile}");
+    let (allowed, _) = inspect(&machine, &["hostile", "--allow-host", "hostile"]);
+    assert!(says(&allowed["can"], "see the host's namespace"), "{allowed}");
+    assert!(says(&allowed["cannot"], "move links"), "{allowed}");
+
+    // By its path, also where nobody would look for it, and compiled.
+    let path = machine.folder().join("mine.wasm");
+    fs::copy(&file, &path).unwrap();
+    let (mine, _) = inspect(&machine, &[path.to_str().unwrap()]);
+    assert_eq!(
+        (&mine["type"], &mine["sha256"], &mine["imports"]),
+        (&json!("mine"), &hostile["sha256"], &hostile["imports"])
+    );
+    let compiled = machine.folder().join("mine.cwasm");
+    let compiler = std::path::Path::new(PROGRAM).with_file_name("wasm-cni-compile");
+    assert!(Command::new(compiler).arg(&file).arg(&compiled).status().unwrap().success());
+    let (ahead, _) = inspect(&machine, &[compiled.to_str().unwrap()]);
+    assert_eq!((&ahead["imports"], &ahead["exports"]), (&hostile["imports"], &hostile["exports"]));
+
+    let output = machine.wasm_cni(&["inspect", "hostile"]).env("CNI_PATH", plugins()).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.starts_with(&format!("hostile: component {}\n", file.display())), "{out}");
+}
+
+#[test]
+fn inspect_names_the_import_that_keeps_a_plugin_from_running() {
+    let machine = Machine::new();
+    let wasm = fs::read(plugins().join("hostile.wasm")).unwrap();
+    let (wanted, other) = (b"wasm-cni:net/net@0.1.0", b"wasm-cni:net/nat@0.1.0");
+    let mut changed = wasm.clone();
+    for at in 0..wasm.len() - wanted.len() {
+        if wasm[at..].starts_with(wanted) {
+            changed[at..at + other.len()].copy_from_slice(other);
+        }
+    }
+    let path = machine.folder().join("other.wasm");
+    fs::write(&path, changed).unwrap();
+    let (other, status) = inspect(&machine, &[path.to_str().unwrap()]);
+    assert_eq!((status, &other["runs"], &other["can"]), (Some(1), &json!(false), &json!([])));
+    assert_eq!(other["refused"], "the host offers no wasm-cni:net/nat@0.1.0 to an interface-plugin");
+    let missing = other["imports"].as_array().unwrap().iter().filter(|import| import["offered"] == false);
+    let missing: Vec<_> = missing.map(|import| import["name"].as_str().unwrap()).collect();
+    assert_eq!(missing, ["wasm-cni:net/nat@0.1.0"]);
+
+    fs::write(machine.folder().join("module.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let (module, status) = inspect(&machine, &[machine.folder().join("module.wasm").to_str().unwrap()]);
+    assert_eq!(status, Some(1));
+    assert!(module["refused"].as_str().unwrap().contains("exports neither"), "{module}");
+
+    let output = machine.wasm_cni(&["inspect", "nope"]).output().unwrap();
+    assert!(text(&output).contains("Error: no paths provided"), "{}", text(&output));
 }

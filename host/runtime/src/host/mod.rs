@@ -6,6 +6,7 @@
 
 pub(crate) mod convert;
 pub(crate) mod delegate;
+pub(crate) mod describe;
 mod devices;
 pub(crate) mod filter;
 pub(crate) mod moves;
@@ -14,6 +15,7 @@ pub(crate) mod ops;
 pub(crate) mod space;
 pub(crate) mod store;
 pub(crate) mod system;
+pub(crate) mod traced;
 
 use std::sync::{Arc, Mutex};
 
@@ -27,6 +29,7 @@ use crate::{
     faults::{self, Fault},
     grants::Grants,
     limits::{Meter, Stop},
+    trace::Who,
     undo::Undo,
 };
 
@@ -50,6 +53,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Whose doing it is.
+    pub(crate) fn who(&self) -> Who<'_> {
+        self.attempt.who(&self.plugin, self.depth)
+    }
+
     /// Counts a host call.
     ///
     /// # Errors

@@ -20,8 +20,9 @@ use crate::{
     bindings::types,
     host::{refuse, space::Space},
     limits::Cancel,
-    native::{ExecCall, Processes},
+    native::{ExecCall, ExecOutput, Processes},
     plugin::Inner,
+    trace::Who,
 };
 
 /// What one run may take; it waits for others that change rules meanwhile.
@@ -38,6 +39,7 @@ type Outcome = Result<(), types::Error>;
 pub(crate) struct Iptables<'a> {
     runtime: &'a Inner,
     space: &'a Space,
+    who: Who<'a>,
 }
 
 /// iptables or ip6tables.
@@ -78,8 +80,9 @@ impl Protocol {
 }
 
 impl<'a> Iptables<'a> {
-    pub(crate) fn new(runtime: &'a Inner, space: &'a Space) -> Self {
-        Self { runtime, space }
+    /// `who` is whose doing it is.
+    pub(crate) fn new(runtime: &'a Inner, space: &'a Space, who: Who<'a>) -> Self {
+        Self { runtime, space, who }
     }
 
     pub(crate) fn is_installed(&self) -> bool {
@@ -189,11 +192,12 @@ impl<'a> Iptables<'a> {
             timeout: TIMEOUT,
             cancel: Cancel::default(),
         };
-        let run = self
-            .space
-            .netns
-            .run(|| Processes::run_with(&call, arguments))
-            .map_err(|e| failed(e.errno(), e.reason()))?;
+        let status = |output: &ExecOutput| output.status.clone();
+        let run = || {
+            let run = || Processes::run_with(&call, arguments);
+            self.runtime.trace.process(self.who, &call.path, arguments, run, status)
+        };
+        let run = self.space.netns.run(run).map_err(|e| failed(e.errno(), e.reason()))?;
         let output = run.map_err(|e| failed(e.raw_os_error().unwrap_or(Errno::EIO as i32), e.to_string()))?;
         match output.status {
             Ok(()) => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),

@@ -103,7 +103,7 @@ impl masquerade::Host for State {
 
 impl State {
     fn iptables<'a>(&'a self, space: &'a Space) -> iptables::Iptables<'a> {
-        iptables::Iptables::new(&self.attempt.runtime, space)
+        iptables::Iptables::new(&self.attempt.runtime, space, self.who())
     }
 
     /// The reference's rule: iptables, unless only nftables is usable. That it

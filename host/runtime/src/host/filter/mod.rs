@@ -30,7 +30,7 @@ use crate::{attempt::Attempt, bindings::types, wire};
 /// it was made for.
 const ATTEMPTS: usize = 8;
 
-/// Whose rules.
+/// Whose rules, and whose effects.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct Owner {
     pub(crate) network: String,
@@ -39,7 +39,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    fn of(attempt: &Attempt) -> Self {
+    pub(crate) fn of(attempt: &Attempt) -> Self {
         Self {
             network: attempt.network.clone(),
             container_id: attempt.container_id.clone(),

@@ -1,0 +1,203 @@
+//! What a plugin is, and what it can do: its imports are the upper bound, and of
+//! these only what it has grants for.
+
+use std::{fs::File, path::Path};
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::{Component, Linker, types::ComponentItem};
+
+use crate::{
+    abilities::Abilities,
+    error::{CniError, code},
+    folder::reason,
+    host::State,
+    instance,
+    plugin::{Inner, Location, World, world},
+    runtime::Runtime,
+};
+
+/// What a plugin is, and what it can do here; see [`Runtime::inspect`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Inspected {
+    /// Its type.
+    pub kind: String,
+    /// Where it comes from.
+    pub location: Location,
+    /// Octets of the file, or of the bundled component.
+    pub size: u64,
+    /// SHA-256 of the same, in hexadecimal.
+    pub digest: String,
+    /// The world of `wasm-cni:plugin` that it is of; none if it is no component,
+    /// or of no such world.
+    pub world: Option<&'static str>,
+    /// What it asks of the host.
+    pub imports: Vec<Interface>,
+    /// What it offers.
+    pub exports: Vec<Interface>,
+    /// Why it will not run; none if it will.
+    pub refused: Option<String>,
+    /// What it can do with the grants that it has, for people.
+    pub can: Vec<String>,
+    /// What it cannot do, for people.
+    pub cannot: Vec<String>,
+}
+
+/// An interface of the WIT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// With its package and version: `wasm-cni:net/net@0.1.0`.
+    pub name: String,
+    /// The functions that the plugin uses, or has.
+    pub functions: Vec<String>,
+    /// Whether the host has it; of an export, whether the host calls it.
+    pub offered: bool,
+}
+
+impl Runtime {
+    /// What a plugin is and can do. `plugin` is a type or, with a slash or the
+    /// ending `.wasm` or `.cwasm`, a path. One from a `.wasm` file is compiled
+    /// for it, if it has not been yet; none is run.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such plugin, it cannot be loaded, or the policy cannot be
+    /// read.
+    pub fn inspect(&self, plugin: &str) -> Result<Inspected, CniError> {
+        let (kind, location) = self.find_for_inspection(plugin)?;
+        let (size, digest) = match &location {
+            Location::Bundled { digest, size } => (*size as u64, (*digest).to_owned()),
+            Location::Component(path) | Location::Compiled(path) | Location::Native(path) => digest(path)?,
+        };
+        let inspected = Inspected {
+            kind,
+            location,
+            size,
+            digest,
+            world: None,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            refused: None,
+            can: Vec::new(),
+            cannot: Vec::new(),
+        };
+        if let Location::Native(_) = inspected.location {
+            let can = vec!["everything that the user can who runs it: it is a process, not a component".to_owned()];
+            return Ok(Inspected { can, ..inspected });
+        }
+        let mut inspected = inspect(&self.inner, inspected)?;
+        for interface in inspected.imports.iter_mut().chain(&mut inspected.exports) {
+            interface.functions.iter_mut().for_each(|name| *name = function_name(name));
+        }
+        Ok(inspected)
+    }
+
+    fn find_for_inspection(&self, plugin: &str) -> Result<(String, Location), CniError> {
+        let path = Path::new(plugin);
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if !plugin.contains('/') && !matches!(extension, Some("wasm" | "cwasm")) {
+            return Ok((plugin.to_owned(), self.locate(plugin)?));
+        }
+        let kind = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let location = match extension {
+            Some("wasm") => Location::Component(path.to_owned()),
+            Some("cwasm") => Location::Compiled(path.to_owned()),
+            _ => Location::Native(path.to_owned()),
+        };
+        Ok((kind, location))
+    }
+}
+
+fn digest(path: &Path) -> Result<(u64, String), CniError> {
+    let failed = |e| CniError::new(code::IO, format!("cannot read {}: {}", path.display(), reason(&e)));
+    // Not to be held up by a FIFO.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(CniError::new(code::IO, format!("cannot read {}: it is no file", path.display())));
+    }
+    let mut digest = Sha256::new();
+    let size = File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut digest)).map_err(failed)?;
+    Ok((size, format!("{:x}", digest.finalize())))
+}
+
+fn inspect(runtime: &Inner, inspected: Inspected) -> Result<Inspected, CniError> {
+    let kind = inspected.kind.as_str();
+    let component = runtime.component(kind, &inspected.location)?;
+    let ty = component.component_type();
+    let exports = ty.exports(&runtime.engine).map(|(name, item)| interface(runtime, name, &item.ty));
+    let mut exports: Vec<_> = exports.collect();
+    let imports = ty.imports(&runtime.engine).map(|(name, item)| interface(runtime, name, &item.ty));
+    // What has no functions is types for others.
+    let imports = imports.filter(|import: &Interface| !import.functions.is_empty());
+    let mut imports: Vec<_> = imports.collect();
+    let world = match world(kind, &component) {
+        Ok(world) => world,
+        Err(error) => return Ok(Inspected { imports, exports, refused: Some(error.msg), ..inspected }),
+    };
+    let linker = match world {
+        World::Interface => runtime.interface_linker(),
+        World::Ipam => runtime.ipam_linker(),
+    };
+    let linker = linker.map_err(|e| CniError::internal(format!("cannot link: {e:#}")))?;
+    let name = world_name(world);
+    exports.iter_mut().for_each(|export| export.offered = export.name == exported(world));
+    let refused = refused(linker, &component, &mut imports, name);
+    let table = instance::grant_table(runtime, kind, matches!(inspected.location, Location::Bundled { .. }))?;
+    let abilities = match refused {
+        None => Abilities::of(world, table, &imports, &runtime.limits),
+        Some(_) => Abilities::default(),
+    };
+    let Abilities { can, cannot } = abilities;
+    Ok(Inspected { world: Some(name), imports, exports, refused, can, cannot, ..inspected })
+}
+
+fn interface(runtime: &Inner, name: &str, item: &ComponentItem) -> Interface {
+    let functions = match item {
+        ComponentItem::ComponentInstance(instance) => instance
+            .exports(&runtime.engine)
+            .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+        ComponentItem::ComponentFunc(_) => vec![name.to_owned()],
+        _ => Vec::new(),
+    };
+    Interface { name: name.to_owned(), functions, offered: false }
+}
+
+/// `[method]transaction.get` as `transaction.get`.
+fn function_name(name: &str) -> String {
+    name.rsplit(']').next().unwrap_or(name).to_owned()
+}
+
+fn world_name(world: World) -> &'static str {
+    match world {
+        World::Interface => "interface-plugin",
+        World::Ipam => "ipam-plugin",
+    }
+}
+
+fn exported(world: World) -> &'static str {
+    match world {
+        World::Interface => "wasm-cni:plugin/plugin@0.1.0",
+        World::Ipam => "wasm-cni:plugin/ipam@0.1.0",
+    }
+}
+
+/// Why it cannot be linked. Says of each import whether it could.
+fn refused(linker: &Linker<State>, component: &Component, imports: &mut [Interface], world: &str) -> Option<String> {
+    let error = linker.instantiate_pre(component).err();
+    for import in &mut *imports {
+        // A linker without shadowing takes no function twice.
+        let has = |function: &String| {
+            let mut linker = linker.clone();
+            let mut instance = linker.instance(&import.name).ok()?;
+            instance.func_new(function, |_, _, _, _| Ok(())).err()
+        };
+        import.offered = error.is_none() || import.functions.iter().all(|function| has(function).is_some());
+    }
+    let error = error?;
+    let missing: Vec<_> = imports.iter().filter(|import| !import.offered).map(|import| &*import.name).collect();
+    Some(match missing.is_empty() {
+        true => format!("{error:#}"),
+        false => format!("the host offers no {} to an {world}", missing.join(", ")),
+    })
+}
