@@ -20,7 +20,7 @@ const PLUGINS: &[&str] = &["bridge", "host-device", "host-local", "loopback", "p
 fn main() -> Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("no OUT_DIR")?);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    for path in ["Cargo.lock", "wit", "guest-plugins/sdk", "host/engine", "host/compile/src"] {
+    for path in ["Cargo.toml", "Cargo.lock", "wit", "guest-plugins/sdk", "host/engine", "host/compile/src"] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     for path in ["host/compile/Cargo.toml", "host/compile/Cargo.lock"] {
