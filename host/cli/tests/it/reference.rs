@@ -197,15 +197,22 @@ fn del_without_the_namespace() {
     let Some(reference) = reference() else { return };
     let gone = |name, netns| gateway(name, json!({})).env("CNI_NETNS", netns);
     let cases = [gone("its path is gone", "/run/netns/c9"), gone("no path is given", "")];
-    each(&cases, |case| {
-        let twins = twins(&reference, case);
-        both(&twins, "ADD", &gateway("attached", json!({})))?;
-        for time in ["DEL", "a second DEL"] {
-            both(&twins, "DEL", case)?;
-            compare_states(&twins, "").map_err(|lines| format!("after {time}:\n{lines}"))?;
+    each(&cases, |case| del_out_of_reach(&reference, &gateway("attached", json!({})), case));
+}
+
+/// DEL of an attachment whose namespace is there, but that the caller does not
+/// find. Deliberate: ours removes the interfaces too, by the host's end.
+fn del_out_of_reach(reference: &Path, attached: &Case, case: &Case) -> Result<(), String> {
+    let twins = twins(reference, attached);
+    both(&twins, "ADD", attached)?;
+    for time in ["DEL", "a second DEL"] {
+        both(&twins, "DEL", case)?;
+        let left = [0, 1].map(|i| (twins[i].leases(), twins[i].machine.devices("-n c1 ").len()));
+        if left != [(vec![], 2), (vec![], 1)] {
+            return Err(format!("after {time}, leases and interfaces of the container: {left:?}"));
         }
-        Ok(())
-    });
+    }
+    Ok(())
 }
 
 #[test]
