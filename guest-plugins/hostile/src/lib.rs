@@ -1,18 +1,29 @@
 //! `hostile`: a plugin that misbehaves, for the host's tests.
 //!
-//! The configuration's `mode` says how, its `on` (`add`, `del` or `check`; `add`
-//! if absent) when; at any other time it behaves.
+//! The configuration's `mode` says how, its `on` (`add`, `del`, `check`, `status`
+//! or `gc`; `add` if absent) when; at any other time it behaves.
 //!
 //! | mode | |
 //! |---|---|
 //! | `ok` | a valid result of one interface |
 //! | `panic` | a panic with a message |
 //! | `loop`, `alloc`, `recurse` | time, memory, stack without end |
+//! | `alloc-slow` | memory without end, a page at a time |
 //! | `log-flood`, `call-flood`, `wait-long` | host calls without end |
+//! | `read-flood`, `commit-flood`, `link-flood` | reads, operations, links without end |
+//! | `delegate-flood` | instances of the IPAM plugin without end |
 //! | `nonsense`, `huge-result` | results that no one should believe, or hold |
+//! | `lie-NAME` | other results that no one should believe |
+//! | `last-words`, `last-call` | a panic after a text, or an argument, that is long and holds control characters |
 //! | `bad-handles`, `bad-names`, `bad-sysctl`, `delegate-path` | calls to be refused |
 //! | `bad-moves`, `bad-filters`, `bad-devices` | more of them |
+//! | `foreign-links`, `foreign-routes`, `foreign-sysctls` | what is the host's and not the plugin's |
+//! | `huge-arguments`, `long-lists`, `bad-vlans` | arguments that are too long, too many, out of range |
+//! | `wrong-verb` | the delegate's and the filters' GC in another command |
+//! | `foreign-filters` | filters for addresses and a port of others, then a failure |
+//! | `ports` | what the grants let it do to ports of the host's bridges, then a failure |
 //! | `delegate-self` | delegates to `hostile`, which delegates to `hostile`, ... |
+//! | `ipam-only` | what the IPAM plugin says |
 //! | `half`, `half-loop`, `half-fail` | half an attachment, then a panic, a loop, a failure |
 //!
 //! Calls to be refused end in a failure that lists the refusals, with code
@@ -22,14 +33,17 @@
 //! and a spoof check if `filters` says so, and an address from the plugin
 //! `ipam.type`; code 123 is its failure.
 
+mod arguments;
 mod effects;
+mod foreign;
+mod lies;
 mod more_probes;
 mod probes;
 mod resources;
 
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
 use cni_plugin::decode::Document;
-use cni_plugin::{Call, Failure, InterfacePlugin, Netns, Output, result};
+use cni_plugin::{Attachment, Call, Failure, InterfacePlugin, Netns, Output, result};
 
 pub use probes::{NOT_REFUSED, REFUSED};
 
@@ -50,6 +64,25 @@ impl InterfacePlugin for Hostile {
 
     fn check(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<(), Failure> {
         run("check", call, Some(sandbox), host).map(drop)
+    }
+
+    fn status(config: &str, host: Option<&Netns>) -> Result<(), Failure> {
+        run("status", &of_no_attachment(config), None, host).map(drop)
+    }
+
+    fn gc(config: &str, _: &[Attachment], host: Option<&Netns>) -> Result<(), Failure> {
+        run("gc", &of_no_attachment(config), None, host).map(drop)
+    }
+}
+
+fn of_no_attachment(config: &str) -> Call {
+    Call {
+        at: Attachment { container_id: String::new(), ifname: String::new() },
+        netns: String::new(),
+        args: String::new(),
+        network: String::new(),
+        config: config.to_owned(),
+        prev: Ok(None),
     }
 }
 
@@ -86,16 +119,32 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         if text("on").as_deref().unwrap_or("add") == verb { text("mode").unwrap_or_default() } else { "ok".into() };
     document.finish()?;
     match mode.as_str() {
-        "ok" => Ok(effects::one_interface(&scene)),
+        "ok" => Ok(call.prev.clone().ok().flatten().unwrap_or_else(|| effects::one_interface(&scene))),
         "panic" => panic!("hostile says: boom"),
         "loop" => resources::spin(),
         "alloc" => resources::allocate(),
+        "alloc-slow" => resources::allocate_slowly(),
         "recurse" => Err(format!("came back with {}", resources::recurse(0)).into()),
         "nonsense" => Ok(effects::nonsense()),
         "huge-result" => Ok(resources::huge_result()),
         "log-flood" => resources::flood_log(),
         "call-flood" => resources::flood_calls(scene.sandbox()?),
         "wait-long" => resources::wait_for_ever(scene.sandbox()?),
+        "read-flood" => resources::flood_reads(scene.host()?),
+        "commit-flood" => resources::flood_operations(scene.sandbox()?),
+        "link-flood" => resources::flood_links(scene.sandbox()?),
+        "delegate-flood" => resources::flood_delegates(scene.ipam()?),
+        "last-words" => lies::last_words(),
+        "last-call" => lies::last_call(),
+        "foreign-links" => foreign::links(&scene),
+        "foreign-routes" => foreign::routes(&scene),
+        "foreign-sysctls" => foreign::sysctls(&scene),
+        "ports" => foreign::ports(&scene),
+        "foreign-filters" => foreign::filters(&scene),
+        "wrong-verb" => foreign::wrong_verb(&scene),
+        "huge-arguments" => arguments::huge(&scene),
+        "long-lists" => arguments::lists(&scene),
+        "bad-vlans" => arguments::vlans(&scene),
         "bad-handles" => probes::handles(&scene),
         "bad-names" => probes::names(&scene),
         "bad-sysctl" => probes::sysctls(&scene),
@@ -104,6 +153,7 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "bad-filters" => more_probes::filters(&scene),
         "bad-devices" => more_probes::devices(),
         "delegate-self" => delegate::add("hostile").map(|_| result::empty()),
+        "ipam-only" => Ok(delegate::add(scene.ipam()?)?),
         "half" => {
             effects::half(&scene)?;
             panic!("hostile says: half done");
@@ -116,7 +166,10 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
             effects::half(&scene)?;
             Err(Failure::new(123, "hostile gives up half done", "on purpose"))
         }
-        mode => Err(format!("unknown mode {mode:?}").into()),
+        mode => match mode.strip_prefix("lie-") {
+            Some(lie) => lies::result(&scene, lie),
+            None => Err(format!("unknown mode {mode:?}").into()),
+        },
     }
 }
 
@@ -127,5 +180,9 @@ impl<'a> Scene<'a> {
 
     fn host(&self) -> Result<&'a Netns, Failure> {
         cni_plugin::require_host(self.host)
+    }
+
+    fn ipam(&self) -> Result<&str, Failure> {
+        self.ipam.as_deref().ok_or_else(|| "no IPAM plugin was named".into())
     }
 }

@@ -153,13 +153,14 @@ impl Record {
 }
 
 pub(crate) fn shown(error: &cni_plugin::Error) -> String {
-    format!("{:?}: {}: {}", error.code, error.what, error.msg)
+    let what: String = error.what.chars().take(40).collect();
+    format!("{:?}: {what}: {}", error.code, error.msg)
 }
 
 pub(crate) fn bridge() -> LinkKind {
     LinkKind::Bridge(Bridge { vlan_filtering: false })
 }
 
-fn veth(peer_name: &str, peer_ns: u32) -> LinkKind {
+pub(crate) fn veth(peer_name: &str, peer_ns: u32) -> LinkKind {
     LinkKind::Veth(Veth { peer_name: peer_name.to_owned(), peer_ns, peer_mac: None, peer_mtu: None })
 }

@@ -33,8 +33,14 @@ use crate::{
 /// Of the format. Another one's files are left alone.
 const VERSION: u32 = 1;
 
-/// Largest file that is read, octets.
+/// Largest file that is written or read, octets.
 const MAX_FILE: u64 = 16 << 20;
+
+/// Most effects of one attempt: to take them back takes time.
+const MAX_ENTRIES: usize = 8192;
+
+/// Most links of one attempt: of all effects they take the longest.
+const MAX_LINKS: usize = 64;
 
 /// Starts the name of a file that is not locked yet.
 const UNBORN: &str = ".";
@@ -74,6 +80,9 @@ enum Line {
 pub(crate) struct Journal {
     entries: Vec<Option<Undo>>,
     file: Option<Opened>,
+    /// Octets of what has been noted.
+    length: u64,
+    links: usize,
     /// Does the file say which namespace is the container's?
     knows_sandbox: bool,
     /// Folders that were made for the file, outermost first.
@@ -103,7 +112,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// If it could not be noted: then it must not be done.
+    /// If it could not be noted: then it must not be done. `EDQUOT` if there are
+    /// too many.
     pub(crate) fn note(
         &mut self,
         folder: &Path,
@@ -111,6 +121,13 @@ impl Journal {
         sandbox: Option<(u64, u64)>,
         undo: Undo,
     ) -> io::Result<usize> {
+        let line = line(&Line::Undo(undo.clone()))?;
+        let length = self.length + line.len() as u64;
+        let links = self.links + usize::from(matches!(undo, Undo::Link { .. }));
+        // A file that is not read to its end cannot be applied.
+        if length > MAX_FILE / 2 || self.entries.len() == MAX_ENTRIES || links > MAX_LINKS {
+            return Err(Errno::EDQUOT.into());
+        }
         if self.entries.is_empty() {
             self.file = Opened::new(folder, &heading(), &mut self.created)?;
         }
@@ -119,8 +136,9 @@ impl Journal {
                 opened.write(&Line::Sandbox(id))?;
                 self.knows_sandbox = true;
             }
-            opened.write(&Line::Undo(undo.clone()))?;
+            opened.write_line(&line)?;
         }
+        (self.length, self.links) = (length, links);
         self.entries.push(Some(undo));
         Ok(self.entries.len() - 1)
     }
@@ -235,15 +253,23 @@ impl Opened {
         Ok(Some(opened))
     }
 
+    fn write(&mut self, entry: &Line) -> io::Result<()> {
+        self.write_line(&line(entry)?)
+    }
+
     /// In one write(2).
-    fn write(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
-        match self.file.write(&text)? {
-            length if length == text.len() => Ok(()),
+    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+        match self.file.write(line)? {
+            length if length == line.len() => Ok(()),
             _ => Err(Errno::ENOSPC.into()),
         }
     }
+}
+
+fn line(entry: &Line) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(entry)?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// What a process that is no more has left.

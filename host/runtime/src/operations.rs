@@ -11,7 +11,7 @@ use crate::{
     config::{Network, PluginConfig},
     dispatch::{self, CallConfig, Labelled, Verb},
     error::{CniError, code},
-    limits::CallOptions,
+    limits::{CallOptions, Deadline},
     plugin::{Command, LogLine},
     protocol,
     records::{self, By},
@@ -134,10 +134,18 @@ impl Runtime {
                 }
             }
         }
-        let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
+        let mut attempt = Arc::clone(attempt);
+        let mut watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
         let mut error: Option<CniError> = None;
         for plugin in network.plugins.iter().rev() {
-            if let Err(e) = one(attempt, network, &at.capability_args, plugin, previous.clone()) {
+            let Deadline { time, cancel, .. } = &attempt.deadline;
+            if attempt.deadline.passed() && !cancel.is_cancelled() {
+                // One that used up its time has not used up the others'.
+                let options = CallOptions { timeout: Some(*time), cancel: cancel.clone(), ..CallOptions::default() };
+                attempt = self.attempt(Command::Del, network, at, &options)?;
+                watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
+            }
+            if let Err(e) = one(&attempt, network, &at.capability_args, plugin, previous.clone()) {
                 let e = failed(plugin, "delete", e);
                 error = Some(match error {
                     None => e,
@@ -145,7 +153,8 @@ impl Runtime {
                 });
             }
         }
-        let left = records::finish(attempt, By::List, error.is_some());
+        drop(watchdog);
+        let left = records::finish(&attempt, By::List, error.is_some());
         match error {
             Some(error) => Err(error),
             None if left.is_empty() => {

@@ -7,6 +7,7 @@ mod burst;
 mod collect;
 mod contract;
 mod core;
+mod dependencies;
 mod faults;
 mod host_device;
 mod hostile;

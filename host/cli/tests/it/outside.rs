@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::machine::{Machine, text};
 
-/// The folder with `hostile.wasm`, built once.
+/// The folder with `hostile.wasm` and `hostile_ipam.wasm`, built once.
 pub(crate) fn plugins() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT
@@ -16,7 +16,8 @@ pub(crate) fn plugins() -> PathBuf {
             // Where the bundled plugins are built too.
             let target = PathBuf::from(crate::machine::PROGRAM).ancestors().nth(2).unwrap().join("guests");
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--profile=guest", "--target=wasm32-unknown-unknown", "-p", "hostile"]);
+            cargo.args(["build", "--quiet", "--profile=guest", "--target=wasm32-unknown-unknown"]);
+            cargo.args(["-p", "hostile", "-p", "hostile-ipam"]);
             cargo.arg("--target-dir").arg(&target).current_dir(root);
             cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
             assert!(cargo.status().unwrap().success());

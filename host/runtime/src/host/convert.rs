@@ -102,6 +102,31 @@ pub(crate) fn mac(mac: &[u8], what: &str) -> Result<Vec<u8>, types::Error> {
     Ok(mac.to_owned())
 }
 
+/// `IFALIASZ` (linux/if.h) less the NUL.
+pub(crate) fn alias(alias: &str, what: &str) -> Result<(), types::Error> {
+    if alias.len() > 255 || alias.contains(char::is_control) {
+        return Err(refuse(types::Code::Invalid, what, "an alias is at most 255 bytes on one line"));
+    }
+    Ok(())
+}
+
+/// What the kernel takes in one write(2), and no more than that.
+pub(crate) fn sysctl_value(value: &str, key: &str) -> Result<(), types::Error> {
+    if value.len() > 64 || value.contains(char::is_control) {
+        let what = format!("sysctl {key:?}");
+        return Err(refuse(types::Code::Invalid, what, "a value is at most 64 bytes on one line"));
+    }
+    Ok(())
+}
+
+/// 0 and 4095 are not for use (IEEE 802.1Q).
+pub(crate) fn vlan_ids(first: u16, last: u16, what: &str) -> Result<(), types::Error> {
+    if first == 0 || first > last || last > 4094 {
+        return Err(refuse(types::Code::Invalid, what, "VLAN ids go from 1 to 4094"));
+    }
+    Ok(())
+}
+
 /// As results have it: `0a:58:0a:58:00:02`.
 pub(crate) fn mac_text(mac: &[u8]) -> String {
     mac.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")

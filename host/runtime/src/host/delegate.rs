@@ -50,6 +50,12 @@ impl State {
             let text = format!("plugin {:?} has no grant to delegate to {kind:?}", self.plugin);
             return Err(CniError::internal(text));
         }
+        // A GC in an ADD would free what all others have.
+        let (wanted, command) = (verb.command(), self.attempt.command);
+        if wanted != command && (wanted, command) != (Command::Del, Command::Add) {
+            let text = format!("plugin {:?} has no grant to delegate {wanted} during {command}", self.plugin);
+            return Err(CniError::internal(text));
+        }
         if self.depth >= self.attempt.runtime.limits.depth {
             let text = format!("plugin {:?} delegates more than {} deep", self.plugin, self.depth);
             return Err(CniError::internal(text));

@@ -53,11 +53,7 @@ impl devices::Host for State {
     fn interfaces_at(&mut self, path: String) -> Reply<Vec<String>> {
         self.look_up(|| {
             let path = Path::new(&path);
-            let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-            if !plain || !path.starts_with("/sys/devices") || path.as_os_str().as_encoded_bytes().contains(&0) {
-                let text = "a device's path is absolute, below /sys/devices and without \"..\"";
-                return Err(refuse(types::Code::Invalid, path.display().to_string(), text));
-            }
+            is_device_path(path)?;
             interfaces(&path.join("net"))
         })
     }
@@ -74,8 +70,17 @@ impl State {
     }
 }
 
+pub(super) fn is_device_path(path: &Path) -> Result<(), types::Error> {
+    let plain = path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if !plain || !path.starts_with("/sys/devices") || path.as_os_str().as_encoded_bytes().contains(&0) {
+        let text = "a device's path is absolute, below /sys/devices and without \"..\"";
+        return Err(refuse(types::Code::Invalid, path.display().to_string(), text));
+    }
+    Ok(())
+}
+
 /// A name is one component of a path.
-fn device(bus: devices::Bus, name: &str) -> Result<PathBuf, types::Error> {
+pub(super) fn device(bus: devices::Bus, name: &str) -> Result<PathBuf, types::Error> {
     let bus = match bus {
         devices::Bus::Pci => "/sys/bus/pci/devices",
         devices::Bus::Auxiliary => "/sys/bus/auxiliary/devices",

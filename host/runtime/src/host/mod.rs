@@ -17,6 +17,9 @@ pub(crate) mod store;
 pub(crate) mod system;
 pub(crate) mod traced;
 
+#[cfg(test)]
+mod properties;
+
 use std::sync::{Arc, Mutex};
 
 use wasm_cni_kernel as kernel;
@@ -83,6 +86,9 @@ impl State {
     fn note(&self, undo: Undo) -> Result<Note, types::Error> {
         self.attempt.note(undo).map_err(|e| {
             let errno = e.raw_os_error().unwrap_or(nix::libc::EIO);
+            if errno == nix::libc::EDQUOT {
+                return refuse(types::Code::Limit, "journal", "more effects than one attempt may have");
+            }
             let msg = format!("not done, as it could not be noted how to take it back: {}", kernel::errno_text(errno));
             types::Error { code: types::Code::Io, errno: errno.unsigned_abs(), what: "journal".to_owned(), msg }
         })
@@ -91,7 +97,7 @@ impl State {
     /// Remembers a failure on its way to the guest.
     fn failed(&self, error: types::Error) -> types::Error {
         let errno = if error.errno == 0 { String::new() } else { format!(" (errno {})", error.errno) };
-        let text = format!("{}: {}{errno}", error.what, error.msg);
+        let text = system::for_people(&format!("{}: {}{errno}", error.what, error.msg));
         *self.last_failure.lock().expect("no panic with the lock held") = Some(text);
         error
     }

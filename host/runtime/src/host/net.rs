@@ -82,6 +82,11 @@ impl net::Host for State {
     ) -> wasmtime::Result<Result<Vec<Option<String>>, types::Error>> {
         self.enter()?;
         let space = Arc::clone(&self.table.get(&ns)?.space);
+        let limit = self.attempt.runtime.limits.operations;
+        if keys.len() > limit {
+            let text = format!("more than {limit} keys at once");
+            return Ok(Err(self.failed(refuse(types::Code::Limit, "sysctl-get", text))));
+        }
         if let Some(refused) = keys.iter().find_map(|key| self.check_sysctl(&space, key).err()) {
             return Ok(Err(self.failed(refused)));
         }

@@ -212,9 +212,10 @@ impl Commit<'_> {
         self.tolerated(done, tolerance).map(drop)
     }
 
-    fn announce(&self, space: &Space, link: &net::LinkRef) -> Result<(), types::Error> {
+    fn announce(&self, space: &Arc<Space>, link: &net::LinkRef) -> Result<(), types::Error> {
         let what = "announce";
         let index = self.link(space, link, what)?;
+        self.may_change(space, index, what)?;
         let (link, addresses) = space
             .netlink(|netlink| Ok((netlink.link_get(kernel::LinkRef::Index(index))?, netlink.addresses(Some(index))?)))
             .map_err(|e| kernel_error(&e))?;
@@ -284,9 +285,7 @@ impl Commit<'_> {
         act: fn(&mut kernel::Netlink, &kernel::BridgeVlan) -> Result<(), kernel::Error>,
         undo: fn(Place, kernel::BridgeVlan) -> Undo,
     ) -> Result<(), types::Error> {
-        if vlan.first == 0 || vlan.first > vlan.last || vlan.last > 4094 {
-            return Err(refuse(types::Code::Invalid, what, "VLAN ids go from 1 to 4094"));
-        }
+        convert::vlan_ids(vlan.first, vlan.last, what)?;
         let Some(link) = self.tolerated(self.link(space, &vlan.link, what), tolerance)? else { return Ok(()) };
         self.may_change(space, link, what)?;
         let (first, last) = (vlan.first, vlan.last);
@@ -321,10 +320,7 @@ impl Commit<'_> {
             self.may_do(operation).map_err(|e| (i, e))?;
             let sysctl = sysctl(operation).expect("a run holds only these");
             self.state.check_sysctl(&space, &sysctl.key).map_err(|e| (i, e))?;
-            if sysctl.value.len() > 64 || sysctl.value.contains(|c: char| c.is_control()) {
-                let what = format!("sysctl {:?}", sysctl.key);
-                return Err((i, refuse(types::Code::Invalid, what, "a value is at most 64 bytes on one line")));
-            }
+            convert::sysctl_value(&sysctl.value, &sysctl.key).map_err(|e| (i, e))?;
             pairs.push((sysctl.key.as_str(), sysctl.value.as_str()));
         }
         let failed = |e: &kernel::Error| (0, kernel_error(e));
@@ -453,9 +449,7 @@ impl Commit<'_> {
                     set.name = Some(name.clone());
                 }
                 net::LinkAttr::Alias(alias) => {
-                    if alias.len() > 255 || alias.contains(char::is_control) {
-                        return Err(refuse(types::Code::Invalid, what, "an alias is at most 255 bytes on one line"));
-                    }
+                    convert::alias(alias, what)?;
                     set.alias = Some(alias.clone());
                 }
                 // Where it goes is the caller's to see to.

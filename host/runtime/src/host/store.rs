@@ -45,6 +45,14 @@ impl store::HostTransaction for State {
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<Option<Vec<u8>>>, types::Error>> {
         self.enter()?;
+        let limit = self.attempt.runtime.limits.operations;
+        if keys.len() > limit {
+            return Ok(Err(self.failed(refuse(
+                types::Code::Limit,
+                "store",
+                format!("more than {limit} keys at once"),
+            ))));
+        }
         let lock = &self.table.get(&this)?.lock;
         let value = |key: &str| {
             check_key(key)?;
@@ -177,7 +185,7 @@ fn check_entry(entry: &store::Entry) -> Result<(), types::Error> {
 }
 
 /// A key is the name of a file, and of no other file than the guest's own.
-fn check_key(key: &str) -> Result<(), types::Error> {
+pub(super) fn check_key(key: &str) -> Result<(), types::Error> {
     let bad = key.is_empty()
         || key.len() > 255
         || [".", "..", "lock"].contains(&key)

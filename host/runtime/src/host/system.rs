@@ -20,7 +20,7 @@ impl log::Host for State {
         }
         self.log_left -= message.len();
         if matches!(level, log::Level::Error) {
-            *self.last_words.lock().expect("no panic with the lock held") = Some(one_line(&message));
+            *self.last_words.lock().expect("no panic with the lock held") = Some(for_people(&message));
         }
         if !message.is_empty() {
             (self.attempt.runtime.log)(&crate::plugin::LogLine {
@@ -39,6 +39,14 @@ impl log::Host for State {
         }
         Ok(())
     }
+}
+
+/// Longest text of a guest in an error of the host, octets.
+const MAX_QUOTED: usize = 1024;
+
+/// A guest's text as part of an error: the start of it, on one line.
+pub(crate) fn for_people(text: &str) -> String {
+    one_line(&text[..text.floor_char_boundary(MAX_QUOTED)])
 }
 
 /// A guest's text in a log must not look like more than one line of it.

@@ -73,7 +73,7 @@ impl masquerade::Host for State {
 
     fn gc(&mut self, ns: Resource<Namespace>, live: Vec<wire::Attachment>) -> Reply {
         self.enter()?;
-        let space = match self.filtered(&ns, self.grants.masquerade, "masquerade-gc")? {
+        let space = match self.filtered(&ns, self.grants.masquerade && self.collects(), "masquerade-gc")? {
             Ok(space) => space,
             Err(refused) => return Ok(Err(self.failed(refused))),
         };

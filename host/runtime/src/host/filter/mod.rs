@@ -24,7 +24,7 @@ use super::{
     refuse,
     space::{HOST, Space},
 };
-use crate::{attempt::Attempt, bindings::types, wire};
+use crate::{attempt::Attempt, bindings::types, plugin::Command, wire};
 
 /// How often a batch is made anew because somebody else changed the rules that
 /// it was made for.
@@ -67,6 +67,11 @@ impl State {
         }
         let text = format!("plugin {:?} has no grant for this in the {} namespace", self.plugin, space.label);
         Ok(Err(refuse(types::Code::Denied, what, text)))
+    }
+
+    /// Only a GC knows which attachments are valid.
+    fn collects(&self) -> bool {
+        self.attempt.command == Command::Gc
     }
 
     fn live(&self, live: &[wire::Attachment]) -> Vec<Owner> {

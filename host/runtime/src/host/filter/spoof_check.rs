@@ -49,7 +49,7 @@ impl spoof_check::Host for State {
 
     fn gc(&mut self, ns: Resource<Namespace>, live: Vec<wire::Attachment>) -> Reply {
         self.enter()?;
-        let space = match self.filtered(&ns, self.grants.spoof_check, "spoof-check-gc")? {
+        let space = match self.filtered(&ns, self.grants.spoof_check && self.collects(), "spoof-check-gc")? {
             Ok(space) => space,
             Err(refused) => return Ok(Err(self.failed(refused))),
         };

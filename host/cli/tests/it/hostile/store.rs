@@ -1,0 +1,94 @@
+//! An IPAM plugin that misbehaves: of its network's entries it may do with what
+//! it wants, in bounds; of any other's there is no way to speak.
+
+use std::{
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::scene::{Scene, refuses, says};
+
+fn ipam(mode: &str) -> Value {
+    json!({ "ipam": { "type": "hostile_ipam", "mode": mode } })
+}
+
+#[test]
+fn keys_that_would_be_other_files() {
+    refuses("ipam-only", ipam("bad-keys"));
+}
+
+#[test]
+fn values_and_lists_that_are_too_long() {
+    refuses("ipam-only", ipam("bad-values"));
+}
+
+#[test]
+fn what_the_host_would_have_to_hold() {
+    says("half", ipam("get-many"), &["more than 1024 keys"]);
+    says("half", ipam("create-much"), &["more effects than one attempt may have"]);
+}
+
+#[test]
+fn entries_without_end_end_and_are_removed() {
+    says("half", ipam("entries-flood"), &["it "]);
+}
+
+#[test]
+fn a_log_without_end_is_cut() {
+    says(
+        "half",
+        ipam("log-flood"),
+        &["plugin \"hostile_ipam\" was stopped during ADD: it made more than 10000 host calls"],
+    );
+}
+
+#[test]
+fn a_transaction_ends_with_whoever_holds_it() {
+    let stopped = "plugin \"hostile_ipam\" was stopped during ADD: it ran longer than 3 s";
+    says("half", ipam("hold"), &[stopped]);
+    says("half", ipam("twice"), &["/var/lib/cni/networks/n1/lock: "]);
+}
+
+#[test]
+fn who_waits_for_a_transaction_gets_it_when_its_holder_is_stopped() {
+    let scene = Scene::new();
+    let network = json!([{ "type": "hostile", "mode": "half", "ipam": { "type": "hostile_ipam", "mode": "hold" } }]);
+    scene.network(network);
+    let netns = scene.machine.netns("c3");
+    let mut holder = scene.machine.wasm_cni(&["add", "n1", &scene.netns, "--timeout", "2"]);
+    let holder = holder.args(super::scene::ALLOWED).env("CNI_PATH", super::scene::compiled());
+    let mut holder = holder.stderr(Stdio::null()).spawn().unwrap();
+    let lock = scene.machine.root().join("var/lib/cni/networks/n1/lock");
+    let started = Instant::now();
+    while !lock.exists() {
+        assert!(started.elapsed().as_secs() < 20, "nobody holds it");
+        thread::sleep(Duration::from_millis(5));
+    }
+    scene.network(json!([{ "type": "ptp", "ipam": { "type": "host-local", "subnet": "10.99.0.0/24" } }]));
+    let added = scene.machine.add("n1", &netns);
+    assert_eq!(added["ips"][0]["address"], "10.99.0.2/24");
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    assert_eq!(holder.wait().unwrap().code(), Some(1));
+    scene.machine.del("n1", &netns);
+}
+
+#[test]
+fn what_it_created_is_removed_when_it_panics() {
+    says("half", ipam("create-panic"), &["plugin \"hostile_ipam\" crashed during ADD", "hostile says: created"]);
+}
+
+#[test]
+fn a_resolver_file_that_is_none() {
+    for (file, expected) in [
+        ("/dev/zero", "not a regular file"),
+        ("/etc", "not a regular file"),
+        ("/proc/self/mem", "/proc/self/mem"),
+        ("/nonexistent", "no such file or directory"),
+    ] {
+        let more = json!({ "ipam": { "type": "hostile_ipam", "mode": "resolver", "resolvConf": file } });
+        says("half", more, &[expected]);
+    }
+}
