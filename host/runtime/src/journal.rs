@@ -331,13 +331,20 @@ fn is_stuck(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(STUCK.as_bytes())
 }
 
-fn orphan(path: PathBuf, host: (u64, u64)) -> Option<Orphan> {
+fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let at = fs::symlink_metadata(path).map(id).ok();
+    at.is_some() && file.metadata().map(id).ok() == at
+}
+
+fn orphan(path: PathBuf, host: (u64, u64)) -> Option<Orphan> {
     let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
     let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
-    // Somebody was faster.
-    if lock.metadata().ok()?.nlink() == 0 {
+    // The attempt may have come to its end, or somebody have been faster, since
+    // the folder was read: then the file is gone, or is the attachment's now.
+    if !is_at(&lock, &path) {
         return None;
     }
     let mut text = Vec::new();
@@ -378,5 +385,62 @@ impl Heading {
     pub(crate) fn owner(&self) -> Owner {
         let Self { network, container_id, ifname, .. } = self.clone();
         Owner { network, container_id, ifname }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heading() -> Heading {
+        let name = |text: &str| text.to_owned();
+        Heading {
+            version: VERSION,
+            network: name("n1"),
+            container_id: name("c1"),
+            ifname: name("eth0"),
+            netns: name("/run/netns/c1"),
+            host: (1, 2),
+        }
+    }
+
+    fn effect() -> Undo {
+        Undo::File { path: "/nonexistent/file".into() }
+    }
+
+    #[test]
+    fn only_what_nobody_works_on_any_more_is_an_orphan() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal_of = || {
+            let mut journal = Journal::default();
+            journal.note(&folder.path().join("journal"), heading, Some((3, 4)), effect()).unwrap();
+            journal
+        };
+        let found = || orphans(&folder.path().join("journal"), (1, 2), false).len();
+        let mut alive = journal_of();
+        assert_eq!(found(), 0, "it is locked");
+        alive.close();
+        // Dropped without a word, as by a process that is killed.
+        drop(journal_of());
+        assert!(orphans(&folder.path().join("journal"), (1, 9), false).is_empty(), "another host's namespace");
+        assert_eq!(found(), 1);
+    }
+
+    /// Between the listing of the folder and the lock on a file, its attempt may
+    /// have come to its end.
+    #[test]
+    fn what_is_kept_as_an_attachment_is_no_orphan() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::default();
+        journal.note(folder.path(), heading, None, effect()).unwrap();
+        let path = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let opened = File::open(&path).unwrap();
+        let kept = folder.path().join("attachments/n1");
+        journal.keep(&kept);
+        drop(journal);
+        let lock = Flock::lock(opened, FlockArg::LockExclusiveNonblock).unwrap();
+        assert!(!is_at(&lock, &path), "its name is another one now");
+        assert!(is_at(&lock, &kept));
+        assert_eq!(attached(&kept).unwrap().entries.len(), 1);
     }
 }
