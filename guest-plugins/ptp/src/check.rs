@@ -1,6 +1,6 @@
 //! CHECK: whether what ADD returned is still there, as the container sees it.
 
-use cni_plugin::{Call, Failure, Iface, Link, Netns, Tables, check, link, mac};
+use cni_plugin::{Call, Failure, Iface, Link, Netns, check, mac};
 
 /// Compares `prevResult` with the kernel.
 pub(crate) fn check(call: &Call, sandbox: &Netns) -> Result<(), Failure> {
@@ -8,16 +8,7 @@ pub(crate) fn check(call: &Call, sandbox: &Netns) -> Result<(), Failure> {
         "Required prevResult missing" => Failure::plain("ptp: Required prevResult missing"),
         _ => failure,
     })?;
-    let ifname = &call.at.ifname;
-    let ours = |interface: &&Iface| interface.name == *ifname && interface.sandbox == call.netns;
-    let Some(container) = prev.interfaces.iter().rfind(ours) else {
-        // The reference names the sandbox that it found, which is none.
-        return Err(Failure::plain(format!("Sandbox in prevResult  doesn't match configured netns: {}", call.netns)));
-    };
-    let now = link::all(sandbox, Tables::LINKS | Tables::ADDRESSES | Tables::ROUTES)?;
-    compare(container, now.links.iter().find(|link| link.name == *ifname))?;
-    check::addresses(&now, ifname, &prev.ips)?;
-    check::routes(&now, &prev.routes)
+    check::interface(call, prev, sandbox, compare)
 }
 
 fn compare(interface: &Iface, link: Option<&Link>) -> Result<(), String> {

@@ -4,10 +4,30 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::{CniRoute, Failure, IpConfig, LinkRef, Snapshot, go};
+use crate::{Call, CniRoute, Failure, Iface, IpConfig, Link, LinkRef, Netns, Output, Snapshot, Tables, go, link};
 
 /// `RT_TABLE_MAIN` (linux/rtnetlink.h).
 const MAIN_TABLE: u32 = 254;
+
+/// Whether the container's interface is what `prev` says: `compare` sees its
+/// entry and the link of now, if there is one; then addresses and routes.
+pub fn interface(
+    call: &Call,
+    prev: &Output,
+    sandbox: &Netns,
+    compare: impl FnOnce(&Iface, Option<&Link>) -> Result<(), String>,
+) -> Result<(), Failure> {
+    let ifname = &call.at.ifname;
+    let ours = |interface: &&Iface| interface.name == *ifname && interface.sandbox == call.netns;
+    let Some(container) = prev.interfaces.iter().rfind(ours) else {
+        // The reference names the sandbox that it found, which is none.
+        return Err(Failure::plain(format!("Sandbox in prevResult  doesn't match configured netns: {}", call.netns)));
+    };
+    let now = link::all(sandbox, Tables::LINKS | Tables::ADDRESSES | Tables::ROUTES)?;
+    compare(container, now.links.iter().find(|link| link.name == *ifname))?;
+    addresses(&now, ifname, &prev.ips)?;
+    routes(&now, &prev.routes)
+}
 
 /// Whether `ifname` has every address of `ips`, with a route to its network.
 /// `now` is what the namespace has: links, addresses and routes.

@@ -183,8 +183,13 @@ fn version_and_status() {
         static_("static", json!({})),
         static_("static, ipam makes no sense", json!({ "ipam": 3 })),
     ];
-    each(&cases, |case| {
-        let twins = twins(&reference, case);
+    say_the_same(&reference, &cases);
+}
+
+/// VERSION, STATUS and what is no command.
+fn say_the_same(reference: &Path, cases: &[Case]) {
+    each(cases, |case| {
+        let twins = twins(reference, case);
         for command in ["VERSION", "STATUS", "FOO"] {
             both(&twins, command, case)?;
         }
@@ -232,9 +237,15 @@ fn check_finds_what_is_no_longer_as_it_was() {
         "rm $FOLDER/data/n1/10.1.0.2",
         "ip -n c1 link set eth0 name eth1",
     ];
-    each(&cases.map(|script| plain().after(script)), |case| {
-        let twins = twins(&reference, &plain());
-        let added = both(&twins, "ADD", &plain())?;
+    check_after_each(&reference, plain, &cases);
+}
+
+/// CHECK of an attachment after each of these scripts fails in the same words.
+fn check_after_each(reference: &Path, attached: impl Fn() -> Case + Sync, scripts: &[&'static str]) {
+    let cases: Vec<_> = scripts.iter().map(|script| attached().after(script)).collect();
+    each(&cases, |case| {
+        let twins = twins(reference, &attached());
+        let added = both(&twins, "ADD", &attached())?;
         twins.iter().for_each(|twin| twin.script(case.before));
         let checks = [twins[0].check(By::Reference, case, &added[0]), twins[1].check(By::Ours, case, &added[1])];
         same(&twins, case.before, case, &checks)?;

@@ -12,6 +12,7 @@ pub(crate) mod filter;
 pub(crate) mod moves;
 pub(crate) mod net;
 pub(crate) mod ops;
+mod permits;
 pub(crate) mod space;
 pub(crate) mod store;
 pub(crate) mod system;
