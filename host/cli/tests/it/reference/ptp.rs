@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     attach_and_detach, both,
     corpus::{Case, dual, ipam, merge, raw, v4, v6},
-    each, reference, refuse, same,
+    each, reference, refuse,
     twins::{By, Twin, compare_states},
 };
 
