@@ -12,7 +12,10 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -22,12 +25,16 @@ use nix::{
     libc,
 };
 use serde::{Deserialize, Serialize};
+use wasm_cni_kernel::Netns;
 
 use crate::{
     directory::{create_folders, remove_created},
-    host::filter::Owner,
+    host::{
+        filter::Owner,
+        space::{SANDBOX, Space},
+    },
     plugin::Inner,
-    undo::Undo,
+    undo::{Scene, Undo},
 };
 
 /// Of the format. Another one's files are left alone.
@@ -275,10 +282,7 @@ fn line(entry: &Line) -> io::Result<Vec<u8>> {
 /// What a process that is no more has left.
 #[derive(Debug)]
 pub(crate) struct Orphan {
-    pub(crate) heading: Heading,
-    pub(crate) sandbox: Option<(u64, u64)>,
-    /// The effects that are to be taken back, the first first.
-    pub(crate) entries: Vec<Undo>,
+    pub(crate) attached: Attached,
     path: PathBuf,
     /// Nobody else takes it up meanwhile.
     _lock: Flock<File>,
@@ -305,6 +309,21 @@ pub(crate) struct Attached {
     pub(crate) sandbox: Option<(u64, u64)>,
     /// What its ADD did, the first first.
     pub(crate) entries: Vec<Undo>,
+}
+
+impl Attached {
+    /// Where it was done. The container's namespace only if the path still names
+    /// that one.
+    pub(crate) fn scene(&self, runtime: &Arc<Inner>, host: &Arc<Space>) -> Scene {
+        let sandbox = Netns::open(Path::new(&self.heading.netns)).ok();
+        let sandbox = sandbox.filter(|netns| Some(netns.id()) == self.sandbox);
+        Scene {
+            host: Arc::clone(host),
+            sandbox: sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
+            runtime: Arc::clone(runtime),
+            owner: self.heading.owner(),
+        }
+    }
 }
 
 /// The record of an attachment, if there is one that can be read.
@@ -349,8 +368,8 @@ fn orphan(path: PathBuf, host: (u64, u64)) -> Option<Orphan> {
     }
     let mut text = Vec::new();
     (&*lock).take(MAX_FILE).read_to_end(&mut text).ok()?;
-    let Attached { heading, sandbox, entries } = read(&text)?;
-    (heading.host == host).then_some(Orphan { heading, sandbox, entries, path, _lock: lock })
+    let attached = read(&text)?;
+    (attached.heading.host == host).then_some(Orphan { attached, path, _lock: lock })
 }
 
 /// None if it is none of ours, or of another version.

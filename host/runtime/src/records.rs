@@ -7,20 +7,16 @@
 //! attachments and records. That a record cannot be kept is no reason to refuse
 //! an ADD.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use wasm_cni_kernel::Netns;
 
 use crate::{
     attempt::Attempt,
-    host::space::{SANDBOX, Space},
+    host::space::Space,
     journal::{self, Attached},
     plugin::Inner,
-    undo::{self, Scene, Undo},
+    undo::{self, Undo},
     wire,
 };
 
@@ -105,14 +101,6 @@ fn take_back(runtime: &Arc<Inner>, host: &Arc<Space>, attached: &Attached, deleg
         Undo::Delegated { .. } => delegated,
         _ => false,
     };
-    // Only if the path still names the namespace that it was done in.
-    let sandbox = Netns::open(Path::new(&attached.heading.netns)).ok();
-    let sandbox = sandbox.filter(|netns| Some(netns.id()) == attached.sandbox);
-    let scene = Scene {
-        host: Arc::clone(host),
-        sandbox: sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
-        runtime: Arc::clone(runtime),
-        owner: attached.heading.owner(),
-    };
+    let scene = attached.scene(runtime, host);
     undo::undo(attached.entries.iter().filter(is_own), &scene)
 }

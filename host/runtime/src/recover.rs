@@ -1,17 +1,15 @@
 //! What processes that were killed have left half-done, taken back by whoever
 //! comes next.
 
-use std::{path::Path, sync::Arc};
-
-use wasm_cni_kernel::Netns;
+use std::sync::Arc;
 
 use crate::{
     error::CniError,
-    host::space::{SANDBOX, Space},
+    host::space::Space,
     journal::{self, Orphan},
     plugin::{Inner, LogLine},
     runtime::Runtime,
-    undo::{self, Scene},
+    undo,
 };
 
 /// An ADD that did not come to its end.
@@ -69,25 +67,17 @@ pub(crate) fn recover(runtime: &Arc<Inner>, host: &Arc<Space>) {
 
 fn found(orphan: &Orphan) -> Recovered {
     Recovered {
-        network: orphan.heading.network.clone(),
-        container_id: orphan.heading.container_id.clone(),
-        ifname: orphan.heading.ifname.clone(),
-        effects: orphan.entries.iter().map(ToString::to_string).collect(),
+        network: orphan.attached.heading.network.clone(),
+        container_id: orphan.attached.heading.container_id.clone(),
+        ifname: orphan.attached.heading.ifname.clone(),
+        effects: orphan.attached.entries.iter().map(ToString::to_string).collect(),
         failures: Vec::new(),
     }
 }
 
 fn take_back(runtime: &Arc<Inner>, host: &Arc<Space>, orphan: Orphan) -> Recovered {
-    // Only if the path still names the namespace that it was done in.
-    let sandbox = Netns::open(Path::new(&orphan.heading.netns)).ok();
-    let sandbox = sandbox.filter(|netns| Some(netns.id()) == orphan.sandbox);
-    let scene = Scene {
-        host: Arc::clone(host),
-        sandbox: sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
-        runtime: Arc::clone(runtime),
-        owner: orphan.heading.owner(),
-    };
-    let failures = undo::undo(orphan.entries.iter(), &scene);
+    let scene = orphan.attached.scene(runtime, host);
+    let failures = undo::undo(orphan.attached.entries.iter(), &scene);
     let recovered = Recovered { failures, ..found(&orphan) };
     if recovered.failures.is_empty() {
         orphan.done()

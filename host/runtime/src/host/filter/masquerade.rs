@@ -27,77 +27,60 @@ impl masquerade::Host for State {
         backend: Option<masquerade::Backend>,
     ) -> Reply {
         let what = "masquerade-add";
-        self.enter()?;
-        let space = match self.filtered(&ns, self.grants.masquerade, what)? {
-            Ok(space) => space,
-            Err(refused) => return Ok(Err(self.failed(refused))),
-        };
-        let done = checked(&addresses, what).and_then(|addresses| {
-            let owner = Owner::of(&self.attempt);
+        self.filter(&ns, self.grants.masquerade, what, |state, space| {
+            let addresses = checked(&addresses, what)?;
+            let owner = Owner::of(&state.attempt);
             // Half of it may be done when it fails: the note stays.
-            self.note(Undo::Masquerade { owner: owner.clone() })?;
-            match self.backend(&space, backend) {
-                masquerade::Backend::Nftables => self.by_nftables(&space, &owner, &addresses),
+            state.note(Undo::Masquerade { owner: owner.clone() })?;
+            match state.backend(space, backend) {
+                masquerade::Backend::Nftables => state.by_nftables(space, &owner, &addresses),
                 masquerade::Backend::Iptables => {
-                    let failed = match self.iptables(&space).add(&owner, &addresses) {
+                    let failed = match state.iptables(space).add(&owner, &addresses) {
                         Ok(()) => return Ok(()),
                         Err(failed) => failed,
                     };
                     let is_choice = backend.is_some();
-                    if is_choice || self.iptables(&space).probe().is_ok() {
+                    if is_choice || state.iptables(space).probe().is_ok() {
                         return Err(failed);
                     }
                     // The default is whichever works.
-                    self.by_nftables(&space, &owner, &addresses).map_err(|_| failed)
+                    state.by_nftables(space, &owner, &addresses).map_err(|_| failed)
                 }
             }
-        });
-        Ok(done.map_err(|e| self.failed(e)))
+        })
     }
 
     fn remove(&mut self, ns: Resource<Namespace>, addresses: Vec<types::IpNet>) -> Reply {
         let what = "masquerade-remove";
-        self.enter()?;
-        let space = match self.filtered(&ns, self.grants.masquerade, what)? {
-            Ok(space) => space,
-            Err(refused) => return Ok(Err(self.failed(refused))),
-        };
-        let done = checked(&addresses, what).and_then(|addresses| {
-            let owner = Owner::of(&self.attempt);
-            let nft = nftables::unmasquerade(&space, &owner).map_err(|e| kernel_error(&e));
-            let iptables = self.iptables(&space).remove(&owner, &addresses);
+        self.filter(&ns, self.grants.masquerade, what, |state, space| {
+            let addresses = checked(&addresses, what)?;
+            let owner = Owner::of(&state.attempt);
+            let nft = nftables::unmasquerade(space, &owner).map_err(|e| kernel_error(&e));
+            let iptables = state.iptables(space).remove(&owner, &addresses);
             nft.and(iptables)
-        });
-        Ok(done.map_err(|e| self.failed(e)))
+        })
     }
 
     fn gc(&mut self, ns: Resource<Namespace>, live: Vec<wire::Attachment>) -> Reply {
-        self.enter()?;
-        let space = match self.filtered(&ns, self.grants.masquerade && self.collects(), "masquerade-gc")? {
-            Ok(space) => space,
-            Err(refused) => return Ok(Err(self.failed(refused))),
-        };
-        let (network, live) = (&self.attempt.network, self.live(&live));
-        let nft = nftables::retain_masquerade(&space, network, &live).map_err(|e| kernel_error(&e));
-        let iptables = self.iptables(&space).retain(network, &live);
-        Ok(nft.and(iptables).map_err(|e| self.failed(e)))
+        self.filter(&ns, self.grants.masquerade && self.collects(), "masquerade-gc", |state, space| {
+            let (network, live) = (&state.attempt.network, state.live(&live));
+            let nft = nftables::retain_masquerade(space, network, &live).map_err(|e| kernel_error(&e));
+            let iptables = state.iptables(space).retain(network, &live);
+            nft.and(iptables)
+        })
     }
 
     fn status(&mut self, ns: Resource<Namespace>, backend: Option<masquerade::Backend>) -> Reply {
-        self.enter()?;
-        let space = match self.filtered(&ns, self.grants.masquerade, "masquerade-status")? {
-            Ok(space) => space,
-            Err(refused) => return Ok(Err(self.failed(refused))),
-        };
-        let nft = || Table::Masquerade.exists(&space).map(drop).map_err(|e| kernel_error(&e));
-        let done = match self.backend(&space, backend) {
-            masquerade::Backend::Nftables => nft(),
-            masquerade::Backend::Iptables => match self.iptables(&space).probe() {
-                Err(failed) if backend.is_none() => nft().map_err(|_| failed),
-                done => done,
-            },
-        };
-        Ok(done.map_err(|e| self.failed(e)))
+        self.filter(&ns, self.grants.masquerade, "masquerade-status", |state, space| {
+            let nft = || Table::Masquerade.exists(space).map(drop).map_err(|e| kernel_error(&e));
+            match state.backend(space, backend) {
+                masquerade::Backend::Nftables => nft(),
+                masquerade::Backend::Iptables => match state.iptables(space).probe() {
+                    Err(failed) if backend.is_none() => nft().map_err(|_| failed),
+                    done => done,
+                },
+            }
+        })
     }
 }
 
@@ -115,12 +98,7 @@ impl State {
         })
     }
 
-    fn by_nftables(
-        &self,
-        space: &std::sync::Arc<Space>,
-        owner: &Owner,
-        addresses: &[IpNet],
-    ) -> Result<(), types::Error> {
+    fn by_nftables(&self, space: &Space, owner: &Owner, addresses: &[IpNet]) -> Result<(), types::Error> {
         let failed = |e| kernel_error(&e);
         if self.attempt.undoes() && !Table::Masquerade.exists(space).map_err(failed)? {
             self.note(Undo::FilterTable { table: Table::Masquerade })?;

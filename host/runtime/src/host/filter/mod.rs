@@ -54,19 +54,24 @@ impl Owner {
 }
 
 impl State {
-    /// The namespace behind a handle, if this plugin may filter packets there.
-    fn filtered(
-        &self,
+    /// Does it in the namespace behind a handle, if this plugin may filter packets
+    /// there.
+    fn filter(
+        &mut self,
         ns: &Resource<Namespace>,
         granted: bool,
         what: &str,
-    ) -> wasmtime::Result<Result<Arc<Space>, types::Error>> {
+        f: impl FnOnce(&Self, &Space) -> Result<(), types::Error>,
+    ) -> wasmtime::Result<Result<(), types::Error>> {
+        self.enter()?;
         let space = Arc::clone(&self.table.get(ns)?.space);
-        if granted && space.label == HOST {
-            return Ok(Ok(space));
-        }
-        let text = format!("plugin {:?} has no grant for this in the {} namespace", self.plugin, space.label);
-        Ok(Err(refuse(types::Code::Denied, what, text)))
+        let done = if granted && space.label == HOST {
+            f(self, &space)
+        } else {
+            let text = format!("plugin {:?} has no grant for this in the {} namespace", self.plugin, space.label);
+            Err(refuse(types::Code::Denied, what, text))
+        };
+        Ok(done.map_err(|e| self.failed(e)))
     }
 
     /// Only a GC knows which attachments are valid.
