@@ -21,11 +21,13 @@ const NETCONFPATH: &str = "/etc/cni/net.d";
 pub(crate) struct Env {
     variables: BTreeMap<OsString, OsString>,
     trace: Option<Arc<File>>,
+    /// Does this process do more than one operation?
+    goes_on: bool,
 }
 
 impl Env {
     pub(crate) fn of_process() -> Self {
-        Self { variables: std::env::vars_os().collect(), trace: None }
+        Self { variables: std::env::vars_os().collect(), trace: None, goes_on: false }
     }
 
     /// A variable; empty if it is not set, or not text.
@@ -57,6 +59,11 @@ impl Env {
         self.variables.iter()
     }
 
+    /// The process is to keep its privileges: it needs them after the operation.
+    pub(crate) fn go_on(&mut self) {
+        self.goes_on = true;
+    }
+
     /// Opens the file that WASM_CNI_TRACE names, for the runtimes to come: here,
     /// as what is isolated later on may have another view of files.
     ///
@@ -74,6 +81,7 @@ impl Env {
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
         let mut builder = Runtime::builder()
             .plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from))
+            .own_process(!self.goes_on)
             .plugin_path(self.text("CNI_PATH"))
             .env(self.variables().map(|(key, value)| (key.clone(), value.clone())))
             .stderr(|text| drop(io::stderr().write_all(text)))

@@ -54,6 +54,10 @@ impl Cache {
         Self { folder }
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(crate) fn path(&self, network: &str, at: &Attachment) -> PathBuf {
         self.folder.join(format!("{network}-{}-{}", at.container_id, at.ifname))
     }

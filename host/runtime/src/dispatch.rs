@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     attempt::Attempt,
     error::CniError,
+    grants::Asked,
     instance,
     native::{self, ExecCall},
     plugin::{Command, Found, Inner},
@@ -43,6 +44,8 @@ pub(crate) struct CallConfig {
     pub(crate) previous: Result<Option<Labelled>, String>,
     /// Is the previous result in `text` too?
     pub(crate) whole: bool,
+    /// What `text` says that grants go by.
+    pub(crate) asked: Asked,
 }
 
 impl CallConfig {
@@ -212,6 +215,7 @@ mod tests {
             version: "1.1.0".to_owned(),
             previous: Ok(Some(native_result(printed, "1.1.0").unwrap())),
             whole: false,
+            asked: Asked::default(),
         };
         let stdin: Value = serde_json::from_slice(&config.stdin().unwrap()).unwrap();
         assert_eq!(stdin["prevResult"], json!({ "cniVersion": "1.0.0", "interfaces": [{ "name": "e" }] }));

@@ -61,7 +61,7 @@ const FORWARDING: &[&str] =
 const ANY: &str = "*";
 
 /// The keys of a configuration that grants go by.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     /// `ipam.type`
     ipam: Option<String>,
@@ -69,17 +69,31 @@ pub(crate) struct Asked {
     data_dir: Option<String>,
     /// `ipam.resolvConf`
     resolv_conf: Option<String>,
+    /// `ipMasq`
+    masquerade: bool,
+    /// `ipMasqBackend`
+    backend: Option<String>,
 }
 
 impl Asked {
-    pub(crate) fn of(config: &str) -> Self {
-        let config: Map<String, Value> = serde_json::from_str(config).unwrap_or_default();
-        let ipam = field(&config, "ipam").and_then(Value::as_object);
+    pub(crate) fn of(config: &Map<String, Value>) -> Self {
+        let ipam = field(config, "ipam").and_then(Value::as_object);
         let text = |key: &str| {
             let text = ipam.and_then(|ipam| field(ipam, key)).and_then(Value::as_str);
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        Self { ipam: text("type"), data_dir: text("dataDir"), resolv_conf: text("resolvConf") }
+        Self {
+            ipam: text("type"),
+            data_dir: text("dataDir"),
+            resolv_conf: text("resolvConf"),
+            masquerade: field(config, "ipMasq") == Some(&Value::Bool(true)),
+            backend: field(config, "ipMasqBackend").and_then(Value::as_str).map(str::to_owned),
+        }
+    }
+
+    /// Would it, where iptables is installed?
+    pub(crate) fn masquerades_by_iptables(&self) -> bool {
+        self.masquerade && self.backend.as_deref() != Some("nftables")
     }
 }
 
@@ -172,14 +186,14 @@ impl PluginTable {
     }
 
     /// What that comes to for a call with this configuration.
-    pub(crate) fn grants(self, world: World, asked: Asked, network: &str) -> Grants {
+    pub(crate) fn grants(self, world: World, asked: &Asked, network: &str) -> Grants {
         let namespaces = self.namespaces.unwrap_or_default();
         let filters = self.filters.unwrap_or_default();
         let of_interface = world == World::Interface;
         let delegates = self.delegates.unwrap_or_default();
         let may_delegate = |kind: &String| matches_any(&delegates, kind);
         // The name has been checked for a slash, but not by every caller.
-        let data_dir = PathBuf::from(asked.data_dir.unwrap_or_else(|| "/var/lib/cni/networks".to_owned()));
+        let data_dir = PathBuf::from(asked.data_dir.as_deref().unwrap_or("/var/lib/cni/networks"));
         let may_store = self.data_dirs.unwrap_or_default().iter().any(|folder| is_below(&data_dir, folder));
         let resolv_conf = self.resolv_conf.unwrap_or_default();
         Grants {
@@ -193,9 +207,9 @@ impl PluginTable {
             masquerade: filters.contains(&Filter::Masquerade),
             spoof_check: filters.contains(&Filter::SpoofCheck),
             devices: self.devices.unwrap_or_default(),
-            delegates: asked.ipam.filter(|kind| of_interface && may_delegate(kind)).into_iter().collect(),
+            delegates: asked.ipam.iter().filter(|kind| of_interface && may_delegate(kind)).cloned().collect(),
             store: (!of_interface && may_store && is_name(network)).then(|| data_dir.join(network)),
-            resolver: asked.resolv_conf.filter(|path| matches_any(&resolv_conf, path)).map(Into::into),
+            resolver: asked.resolv_conf.as_ref().filter(|path| matches_any(&resolv_conf, path)).map(Into::into),
         }
     }
 }
@@ -265,7 +279,8 @@ mod tests {
     }
 
     fn grants(kind: &str, world: World, config: &str, policy: Option<PluginTable>) -> Grants {
-        bundled(kind).amended(policy.as_ref()).grants(world, Asked::of(config), "n1")
+        let asked = Asked::of(&serde_json::from_str(config).unwrap());
+        bundled(kind).amended(policy.as_ref()).grants(world, &asked, "n1")
     }
 
     #[test]

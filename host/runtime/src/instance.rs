@@ -53,7 +53,7 @@ fn in_instance(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Succes
     };
     let state = State {
         plugin: kind.clone(),
-        grants: grants(attempt, &request.plugin, &request.config.text)?,
+        grants: grants(attempt, &request.plugin, &request.config.asked)?,
         config: Arc::clone(&request.config),
         attempt: Arc::clone(attempt),
         table: table(),
@@ -214,10 +214,10 @@ fn cni_call(attempt: &Attempt, config: &CallConfig) -> wire::Call {
 
 /// What this plugin gets: bundled ones what their work needs, others nothing,
 /// and either what the policy says.
-fn grants(attempt: &Attempt, plugin: &Plugin, config: &str) -> Result<Grants, CniError> {
+pub(crate) fn grants(attempt: &Attempt, plugin: &Plugin, asked: &Asked) -> Result<Grants, CniError> {
     let runtime = &attempt.runtime;
     let table = grant_table(runtime, &plugin.name, plugin.bundled)?;
-    let grants = table.grants(plugin.world, Asked::of(config), &attempt.network);
+    let grants = table.grants(plugin.world, asked, &attempt.network);
     Ok(Grants { store: grants.store.map(|folder| runtime.under_root(folder)), ..grants })
 }
 

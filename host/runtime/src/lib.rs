@@ -47,6 +47,7 @@ mod cache;
 mod code_memory;
 mod compiled;
 mod config;
+mod confine;
 mod directory;
 mod dispatch;
 mod error;

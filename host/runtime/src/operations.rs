@@ -9,8 +9,10 @@ use serde_json::{Map, Value};
 use crate::{
     attempt::{Attempt, Subject},
     config::{Network, PluginConfig},
+    confine,
     dispatch::{self, CallConfig, Labelled, Verb},
     error::{CniError, code},
+    grants::Asked,
     limits::{CallOptions, Deadline},
     plugin::{Command, LogLine},
     protocol,
@@ -46,7 +48,7 @@ impl Runtime {
         protocol::check_container_id(&at.container_id)?;
         protocol::check_name(&network.name)?;
         protocol::check_ifname(&at.ifname)?;
-        let attempt = self.attempt(Command::Add, network, at, options)?;
+        let attempt = self.confined(Command::Add, network, at, options)?;
         let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
         let done = self.hold_cache(&attempt, FlockArg::LockSharedNonblock).and_then(|_held| {
             let last = chain(&attempt, network, at)?;
@@ -87,7 +89,7 @@ impl Runtime {
             let text = format!("failed to get network {:?} cached result: {e}", network.name);
             CniError::new(code::DECODE, text)
         })?;
-        let attempt = self.attempt(Command::Check, network, at, options)?;
+        let attempt = self.confined(Command::Check, network, at, options)?;
         let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
         for plugin in &network.plugins {
             one(&attempt, network, &at.capability_args, plugin, previous.clone())?;
@@ -112,7 +114,7 @@ impl Runtime {
     ///
     /// The same.
     pub fn del_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
-        let attempt = self.attempt(Command::Del, network, at, options)?;
+        let attempt = self.confined(Command::Del, network, at, options)?;
         let _held = self.hold_cache(&attempt, FlockArg::LockSharedNonblock);
         self.del_held(&attempt, network, at)
     }
@@ -177,7 +179,7 @@ impl Runtime {
             return Ok(());
         }
         let nothing = Attachment::default();
-        let attempt = self.attempt(Command::Gc, network, &nothing, &CallOptions::default())?;
+        let attempt = self.confined(Command::Gc, network, &nothing, &CallOptions::default())?;
         let held = self.hold_cache(&attempt, FlockArg::LockExclusiveNonblock)?;
         let mut errors = Vec::new();
         for stale in self.cache().of_network(&network.name)? {
@@ -222,7 +224,7 @@ impl Runtime {
         if version::parse(supported(network)).is_ok_and(|number| number < [1, 1, 0]) {
             return Ok(());
         }
-        let attempt = self.attempt(Command::Status, network, &Attachment::default(), &CallOptions::default())?;
+        let attempt = self.confined(Command::Status, network, &Attachment::default(), &CallOptions::default())?;
         let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
         for plugin in &network.plugins {
             dispatch::run(&attempt, &plugin.kind, &bare(network, plugin), Verb::Status, 0)?;
@@ -245,6 +247,25 @@ impl Runtime {
             let _ = attempt.note(Undo::Folders { created });
         }
         Ok(held)
+    }
+
+    /// An attempt, the first of its operation.
+    fn confined(
+        &self,
+        command: Command,
+        network: &Network,
+        at: &Attachment,
+        options: &CallOptions,
+    ) -> Result<Arc<Attempt>, CniError> {
+        let attempt = self.attempt(command, network, at, options)?;
+        if self.inner.own_process {
+            let asked: Vec<_> = network.plugins.iter().map(|plugin| Asked::of(&plugin.object)).collect();
+            let found = network.plugins.iter().map(|plugin| self.inner.find(&plugin.kind)).zip(&asked);
+            // A DEL goes on without what cannot be found.
+            let found = found.filter_map(|(found, asked)| Some((found.ok()?, asked)));
+            confine::before_plugins(&attempt, By::List, found, Some(self.cache().folder().to_owned()))?;
+        }
+        Ok(attempt)
     }
 
     fn attempt(
@@ -298,6 +319,7 @@ fn call_config(
     previous: Option<Labelled>,
 ) -> Arc<CallConfig> {
     Arc::new(CallConfig {
+        asked: Asked::of(&plugin.object),
         text: plugin.derive(network, capabilities).to_string().into(),
         version: supported(network).to_owned(),
         previous: Ok(previous),

@@ -143,11 +143,13 @@ pub(crate) struct Inner {
     pub(crate) env: Vec<(OsString, OsString)>,
     /// CNI_PATH as it was given.
     pub(crate) plugin_path: OsString,
+    /// Does this process serve one call, and nothing else?
+    pub(crate) own_process: bool,
     /// Native plugins go before components of the same name.
     pub(crate) prefer_native: bool,
     /// Where the standard error of native plugins that succeed goes.
     pub(crate) stderr: StderrSink,
-    pub(crate) loaded: Mutex<HashMap<String, Arc<Plugin>>>,
+    pub(crate) loaded: Mutex<HashMap<String, Result<Arc<Plugin>, CniError>>>,
     pub(crate) interface: OnceLock<Linker<State>>,
     pub(crate) ipam: OnceLock<Linker<State>>,
 }
@@ -262,15 +264,21 @@ impl Inner {
 
     fn load(&self, kind: &str, location: &Location) -> Result<Arc<Plugin>, CniError> {
         if let Some(plugin) = self.loaded.lock().expect("no panic with the lock held").get(kind) {
-            return Ok(Arc::clone(plugin));
+            return plugin.clone();
         }
-        let component = self.component(kind, location)?;
-        let world = world(kind, &component)?;
-        let bundled = matches!(location, Location::Bundled { .. });
-        let plugin = Arc::new(Plugin { name: kind.to_owned(), bundled, world, component });
-        let mut loaded = self.loaded.lock().expect("no panic with the lock held");
-        loaded.insert(kind.to_owned(), Arc::clone(&plugin));
-        Ok(plugin)
+        let load = || {
+            let component = self.component(kind, location)?;
+            let world = world(kind, &component)?;
+            let bundled = matches!(location, Location::Bundled { .. });
+            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component }))
+        };
+        let plugin = load();
+        // A process of one call tries once, before it gives up being able to.
+        if plugin.is_ok() || self.own_process {
+            let mut loaded = self.loaded.lock().expect("no panic with the lock held");
+            loaded.insert(kind.to_owned(), plugin.clone());
+        }
+        plugin
     }
 
     /// The component of a plugin, of whichever world.

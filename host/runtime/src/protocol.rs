@@ -8,11 +8,13 @@ use serde_json::{Map, Value, json};
 use crate::{
     attempt::{Attempt, Subject},
     config::field,
+    confine,
     dispatch::{CallConfig, Labelled, Verb},
     error::{CniError, code},
+    grants::Asked,
     instance,
     limits::Deadline,
-    plugin::Command,
+    plugin::{Command, Found},
     records::{self, By},
     render, result,
     runtime::{Runtime, roll_back},
@@ -205,6 +207,8 @@ impl Call<'_> {
         let attempt = self.attempt()?;
         let plugin = self.runtime.inner.bundled(self.plugin)?;
         let by = By::Plugin(self.plugin);
+        let asked = Asked::of(&self.config.object);
+        confine::before_plugins(&attempt, by, [(Found::Component(Arc::clone(&plugin)), &asked)], None)?;
         let _watchdog = Watchdog::start(&self.runtime.inner.engine, &attempt.deadline);
         let mut left = Vec::new();
         let verb = match self.command {
@@ -223,6 +227,7 @@ impl Call<'_> {
             version: self.version.to_owned(),
             previous: self.previous(),
             whole: true,
+            asked,
         });
         let request = instance::Request { plugin, config, verb, depth: 0 };
         let done = instance::run(&attempt, request);

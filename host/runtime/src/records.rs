@@ -44,6 +44,17 @@ pub(crate) fn path(attempt: &Attempt, by: By<'_>) -> PathBuf {
     folder(&attempt.runtime, &attempt.host.netns).join(format!("{}{network}:{container_id}:{ifname}", prefix(by)))
 }
 
+/// Where those of all attachments of a network are kept, and of others.
+pub(crate) fn all(attempt: &Attempt, by: By<'_>) -> Vec<PathBuf> {
+    let prefix = prefix(by);
+    let Ok(entries) = fs::read_dir(folder(&attempt.runtime, &attempt.host.netns)) else { return Vec::new() };
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(&prefix))
+    };
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_ours).collect()
+}
+
 /// After the plugins have done their part of a DEL: what they have left goes. If
 /// they could not do it, what an executable did for them goes as well. Gives the
 /// failures.
@@ -65,14 +76,8 @@ pub(crate) fn finish(attempt: &Attempt, by: By<'_>, failed: bool) -> Vec<String>
 /// Takes back the attachments of a network that are not among `live`. Gives the
 /// failures.
 pub(crate) fn collect(attempt: &Attempt, by: By<'_>, live: &[wire::Attachment]) -> Vec<String> {
-    let prefix = prefix(by);
-    let Ok(entries) = fs::read_dir(folder(&attempt.runtime, &attempt.host.netns)) else { return Vec::new() };
-    let is_ours = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with(&prefix))
-    };
     let mut failures = Vec::new();
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_ours) {
+    for path in all(attempt, by) {
         let Some(attached) = journal::attached(&path) else { continue };
         let heading = &attached.heading;
         let is_live =

@@ -50,6 +50,7 @@ pub struct Builder {
     exec: Arc<dyn Exec>,
     env: Vec<(OsString, OsString)>,
     plugin_path: Option<OsString>,
+    own_process: bool,
     prefer_native: bool,
     stderr: StderrSink,
 }
@@ -99,6 +100,7 @@ impl Runtime {
             exec: Arc::new(Processes),
             env: Vec::new(),
             plugin_path: None,
+            own_process: false,
             prefer_native: false,
             stderr: Box::new(|_| {}),
         }
@@ -280,6 +282,17 @@ impl Builder {
         self
     }
 
+    /// The process serves one operation and nothing else. Before the first plugin
+    /// runs it gives up, for good, what running this operation's plugins does not
+    /// need: capabilities(7), files (landlock(7)), system calls (seccomp(2)), more
+    /// privileges (`PR_SET_NO_NEW_PRIVS`), as far as the kernel can. It gives up
+    /// nothing if one of them is a native plugin.
+    #[must_use]
+    pub fn own_process(mut self, own: bool) -> Self {
+        self.own_process = own;
+        self
+    }
+
     /// A fault on purpose, `kill:7`, for tests; none in a release.
     #[doc(hidden)]
     #[must_use]
@@ -327,6 +340,7 @@ impl Builder {
             exec: self.exec,
             env: self.env,
             plugin_path,
+            own_process: self.own_process,
             prefer_native: self.prefer_native,
             stderr: self.stderr,
             loaded: Mutex::new(HashMap::new()),

@@ -54,6 +54,8 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     let path = netns.path();
     let at = attachment(&env, container_id()?, args.ifname.as_deref(), &path)?;
 
+    // The command is to have what the caller has.
+    env.go_on();
     let runtime = env.runtime()?;
     // Should this be killed, the next call takes the attachment back.
     let added = runtime.add_with(&network, &at, &CallOptions { provisional: true, ..CallOptions::default() })?;

@@ -19,6 +19,6 @@ mod components;
 mod foreign;
 mod resources;
 mod results;
-mod scene;
+pub(crate) mod scene;
 mod store;
 mod verbs;

@@ -5,6 +5,7 @@ mod attach;
 mod bad_input;
 mod burst;
 mod collect;
+mod confined;
 mod contract;
 mod core;
 mod dependencies;

@@ -1,7 +1,7 @@
 //! Which processes packet filters take: none for nftables, and for iptables two
 //! for each family at most.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use serde_json::json;
 
@@ -10,11 +10,17 @@ use crate::machine::{Machine, bridge, installed, text};
 const PROGRAMS: [&str; 7] =
     ["nft", "iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"];
 
+/// Where programs that a plugin's call runs can write.
+fn log(machine: &Machine) -> PathBuf {
+    machine.root().join("run/wasm-cni/log")
+}
+
 /// Programs that note that they were called before they do what they are for.
 fn watched(machine: &Machine) -> String {
     let folder = machine.folder().join("bin");
     fs::create_dir(&folder).unwrap();
-    let log = machine.folder().join("log");
+    let log = log(machine);
+    fs::create_dir_all(log.parent().unwrap()).unwrap();
     for program in PROGRAMS {
         let script = format!(
             "#!/bin/sh\necho {program} >>{log}\nPATH={path} exec {program} \"$@\"\n",
@@ -30,7 +36,7 @@ fn watched(machine: &Machine) -> String {
 
 /// The programs that a command called.
 fn called(machine: &Machine, path: &str, command: &str, backend: &str) -> Vec<String> {
-    let log = machine.folder().join("log");
+    let log = log(machine);
     let _ = fs::remove_file(&log);
     let mut plugin = bridge(&["10.1.0.0/24", "fd00:10::/64"]);
     let more = json!({ "ipMasq": true, "ipMasqBackend": backend, "macspoofchk": true });

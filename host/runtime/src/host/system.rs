@@ -1,8 +1,13 @@
 //! `log`, `random` and `resolver`.
 
-use std::{fs::OpenOptions, io::Read as _, os::unix::fs::OpenOptionsExt as _};
+use std::{
+    fs::{Metadata, OpenOptions},
+    io::Read as _,
+    os::unix::fs::OpenOptionsExt as _,
+};
 
 use nix::{errno::Errno, libc};
+use rustix::rand::{GetRandomFlags, getrandom};
 use wasm_cni_kernel::errno_text;
 
 use super::{State, refuse};
@@ -58,9 +63,11 @@ impl random::Host for State {
     fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
         self.enter()?;
         let mut bytes = vec![0; len.min(1024) as usize];
-        std::fs::File::open("/dev/urandom")
-            .and_then(|mut file| file.read_exact(&mut bytes))
-            .map_err(|e| wasmtime::Error::msg(format!("no random bytes: {e}")))?;
+        // So many come at once, getrandom(2) says.
+        for part in bytes.chunks_mut(256) {
+            getrandom(part, GetRandomFlags::empty())
+                .map_err(|e| wasmtime::Error::msg(format!("no random bytes: {e}")))?;
+        }
         Ok(bytes)
     }
 }
@@ -79,12 +86,16 @@ impl resolver::Host for State {
                 msg: errno_text(errno),
             }
         };
-        // Not to be held up by a FIFO, nor to read from a device.
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(&path);
+        let regular = |metadata: Metadata| match metadata.is_file() {
+            true => Ok(()),
+            false => Err(std::io::Error::from_raw_os_error(Errno::EINVAL as i32)),
+        };
+        // Not to be held up by a FIFO, nor to read from a device; and for the text
+        // of the error, as what is no file is out of a confined process's reach.
+        let open = || OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(&path);
+        let file = std::fs::metadata(&path).and_then(regular).and_then(|()| open());
         let read = file.and_then(|file| {
-            if !file.metadata()?.is_file() {
-                return Err(std::io::Error::from_raw_os_error(Errno::EINVAL as i32));
-            }
+            regular(file.metadata()?)?;
             let mut text = Vec::new();
             file.take(MAX_RESOLV_CONF).read_to_end(&mut text)?;
             Ok(text)

@@ -136,6 +136,11 @@ impl<'a> Iptables<'a> {
         self.change(|name| name.starts_with(CHAIN_PREFIX), stale)
     }
 
+    /// Whether there may be rules of ours, or of the reference's.
+    pub(crate) fn has_rules(&self) -> bool {
+        PROTOCOLS.iter().any(|protocol| self.may_have(*protocol, |name| name.starts_with(CHAIN_PREFIX)))
+    }
+
     fn change(&self, ours: impl Fn(&str) -> bool, changes: impl Fn(&[String]) -> Vec<String>) -> Outcome {
         let mut first = Ok(());
         for protocol in PROTOCOLS {

@@ -1,0 +1,134 @@
+//! Which files may be reached: Landlock (landlock(7)), as far as the kernel has
+//! it.
+
+use std::path::Path;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreated,
+    RulesetCreatedAttr as _, RulesetError, Scope,
+};
+
+use super::{Needs, Processes};
+
+/// The newest whose rights are named here; an older kernel does what it can.
+const KNOWN: ABI = ABI::V6;
+
+pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = AccessFs::from_all(KNOWN) & !BitFlags::from(AccessFs::Execute);
+    let ruleset = Ruleset::default()
+        .handle_access(AccessFs::from_all(KNOWN))?
+        .handle_access(AccessNet::from_all(KNOWN))?
+        .scope(Scope::from_all(KNOWN))?
+        .create()?;
+    // Sysctls are the calling thread's namespace's.
+    let mut rules = Rules { ruleset }.allow("/proc", read)?.allow("/proc/sys/net", read | AccessFs::WriteFile)?;
+    if needs.devices {
+        rules = rules.allow("/sys", read)?;
+    }
+    if needs.processes == Processes::Iptables {
+        // iptables(8), its libraries, and the lock of its older variant.
+        rules = rules.allow("/", read | AccessFs::Execute)?.allow("/run", write)?;
+    }
+    for file in needs.files.iter().filter(|file| file.is_file()) {
+        rules = rules.allow(file, AccessFs::ReadFile.into())?;
+    }
+    for folder in &needs.folders {
+        // What is yet to be made is made in what there is.
+        if let Some(folder) = folder.ancestors().find(|folder| folder.is_dir()) {
+            rules = rules.allow(folder, write)?;
+        }
+    }
+    rules.ruleset.restrict_self().map(drop)
+}
+
+struct Rules {
+    ruleset: RulesetCreated,
+}
+
+impl Rules {
+    /// What is not there needs no rule.
+    fn allow(self, path: impl AsRef<Path>, access: BitFlags<AccessFs>) -> Result<Self, RulesetError> {
+        let Ok(file) = PathFd::new(path) else { return Ok(self) };
+        let ruleset = self.ruleset.add_rule(PathBeneath::new(file, access))?;
+        Ok(Self { ruleset })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, io::ErrorKind, path::PathBuf, process::Command, thread};
+
+    use super::*;
+
+    fn has_landlock() -> bool {
+        // It counts in the kernel's list of security modules; the file is
+        // securityfs's, which not every machine has mounted.
+        let status = thread::spawn(|| Ruleset::default().handle_access(AccessFs::Execute)?.create()?.restrict_self());
+        let status = status.join().unwrap().unwrap();
+        let has = status.ruleset == landlock::RulesetStatus::FullyEnforced;
+        if !has {
+            eprintln!("skipped: this kernel has no Landlock");
+        }
+        has
+    }
+
+    fn set(paths: &[&Path]) -> BTreeSet<PathBuf> {
+        paths.iter().map(|path| path.to_path_buf()).collect()
+    }
+
+    #[test]
+    fn only_what_is_needed_is_within_reach() {
+        if !has_landlock() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = move |name: &str| folder.path().join(name);
+        fs::create_dir(file("leases")).unwrap();
+        for name in ["secret", "resolv.conf"] {
+            fs::write(file(name), "text").unwrap();
+        }
+        let needs = Needs {
+            folders: set(&[&file("leases").join("net/deep")]),
+            files: set(&[&file("resolv.conf"), &file("missing")]),
+            ..Needs::default()
+        };
+        let confined = move || {
+            restrict(&needs).unwrap();
+            fs::create_dir_all(file("leases").join("net/deep")).unwrap();
+            fs::write(file("leases/net/deep/1"), "c1").unwrap();
+            fs::rename(file("leases/net/deep/1"), file("leases/2")).unwrap();
+            assert_eq!(fs::read_to_string(file("leases/2")).unwrap(), "c1");
+            assert_eq!(fs::read_to_string(file("resolv.conf")).unwrap(), "text");
+            fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+
+            let refused =
+                |result: std::io::Result<()>| assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied);
+            refused(fs::read_to_string(file("secret")).map(drop));
+            refused(fs::write(file("resolv.conf"), ""));
+            refused(fs::write(file("new"), ""));
+            refused(fs::remove_file(file("secret")));
+            refused(fs::read_dir("/etc").map(drop));
+            refused(fs::write("/proc/self/comm", "x"));
+            refused(Command::new("/bin/true").spawn().map(drop));
+            refused(std::net::TcpStream::connect("127.0.0.1:9").map(drop));
+        };
+        thread::spawn(confined).join().unwrap();
+    }
+
+    #[test]
+    fn iptables_can_be_run_and_writes_no_more() {
+        if !has_landlock() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let needs = Needs { processes: Processes::Iptables, ..Needs::default() };
+        let path = folder.path().join("file");
+        let confined = move || {
+            restrict(&needs).unwrap();
+            assert!(Command::new("/bin/true").status().unwrap().success());
+            assert_eq!(fs::write(path, "").unwrap_err().kind(), ErrorKind::PermissionDenied);
+        };
+        thread::spawn(confined).join().unwrap();
+    }
+}
