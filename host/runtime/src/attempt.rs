@@ -23,9 +23,8 @@ use crate::{
     },
     journal::{self, Heading, Journal},
     limits::Deadline,
-    plugin::{Command, Inner},
-    records::{self, By},
-    recover,
+    plugin::{Command, Inner, LogLine},
+    records, recover,
     trace::Who,
     undo::{self, Scene, Undo},
 };
@@ -49,6 +48,8 @@ pub(crate) struct Attempt {
     /// May the container be in the host's namespace?
     own_netns: bool,
     pub(crate) host: Arc<Space>,
+    /// The plugin that was called by its name; none for a list of them.
+    pub(crate) plugin: Option<String>,
     pub(crate) deadline: Deadline,
     journal: Mutex<Journal>,
     /// Held while attaching, so that nobody takes a bridge for unused meanwhile.
@@ -64,6 +65,8 @@ pub(crate) struct Subject {
     pub(crate) args: String,
     /// May the container be in the host's namespace?
     pub(crate) own_netns: bool,
+    /// The plugin that was called by its name; none for a list of them.
+    pub(crate) plugin: Option<String>,
     pub(crate) host: Netns,
 }
 
@@ -87,6 +90,7 @@ impl Attempt {
             args: subject.args,
             sandbox: OnceLock::new(),
             own_netns: subject.own_netns,
+            plugin: subject.plugin,
             host,
             deadline,
             journal: Mutex::default(),
@@ -176,6 +180,12 @@ impl Attempt {
         Who { container_id, ifname, network, plugin, depth }
     }
 
+    /// Tells the operator.
+    pub(crate) fn warn(&self, plugin: &str, message: &str) {
+        let Self { container_id, network, .. } = self;
+        (self.runtime.log)(&LogLine { level: "warn", plugin, network, container_id, message });
+    }
+
     fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().expect("no panic with the lock held")
     }
@@ -204,10 +214,10 @@ impl Attempt {
 
     /// Ends it: everything that was done stays; with `provisional`, as long as
     /// the footprint and this process do.
-    pub(crate) fn keep(self: Arc<Self>, by: By<'_>, provisional: bool) -> Footprint {
+    pub(crate) fn keep(self: Arc<Self>, provisional: bool) -> Footprint {
         let _ = faults::at_host_call();
         let mut journal = std::mem::take(&mut *self.journal());
-        let entries = if provisional { journal.all() } else { journal.keep(&records::path(&self, by)) };
+        let entries = if provisional { journal.all() } else { journal.keep(&records::path(&self)) };
         Footprint { entries, scene: self.scene(), journal: Mutex::new(journal) }
     }
 }

@@ -7,11 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     attempt::Attempt,
-    error::CniError,
+    error::{CniError, code},
     grants::Asked,
     instance,
     native::{self, ExecCall},
     plugin::{Command, Found, Inner},
+    records,
     result::{self, Success},
     schema,
     trace::Watched,
@@ -94,9 +95,21 @@ pub(crate) fn run(
     verb: Verb,
     depth: u32,
 ) -> Result<Option<Labelled>, CniError> {
-    match attempt.runtime.find(kind)? {
+    let found = match (attempt.runtime.find(kind), &verb) {
+        (Err(error), Verb::Call(Command::Del)) if records::has_run(attempt, kind) => {
+            // What it did is on the record, and goes by that.
+            attempt.warn(kind, &format!("{error}; what it did is removed all the same"));
+            return Ok(None);
+        }
+        (found, _) => found?,
+    };
+    match found {
         Found::Component(plugin) => {
             version::reconcile(&config.version)?;
+            if let (Some(digest), Verb::Call(Command::Add)) = (&plugin.digest, &verb) {
+                let undo = Undo::Component { kind: kind.to_owned(), digest: digest.clone() };
+                attempt.note(undo).map_err(|e| CniError::new(code::IO, format!("cannot note an effect: {e}")))?;
+            }
             let request = instance::Request { plugin, config: Arc::clone(config), verb, depth };
             let result = instance::run(attempt, request)?;
             Ok(result.map(|success| Labelled { success, version: config.version.clone() }))

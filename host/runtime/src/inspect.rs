@@ -108,7 +108,7 @@ impl Runtime {
     }
 }
 
-fn digest(path: &Path) -> Result<(u64, String), CniError> {
+pub(crate) fn digest(path: &Path) -> Result<(u64, String), CniError> {
     let failed = |e| CniError::new(code::IO, format!("cannot read {}: {}", path.display(), reason(&e)));
     // Not to be held up by a FIFO.
     if !path.metadata().map_err(failed)?.is_file() {

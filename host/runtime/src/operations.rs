@@ -14,10 +14,8 @@ use crate::{
     error::{CniError, code},
     grants::Asked,
     limits::{CallOptions, Deadline},
-    plugin::{Command, LogLine},
-    protocol,
-    records::{self, By},
-    render, result,
+    plugin::Command,
+    protocol, records, render, result,
     runtime::{Added, Attachment, Runtime, roll_back},
     schema,
     undo::Undo,
@@ -58,7 +56,7 @@ impl Runtime {
             Ok((last.success, json))
         });
         match done {
-            Ok((result, json)) => Ok(Added { result, json, footprint: attempt.keep(By::List, options.provisional) }),
+            Ok((result, json)) => Ok(Added { result, json, footprint: attempt.keep(options.provisional) }),
             Err(error) => Err(roll_back(attempt, error)),
         }
     }
@@ -125,13 +123,7 @@ impl Runtime {
             match self.cached_result(network, at) {
                 Ok(result) => previous = result,
                 Err(text) => {
-                    (self.inner.log)(&LogLine {
-                        level: "warn",
-                        plugin: "",
-                        network: &network.name,
-                        container_id: &at.container_id,
-                        message: &format!("the cached result is set aside: {text}"),
-                    });
+                    attempt.warn("", &format!("the cached result is set aside: {text}"));
                     self.cache().set_aside(&network.name, at);
                 }
             }
@@ -156,7 +148,7 @@ impl Runtime {
             }
         }
         drop(watchdog);
-        let left = records::finish(&attempt, By::List, error.is_some());
+        let left = records::finish(&attempt, error.is_some());
         match error {
             Some(error) => Err(error),
             None if left.is_empty() => {
@@ -201,7 +193,7 @@ impl Runtime {
                 |(id, ifname): &(String, String)| wire::Attachment { container_id: id.clone(), ifname: ifname.clone() };
             let live = live.map(|live| live.iter().map(attachment).collect::<Vec<_>>());
             if let Some(live) = &live {
-                errors.extend(records::collect(&attempt, By::List, live));
+                errors.extend(records::collect(&attempt, live));
             }
             let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
             for plugin in &network.plugins {
@@ -263,7 +255,7 @@ impl Runtime {
             let found = network.plugins.iter().map(|plugin| self.inner.find(&plugin.kind)).zip(&asked);
             // A DEL goes on without what cannot be found.
             let found = found.filter_map(|(found, asked)| Some((found.ok()?, asked)));
-            confine::before_plugins(&attempt, By::List, found, Some(self.cache().folder().to_owned()))?;
+            confine::before_plugins(&attempt, found, Some(self.cache().folder().to_owned()))?;
         }
         Ok(attempt)
     }
@@ -282,6 +274,7 @@ impl Runtime {
             netns: at.netns.clone(),
             args: at.args.clone(),
             own_netns: false,
+            plugin: None,
             host: self.host()?,
         };
         let deadline = options.deadline(self.inner.limits.time);

@@ -22,6 +22,7 @@ use crate::{
         State,
         traced::{self, Traced},
     },
+    inspect,
     limits::Limits,
     native::Exec,
     policy::Policy,
@@ -160,6 +161,8 @@ pub(crate) struct Plugin {
     pub(crate) bundled: bool,
     pub(crate) world: World,
     pub(crate) component: Component,
+    /// SHA-256 of the file, if it is no part of this program.
+    pub(crate) digest: Option<String>,
 }
 
 /// Which of `wit/plugin.wit`'s worlds it is of.
@@ -269,8 +272,12 @@ impl Inner {
         let load = || {
             let component = self.component(kind, location)?;
             let world = world(kind, &component)?;
-            let bundled = matches!(location, Location::Bundled { .. });
-            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component }))
+            let digest = match location {
+                Location::Component(path) | Location::Compiled(path) => Some(inspect::digest(path)?.1),
+                Location::Bundled { .. } | Location::Native(_) => None,
+            };
+            let bundled = digest.is_none();
+            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component, digest }))
         };
         let plugin = load();
         // A process of one call tries once, before it gives up being able to.

@@ -15,8 +15,7 @@ use crate::{
     instance,
     limits::Deadline,
     plugin::{Command, Found},
-    records::{self, By},
-    render, result,
+    records, render, result,
     runtime::{Runtime, roll_back},
     schema,
     version::{self, Family},
@@ -206,16 +205,15 @@ impl Call<'_> {
     fn run(&self) -> Result<String, CniError> {
         let attempt = self.attempt()?;
         let plugin = self.runtime.inner.bundled(self.plugin)?;
-        let by = By::Plugin(self.plugin);
         let asked = Asked::of(&self.config.object);
-        confine::before_plugins(&attempt, by, [(Found::Component(Arc::clone(&plugin)), &asked)], None)?;
+        confine::before_plugins(&attempt, [(Found::Component(Arc::clone(&plugin)), &asked)], None)?;
         let _watchdog = Watchdog::start(&self.runtime.inner.engine, &attempt.deadline);
         let mut left = Vec::new();
         let verb = match self.command {
             Command::Gc => {
                 let live = live_attachments(&self.config.object)?;
                 if let Some(live) = &live {
-                    left = records::collect(&attempt, by, live);
+                    left = records::collect(&attempt, live);
                 }
                 Verb::Gc(live)
             }
@@ -232,7 +230,7 @@ impl Call<'_> {
         let request = instance::Request { plugin, config, verb, depth: 0 };
         let done = instance::run(&attempt, request);
         if self.command == Command::Del {
-            left = records::finish(&attempt, by, done.is_err());
+            left = records::finish(&attempt, done.is_err());
         }
         let done = done.and_then(|result| {
             if !left.is_empty() {
@@ -243,7 +241,7 @@ impl Call<'_> {
         });
         match done {
             Ok(stdout) => {
-                attempt.keep(by, false);
+                attempt.keep(false);
                 Ok(stdout)
             }
             Err(error) => Err(roll_back(attempt, error)),
@@ -260,6 +258,7 @@ impl Call<'_> {
             netns: (self.env)("CNI_NETNS"),
             args: (self.env)("CNI_ARGS"),
             own_netns: allowed == "1" || allowed.eq_ignore_ascii_case("true"),
+            plugin: Some(self.plugin.to_owned()),
             host,
         };
         let deadline = Deadline::after(self.runtime.inner.limits.time);

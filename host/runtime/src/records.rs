@@ -20,33 +20,27 @@ use crate::{
     wire,
 };
 
-/// Who was asked to attach: all plugins of a network, or one by its name.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum By<'a> {
-    List,
-    Plugin(&'a str),
-}
-
 fn folder(runtime: &Inner, host: &Netns) -> PathBuf {
     runtime.under_root(format!("/run/wasm-cni/attachments/{}", host.id().1))
 }
 
-fn prefix(by: By<'_>) -> String {
-    match by {
-        By::List => "list:".to_owned(),
-        By::Plugin(kind) => format!("plugin:{kind}:"),
+/// By whom it was asked to attach: all plugins of a network, or one by its name.
+fn prefix(attempt: &Attempt) -> String {
+    match &attempt.plugin {
+        None => "list:".to_owned(),
+        Some(kind) => format!("plugin:{kind}:"),
     }
 }
 
 /// Where the record of an attempt's attachment is kept.
-pub(crate) fn path(attempt: &Attempt, by: By<'_>) -> PathBuf {
+pub(crate) fn path(attempt: &Attempt) -> PathBuf {
     let Attempt { network, container_id, ifname, .. } = attempt;
-    folder(&attempt.runtime, &attempt.host.netns).join(format!("{}{network}:{container_id}:{ifname}", prefix(by)))
+    folder(&attempt.runtime, &attempt.host.netns).join(format!("{}{network}:{container_id}:{ifname}", prefix(attempt)))
 }
 
 /// Where those of all attachments of a network are kept, and of others.
-pub(crate) fn all(attempt: &Attempt, by: By<'_>) -> Vec<PathBuf> {
-    let prefix = prefix(by);
+pub(crate) fn all(attempt: &Attempt) -> Vec<PathBuf> {
+    let prefix = prefix(attempt);
     let Ok(entries) = fs::read_dir(folder(&attempt.runtime, &attempt.host.netns)) else { return Vec::new() };
     let is_ours = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -55,11 +49,18 @@ pub(crate) fn all(attempt: &Attempt, by: By<'_>) -> Vec<PathBuf> {
     entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_ours).collect()
 }
 
+/// What the attachment's record says of a component that is not there any more:
+/// did it take part, so that all it did is on the record?
+pub(crate) fn has_run(attempt: &Attempt, kind: &str) -> bool {
+    let is_it = |undo: &Undo| matches!(undo, Undo::Component { kind: ran, .. } if ran == kind);
+    journal::attached(&path(attempt)).is_some_and(|attached| attached.entries.iter().any(is_it))
+}
+
 /// After the plugins have done their part of a DEL: what they have left goes. If
 /// they could not do it, what an executable did for them goes as well. Gives the
 /// failures.
-pub(crate) fn finish(attempt: &Attempt, by: By<'_>, failed: bool) -> Vec<String> {
-    let path = path(attempt, by);
+pub(crate) fn finish(attempt: &Attempt, failed: bool) -> Vec<String> {
+    let path = path(attempt);
     let Some(attached) = journal::attached(&path) else { return Vec::new() };
     // The cached result is the caller's to keep or to remove, and a device that
     // could not go back stays where it is in use.
@@ -75,9 +76,9 @@ pub(crate) fn finish(attempt: &Attempt, by: By<'_>, failed: bool) -> Vec<String>
 
 /// Takes back the attachments of a network that are not among `live`. Gives the
 /// failures.
-pub(crate) fn collect(attempt: &Attempt, by: By<'_>, live: &[wire::Attachment]) -> Vec<String> {
+pub(crate) fn collect(attempt: &Attempt, live: &[wire::Attachment]) -> Vec<String> {
     let mut failures = Vec::new();
-    for path in all(attempt, by) {
+    for path in all(attempt) {
         let Some(attached) = journal::attached(&path) else { continue };
         let heading = &attached.heading;
         let is_live =

@@ -122,6 +122,12 @@ pub(crate) enum Undo {
     FilterTable {
         table: Table,
     },
+    /// Nothing to take back: that a component from elsewhere took part, which may
+    /// not be there any more when it is to detach. `digest` is its file's, SHA-256.
+    Component {
+        kind: String,
+        digest: String,
+    },
     /// A DEL of an executable.
     Delegated {
         kind: String,
@@ -215,6 +221,9 @@ impl Undo {
     ///
     /// Why that did not work.
     pub(crate) fn take_back(&self, scene: &Scene) -> Result<(), String> {
+        if matches!(self, Self::Component { .. }) {
+            return Ok(());
+        }
         scene.runtime.trace.undo(scene.who(""), self, || self.apply(scene))
     }
 
@@ -287,6 +296,7 @@ impl Undo {
             }
             Self::SpoofCheck { owner } => nftables::uncheck_spoofing(&scene.host, owner).map_err(|e| e.to_string()),
             Self::FilterTable { table } => table.remove_if_unused(&scene.host).map_err(|e| e.to_string()),
+            Self::Component { .. } => Ok(()),
             Self::Delegated { kind, path, env, stdin } => {
                 let (kind, path, env, stdin) = (kind.clone(), path.clone(), env.clone(), stdin.clone());
                 let call = ExecCall { kind, path, env, stdin, timeout: NATIVE_TIME, cancel: Cancel::default() };
@@ -330,6 +340,7 @@ impl fmt::Display for Undo {
             Self::Masquerade { owner } => write!(f, "masquerade rules of {}", owner.container_id),
             Self::SpoofCheck { owner } => write!(f, "spoof check of {}", owner.container_id),
             Self::FilterTable { .. } => f.write_str("table of packet filters"),
+            Self::Component { kind, digest } => write!(f, "plugin {kind:?} (sha256:{digest})"),
             Self::Delegated { kind, .. } => write!(f, "what plugin {kind:?} did"),
         }
     }

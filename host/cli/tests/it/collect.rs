@@ -1,11 +1,17 @@
 //! GC and DEL under a plugin's name: links, rules and leases of attachments that
 //! are no longer valid go, and no others.
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, bridge, text};
+use crate::{
+    hostile::scene::compiled,
+    machine::{Machine, bridge, text},
+};
 
 /// A bridge or a point-to-point link with leases in the machine's folder.
 fn config(machine: &Machine, kind: &str, members: Value) -> String {
@@ -153,5 +159,37 @@ fn del_finds_the_host_s_end_of_a_container_that_is_out_of_reach() {
         assert_eq!(machine.devices("").contains(&"br0".to_owned()), kind == "bridge");
         drop(keeper.stdin.take());
         keeper.wait().unwrap();
+    }
+}
+
+/// They are components from elsewhere, so that all they did is on the record.
+#[test]
+fn del_needs_no_plugin_that_is_not_installed_any_more() {
+    let bridge = |ipam: &str| json!({ "type": "bridge", "bridge": "br1", "ipam": { "type": ipam, "mode": "ok" } });
+    let next = json!([bridge("hostile_ipam"), { "type": "hostile", "mode": "ok" }]);
+    for plugins in [next, json!([bridge("hostile_ipam")])] {
+        let machine = Machine::new();
+        let netns = machine.netns("c1");
+        let list = json!({ "cniVersion": "1.1.0", "name": "n1", "plugins": plugins });
+        std::fs::write(machine.conf_dir().join("n1.conflist"), list.to_string()).unwrap();
+        let call = |verb: &str, folder: &Path| {
+            let allowed = ["--allow-host", "hostile", "--allow-host", "hostile_ipam"];
+            let output =
+                machine.wasm_cni(&[verb, "n1", &netns]).args(allowed).env("CNI_PATH", folder).output().unwrap();
+            (output.status.success(), text(&output))
+        };
+        let none = Path::new("/nonexistent");
+        // Without a record there is nobody who knows what it did.
+        let (ended, said) = call("del", none);
+        assert!(!ended && said.contains("failed to find plugin \"hostile"), "{said}");
+        let (ended, said) = call("add", &compiled());
+        assert!(ended, "{said}");
+        let (ended, said) = call("del", none);
+        assert!(ended && said.contains("what it did is removed all the same"), "{said}");
+        assert_eq!((pairs(&machine).len(), machine.devices("-n c1 ")), (0, vec!["lo".to_owned()]));
+        let state = machine.command("find").arg(machine.root()).args(["-type", "f"]).output().unwrap();
+        let state = String::from_utf8(state.stdout).unwrap();
+        assert!(!state.contains("/results/") && !state.contains("/attachments/"), "{state}");
+        assert!(!state.contains("/networks/n1/10."), "{state}");
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     host::filter::iptables::Iptables,
     instance, journal,
     plugin::{Command, Found, Plugin, World},
-    records::{self, By},
+    records,
     trace::Who,
     undo::Undo,
 };
@@ -66,7 +66,6 @@ enum Processes {
 /// Why one of them cannot be found or loaded; what the kernel has, but refuses.
 pub(crate) fn before_plugins<'a>(
     attempt: &Attempt,
-    by: By<'_>,
     plugins: impl IntoIterator<Item = (Found, &'a Asked)>,
     folder: Option<PathBuf>,
 ) -> Result<(), CniError> {
@@ -80,7 +79,7 @@ pub(crate) fn before_plugins<'a>(
     for (found, asked) in plugins {
         needs.plugin(attempt, found, asked)?;
     }
-    needs.records(attempt, by);
+    needs.records(attempt);
     let refused = |what: &str, e: &dyn std::fmt::Display| {
         CniError::internal(format!("cannot give up what running plugins does not need: {what}: {e}"))
     };
@@ -142,15 +141,15 @@ impl Needs {
     }
 
     /// What earlier ADDs are to be taken back by.
-    fn records(&mut self, attempt: &Attempt, by: By<'_>) {
+    fn records(&mut self, attempt: &Attempt) {
         let is_native = |undo: &Undo| matches!(undo, Undo::Delegated { .. });
         let folders = |undo: &Undo| match undo {
             Undo::EntryCreated { folder, .. } | Undo::EntriesFolder { folder, .. } => Some(folder.clone()),
             _ => None,
         };
         let records = match attempt.command {
-            Command::Del => vec![records::path(attempt, by)],
-            Command::Gc => records::all(attempt, by),
+            Command::Del => vec![records::path(attempt)],
+            Command::Gc => records::all(attempt),
             _ => Vec::new(),
         };
         for attached in records.iter().filter_map(|path| journal::attached(path)) {
