@@ -1,0 +1,136 @@
+//! The command line, and what it comes to. Must not know: how anything is measured.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser as _, builder::PossibleValuesParser, error::ErrorKind};
+
+use crate::{bursts::Burst, cases::cases};
+
+/// What is measured besides the cases.
+const OTHERS: [&str; 4] = ["resources", "disk", "library", "bursts"];
+
+/// Compares calls of wasm-cni with those of the reference plugins
+#[derive(clap::Parser, Default)]
+pub(crate) struct Args {
+    /// The folder of the reference plugins (`.ci/reference-plugins` fetches them)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) reference: Option<PathBuf>,
+    /// The wasm-cni to measure [default: the one that cargo has built]
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+    /// How many calls of each kind
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Only these
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
+    only: Vec<String>,
+    /// Without what takes long
+    #[arg(long)]
+    quick: bool,
+    /// List the system calls of an ADD by name
+    #[arg(long)]
+    pub(crate) syscalls: bool,
+    /// Write the figures to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Draw the ratios into this file
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) chart: Option<PathBuf>,
+    /// Write the document to this file
+    #[arg(long, value_name = "FILE.md")]
+    pub(crate) docs: Option<PathBuf>,
+    /// Measure nothing: the figures are in this file
+    #[arg(long, value_name = "JSON")]
+    pub(crate) from: Option<PathBuf>,
+    /// What cargo says when it is asked to measure, and not only to test
+    #[arg(long, hide = true)]
+    pub(crate) bench: bool,
+}
+
+fn names() -> Vec<&'static str> {
+    cases(u32::MAX).iter().map(|case| case.name).chain(OTHERS).collect()
+}
+
+/// What is to be measured, and how often.
+pub(crate) struct Plan {
+    pub(crate) program: PathBuf,
+    pub(crate) reference: Option<PathBuf>,
+    only: Vec<String>,
+    pub(crate) quick: bool,
+    pub(crate) rounds: u32,
+    pub(crate) warm_up: u32,
+    pub(crate) most_leases: u32,
+    pub(crate) bursts: Vec<Burst>,
+    pub(crate) burst_times: u32,
+    /// Containers for the library, and how often all of them are attached.
+    pub(crate) library: usize,
+    pub(crate) library_times: u32,
+}
+
+/// The arguments of this process. None if it was started as one of many tests,
+/// and another is meant.
+pub(crate) fn of_process() -> Option<Args> {
+    // cargo starts it in the package's folder; paths are those of who called cargo.
+    if let Some(folder) = env::var_os("PWD") {
+        let _ = env::set_current_dir(folder);
+    }
+    match Args::try_parse() {
+        Ok(args) => Some(args),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp || env::args().any(|argument| argument == "--bench") => {
+            error.exit()
+        }
+        // Arguments of libtest: filters, or how to show what other tests print.
+        Err(_) => {
+            let filtered = env::args().skip(1).any(|argument| !argument.starts_with('-') || argument == "--list");
+            (!filtered).then(Args::default)
+        }
+    }
+}
+
+impl Args {
+    pub(crate) fn plan(&self) -> Result<Plan> {
+        let absolute = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
+        let program = self.program.as_deref().unwrap_or(Path::new(env!("CARGO_BIN_EXE_wasm-cni")));
+        let program = absolute(program)?;
+        let reference = self.reference.as_deref().map(absolute).transpose()?;
+        for path in reference.iter().chain([&program]) {
+            ensure!(!path.starts_with("/run"), "{} is out of sight where /run is private", path.display());
+        }
+        let (counts, most_leases) = match (self.bench, self.quick) {
+            (false, _) => (&[20][..], 1_000),
+            (true, true) => (&[100][..], 8_000),
+            (true, false) => (&[100, 500][..], 60_000),
+        };
+        let at_once: &[usize] = if self.bench { &[1, 8, 64] } else { &[8] };
+        let bursts = counts.iter().flat_map(|&count| at_once.iter().map(move |&at_once| Burst { count, at_once }));
+        Ok(Plan {
+            program,
+            reference,
+            only: self.only.clone(),
+            quick: self.quick || !self.bench,
+            rounds: if self.bench { self.rounds } else { 1 },
+            warm_up: if self.bench { 5 } else { 0 },
+            most_leases,
+            bursts: bursts.collect(),
+            burst_times: if self.bench { self.rounds.div_ceil(20) } else { 1 },
+            library: if !self.bench {
+                5
+            } else if self.quick {
+                100
+            } else {
+                500
+            },
+            library_times: if self.bench { self.rounds.div_ceil(15) } else { 1 },
+        })
+    }
+}
+
+impl Plan {
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+}

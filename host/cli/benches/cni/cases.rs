@@ -1,0 +1,252 @@
+//! What is measured: for each case its configuration, and the calls that each
+//! subject gets. Must not know: time.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    namespaces,
+    process::{Call, installed},
+    subject::{Subject, Who},
+};
+
+/// Where `host-local` keeps leases by default.
+const LEASES: &str = "/var/lib/cni/networks";
+
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    kind: Kind,
+    /// One of how many rounds it gets: what takes long gets less of them.
+    pub(crate) one_of: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Version,
+    Loopback,
+    Bridge,
+    /// With `ipMasq`, by this backend.
+    Masquerade(&'static str),
+    Ptp,
+    HostDevice,
+    Chain,
+    /// A bridge by itself, for what is counted and not timed.
+    Counted,
+    /// `host-local` by itself, with so many leases there.
+    Leases(u32),
+}
+
+/// All that is measured call by call.
+pub(crate) fn cases(most_leases: u32) -> Vec<Case> {
+    let case = |name, title, kind| Case { name, title, kind, one_of: 1 };
+    let mut cases = vec![
+        case("version", "VERSION", Kind::Version),
+        case("loopback", "loopback", Kind::Loopback),
+        case("bridge", "bridge + host-local", Kind::Bridge),
+        case("nftables", "bridge + host-local + ipMasq, nftables", Kind::Masquerade("nftables")),
+        case("iptables", "bridge + host-local + ipMasq, iptables", Kind::Masquerade("iptables")),
+        case("ptp", "ptp + host-local", Kind::Ptp),
+        case("host-device", "host-device + host-local", Kind::HostDevice),
+        case("chain", "three plugins in one process, or native", Kind::Chain),
+    ];
+    let leases = [
+        ("leases-0", "host-local, no leases", 0, 1),
+        ("leases-1000", "host-local, 1 000 leases", 1_000, 2),
+        ("leases-8000", "host-local, 8 000 leases", 8_000, 4),
+        ("leases-60000", "host-local, 60 000 leases", 60_000, 10),
+    ];
+    for (name, title, count, one_of) in leases {
+        if count <= most_leases {
+            cases.push(Case { name, title, kind: Kind::Leases(count), one_of });
+        }
+    }
+    cases
+}
+
+/// The case whose calls are counted.
+pub(crate) fn counted() -> Case {
+    Case { name: "resources", title: "bridge + host-local", kind: Kind::Counted, one_of: 1 }
+}
+
+/// A call in a round.
+pub(crate) struct Step {
+    pub(crate) verb: &'static str,
+    pub(crate) call: Call,
+    /// The configuration that gets the result of the call before.
+    pub(crate) checks: Option<Value>,
+    /// Why it may end with an error and count all the same.
+    pub(crate) may_fail: Option<&'static str>,
+}
+
+impl Case {
+    /// What a subject needs and what is not there, or does not work.
+    pub(crate) fn lacks(&self, who: Who) -> Option<String> {
+        let (program, question): (_, &[&str]) = match (self.kind, who) {
+            // Ours needs no program for this, but the kernel's part.
+            (Kind::Masquerade("nftables"), Who::WasmCni) if installed("nft").is_none() => return None,
+            (Kind::Masquerade("nftables"), _) => ("nft", &["list", "tables"]),
+            (Kind::Masquerade(_), _) => ("iptables", &["-t", "nat", "-S"]),
+            _ => return None,
+        };
+        let Some(path) = installed(program) else { return Some(format!("no `{program}` in the path")) };
+        match Command::new(path).args(question).output() {
+            Ok(output) if output.status.success() => None,
+            Ok(output) => Some(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+            Err(error) => Some(format!("{program}: {error}")),
+        }
+    }
+
+    pub(crate) fn is_for(&self, who: Who) -> bool {
+        who != Who::Floor || matches!(self.kind, Kind::Bridge | Kind::Counted)
+    }
+
+    /// Prepares what the calls of one round need, and gives them. After the last
+    /// of them all is as it was before the first.
+    pub(crate) fn steps(&self, subject: &Subject) -> Result<Vec<Step>> {
+        if subject.who == Who::Floor {
+            return floor(subject, if matches!(self.kind, Kind::Counted) { 201 } else { 200 });
+        }
+        let plain = |plugin: &str, verbs: &[&'static str]| {
+            verbs.iter().map(|&verb| step(verb, subject.plugin(plugin, verb, self.name))).collect()
+        };
+        let both = ["ADD", "DEL"];
+        let config = self.config(subject);
+        fs::write(subject.config(self.name), config.to_string())?;
+        Ok(match self.kind {
+            Kind::Version => plain("bridge", &["VERSION"]),
+            Kind::Loopback => plain("loopback", &both),
+            Kind::Counted => plain("bridge", &both),
+            Kind::Masquerade(backend) => {
+                let mut steps: Vec<_> = plain("bridge", &both);
+                if backend == "nftables" && subject.who == Who::Reference && installed("iptables").is_some() {
+                    steps[1].may_fail =
+                        Some("DEL ends with an error, all being done: it misses chains of iptables too");
+                }
+                steps
+            }
+            Kind::Ptp => plain("ptp", &both),
+            Kind::Bridge => {
+                let mut steps: Vec<_> = plain("bridge", &both);
+                let call = subject.plugin("bridge", "CHECK", "check");
+                steps.insert(1, Step { checks: Some(config), ..step("CHECK", call) });
+                steps
+            }
+            Kind::HostDevice => {
+                namespaces::device(&format!("dev{}", subject.who.number()))?;
+                plain("host-device", &both)
+            }
+            Kind::Chain => {
+                let network = self.network(subject);
+                fs::write(subject.networks().join(&network).with_extension("conflist"), config.to_string())?;
+                let call = |verb, command| step(verb, subject.command(command, &network));
+                vec![call("ADD", "add"), call("DEL", "del")]
+            }
+            Kind::Leases(count) => {
+                fill(&self.folder(subject), count)?;
+                plain("host-local", &both)
+            }
+        })
+    }
+
+    /// Removes what takes much memory.
+    pub(crate) fn clean(&self, subject: &Subject) {
+        if matches!(self.kind, Kind::Leases(_)) {
+            let _ = fs::remove_dir_all(self.folder(subject));
+        }
+    }
+
+    fn folder(&self, subject: &Subject) -> PathBuf {
+        Path::new(LEASES).join(self.network(subject))
+    }
+
+    fn network(&self, subject: &Subject) -> String {
+        format!("{}-{}", self.name, subject.who.name())
+    }
+
+    fn config(&self, subject: &Subject) -> Value {
+        let (number, network) = (subject.who.number(), self.network(subject));
+        let plugin = match self.kind {
+            Kind::Version | Kind::Loopback => json!({ "type": "loopback" }),
+            Kind::Bridge => bridge(&format!("br{number}"), &subnet(0, number)),
+            Kind::Counted => bridge(&format!("brr{number}"), &subnet(6, number)),
+            Kind::Masquerade(backend) => {
+                let letter = &backend[..1];
+                let subnet = subnet(if backend == "nftables" { 1 } else { 2 }, number);
+                let mut plugin = bridge(&format!("br{letter}{number}"), &subnet);
+                plugin["ipMasq"] = true.into();
+                plugin["ipMasqBackend"] = backend.into();
+                plugin
+            }
+            Kind::Ptp => json!({ "type": "ptp", "ipam": host_local(&subnet(3, number)) }),
+            Kind::HostDevice => {
+                let ipam = host_local(&subnet(4, number));
+                json!({ "type": "host-device", "device": format!("dev{number}"), "ipam": ipam })
+            }
+            Kind::Chain => {
+                let bridge = bridge(&format!("brc{number}"), &subnet(5, number));
+                let loopback = || json!({ "type": "loopback" });
+                json!({ "plugins": [loopback(), bridge, loopback()] })
+            }
+            Kind::Leases(_) => json!({ "type": "host-local", "ipam": host_local("10.240.0.0/12") }),
+        };
+        named(plugin, &network)
+    }
+}
+
+/// A plugin's configuration for a bridge with a gateway.
+pub(crate) fn bridge(name: &str, subnet: &str) -> Value {
+    json!({ "type": "bridge", "bridge": name, "isGateway": true, "ipam": host_local(subnet) })
+}
+
+/// A configuration as it reaches a plugin, or a list of them.
+pub(crate) fn named(mut plugin: Value, network: &str) -> Value {
+    plugin["cniVersion"] = "1.1.0".into();
+    plugin["name"] = network.into();
+    plugin
+}
+
+fn host_local(subnet: &str) -> Value {
+    json!({ "type": "host-local", "ranges": [[{ "subnet": subnet }]], "routes": [{ "dst": "0.0.0.0/0" }] })
+}
+
+fn subnet(case: u8, who: u8) -> String {
+    format!("10.{}.0.0/16", case * 4 + who)
+}
+
+fn step(verb: &'static str, call: Call) -> Step {
+    Step { verb, call, checks: None, may_fail: None }
+}
+
+/// A bridge that is there, as it is for the others after their first call.
+fn floor(subject: &Subject, subnet: u8) -> Result<Vec<Step>> {
+    let [gateway, address] = [1, 2].map(|host| format!("10.{subnet}.0.{host}"));
+    let prefixed = |address: &str| format!("{address}/16");
+    let index = namespaces::bridge(&format!("brf{subnet}"), &prefixed(&gateway))?;
+    let netns = subject.netns.clone().into();
+    let add = ["add".into(), index.to_string().into(), netns];
+    let rest = ["floor0".into(), "eth0".into(), prefixed(&address).into(), gateway.into()];
+    let add = subject.floor_call(add.into_iter().chain(rest).collect());
+    let del = subject.floor_call(vec!["del".into(), "floor0".into()]);
+    Ok(vec![step("ADD", add), step("DEL", del)])
+}
+
+/// Leases as the reference writes them, one after the other, and which was last.
+fn fill(folder: &Path, count: u32) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    // The first address of the range is the gateway's.
+    let address = |i: u32| std::net::Ipv4Addr::from_bits(0x0af0_0002 + i);
+    for i in 0..count {
+        fs::write(folder.join(address(i).to_string()), format!("container-{i}\r\neth0"))?;
+    }
+    if let Some(last) = count.checked_sub(1) {
+        fs::write(folder.join("last_reserved_ip.0"), address(last).to_string())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! docs/performance.md, from a report. Pure text; must not know: files.
+
+use crate::{
+    report::Report,
+    tables::{self, Cells},
+};
+
+pub(crate) fn markdown(report: &Report, chart: Option<&str>) -> String {
+    let mut sections = vec![INTRODUCTION.to_owned()];
+    if let Some(chart) = chart {
+        sections.push(format!("![Wall time as a part of the reference's]({chart})"));
+    }
+    sections.push(format!("## Goals\n\n{}", table(&tables::goals(report))));
+    sections.push(format!(
+        "## Calls\n\nMedians; in brackets processor time, user and system.\n\n{}",
+        table(&tables::comparison(report))
+    ));
+    sections.push(format!("## Leases\n\nADD of `host-local` by itself.\n\n{}", table(&tables::leases(report))));
+    let remarks: Vec<_> = tables::remarks(report).iter().map(|line| format!("- {}", capital(line))).collect();
+    sections.push(format!("## Resources\n\n{}\n\n{}", table(&tables::resources(report)), remarks.join("\n")));
+    sections.push(format!("## Method\n\n{}", method(report)));
+    sections.push(format!("## Machine\n\n{}", machine(report)));
+    if !report.remarks.is_empty() {
+        let lines: Vec<_> = report.remarks.iter().map(|remark| format!("- {remark}")).collect();
+        sections.push(format!("## Remarks\n\n{}", lines.join("\n")));
+    }
+    sections.push(COMMANDS.to_owned());
+    sections.join("\n\n")
+}
+
+const INTRODUCTION: &str = "\
+# Performance
+
+Written by the benchmark from its JSON: change `host/cli/benches/cni`, not this file. Both implementations were measured
+in one run, in turn. One machine's figures differ from hour to hour; ratios are what counts.";
+
+const COMMANDS: &str = "\
+## Commands
+
+```console
+$ .ci/reference-plugins target/reference-plugins
+$ cargo bench -p wasm-cni-cli --bench cni -- --reference target/reference-plugins --json performance.json
+$ cargo bench -p wasm-cni-cli --bench cni -- --from performance.json \\
+      --docs docs/performance.md --chart docs/performance.svg
+```
+
+`--quick` leaves out what takes long, `--only NAME,...` takes some cases, `--syscalls` lists system calls by name.
+";
+
+const METHOD: &str = "\
+In a round each implementation gets the calls of the case;
+who comes first changes from round to round. Namespaces of users, networks and mounts are private, /run, /etc and
+/var/lib/cni with them, on tmpfs; nothing of the machine's network takes part.
+
+- Time is from before posix_spawn(3) to after wait4(2): there is no shell, the configuration is a file on standard input
+  and the reply one on standard output. Processor time and switches are wait4's, of all processes that took part.
+- The kernel has one lock for the links of all namespaces: whatever else the machine does with networks is in the times.
+- Bridges are there before the first call that counts.
+- A CHECK gets the result of the ADD before it.
+- The three plugins are loopback, bridge and loopback, by `wasm-cni add` and `del`: ours in its process or, with
+  `--prefer-native`, the reference's executables.
+- Of a burst the time is that of all its calls together.
+- The floor is a static program that sends the netlink messages of which the result consists and nothing else
+  (`host/cli/benches/floor.rs`).
+- System calls and peak memory are of one call more, under ptrace(2): `VmHWM` of the process that has most, and `VmRSS`
+  of all processes that are there when one of them ends, together.
+- The library attaches all containers and then detaches them. The kernel accounts what a process takes of the processor
+  to user and system time; over many calls that is exact enough to tell the guest's and the host's own part, user time,
+  from the kernel's. Some calls more, with a trace, tell the guest's part from the host's: tracing costs time itself.";
+
+fn method(report: &Report) -> String {
+    let method = &report.method;
+    let mut text = format!(
+        "{} rounds after {} that do not count; with 1 000 leases half of them, with 8 000 a quarter, with 60 000 a tenth;\n\
+         bursts are repeated for every twenty rounds. {METHOD}",
+        method.rounds, method.warm_up
+    );
+    if method.quick {
+        text += "\n- This was a quick run: without what takes long.";
+    }
+    if !method.optimised {
+        text += "\n- The library was not optimised in this run: its figures say nothing.";
+    }
+    text
+}
+
+fn machine(report: &Report) -> String {
+    let machine = &report.machine;
+    let mut lines = vec![
+        format!("- {} x {}, load {} at the beginning", machine.cores, machine.cpu, machine.load),
+        format!("- Linux {}", machine.kernel),
+        format!("- {}", machine.rustc),
+    ];
+    lines.extend(report.programs.iter().map(|program| format!("- {}: {}", program.by.name(), program.version)));
+    lines.join("\n")
+}
+
+fn table(cells: &Cells) -> String {
+    let mut lines: Vec<_> = cells.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
+    if let Some(head) = cells.first() {
+        lines.insert(1, format!("|{}", "---|".repeat(head.len())));
+    }
+    lines.join("\n")
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

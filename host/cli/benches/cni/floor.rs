@@ -1,0 +1,38 @@
+//! The floor's program, made for this run: without dependencies, static and
+//! optimised whatever the profile of the benchmark is. Must not know: what it does.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::namespaces::FOLDER;
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor.rs");
+
+pub(crate) fn build() -> Result<PathBuf> {
+    // Where the C library is not to be had as a static one.
+    compile(&["-C", "target-feature=+crt-static"]).or_else(|_| compile(&[]))
+}
+
+fn compile(flags: &[&str]) -> Result<PathBuf> {
+    let program = Path::new(FOLDER).join("floor-program");
+    let output = Command::new(rustc())
+        .args(["--edition", "2024", "--crate-name", "floor", "-C", "opt-level=3", "-C", "panic=abort"])
+        .args(["-C", "strip=symbols"])
+        .env("TMPDIR", FOLDER)
+        .args(flags)
+        .arg("-o")
+        .args([&program, Path::new(SOURCE)])
+        .output()
+        .context("this needs rustc")?;
+    ensure!(output.status.success(), "rustc: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(program)
+}
+
+pub(crate) fn rustc() -> std::ffi::OsString {
+    env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+}

@@ -1,0 +1,164 @@
+//! What calls cost, ours and the reference's in turn, in private namespaces:
+//!
+//! ```console
+//! $ cargo bench -p wasm-cni-cli --bench cni -- --reference DIR --json FILE
+//! $ cargo bench -p wasm-cni-cli --bench cni -- --from FILE --docs docs/performance.md
+//! ```
+//!
+//! Machines differ and one machine differs from hour to hour; the ratio is what
+//! can be compared. Nothing of the machine's network is touched, no privilege is
+//! needed, and nothing stays, however it ends. As a test, without `--bench`, each
+//! case runs once.
+
+mod args;
+mod bursts;
+mod cases;
+mod chart;
+mod disk;
+mod docs;
+mod floor;
+mod goals;
+mod library;
+mod machine;
+mod namespaces;
+mod output;
+mod process;
+mod report;
+mod rounds;
+mod shares;
+mod stats;
+mod subject;
+mod syscalls;
+mod tables;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use args::Plan;
+use cases::cases;
+use report::{Machine, Method, Program, Remark, Report, Resources};
+use subject::{Subject, Who};
+
+fn main() -> Result<ExitCode> {
+    let Some(args) = args::of_process() else { return Ok(ExitCode::SUCCESS) };
+    let report = match &args.from {
+        Some(path) => Report::read(path)?,
+        None => {
+            let plan = args.plan()?;
+            // One thread yet, as the kernel wants it of who gives itself rights.
+            match namespaces::enter() {
+                Err(error) if !args.bench => {
+                    eprintln!("skipped: the benchmark: {error:#}");
+                    return Ok(ExitCode::SUCCESS);
+                }
+                entered => entered?,
+            }
+            measure(&plan)?
+        }
+    };
+    output::write(&report, &args)?;
+    let failed = args.from.is_none() && report.remarks.iter().any(|remark| remark.failed);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn measure(plan: &Plan) -> Result<Report> {
+    let mut remarks = Vec::new();
+    let subjects = subjects(plan, &mut remarks)?;
+    let mut report = Report {
+        machine: Machine::this(),
+        method: Method {
+            rounds: plan.rounds,
+            warm_up: plan.warm_up,
+            quick: plan.quick,
+            optimised: !cfg!(debug_assertions),
+        },
+        programs: subjects.iter().map(|s| Program { by: s.who, version: s.version() }).collect(),
+        rows: Vec::new(),
+        resources: Vec::new(),
+        disk: None,
+        library: None,
+        remarks: Vec::new(),
+        goals: Vec::new(),
+    };
+    let cases = cases(plan.most_leases);
+    for case in cases.iter().filter(|case| plan.wants(case.name)) {
+        eprintln!("{} ...", case.name);
+        let rounds = plan.rounds.div_ceil(case.one_of);
+        let warm_up = plan.warm_up.div_ceil(case.one_of);
+        report.rows.extend(rounds::measure(case, &subjects, warm_up, rounds, &mut remarks));
+    }
+    if plan.wants("resources") {
+        resources(&subjects, &mut report.resources, &mut remarks);
+    }
+    if plan.wants("disk") {
+        report.disk = Some(disk::measure(&plan.program, &subjects)?);
+    }
+    report.remarks = remarks;
+    if let Err(error) = bursts_and_library(plan, &subjects, &mut report) {
+        report.remarks.push(Remark::failed("bursts", Who::WasmCni, &error));
+    }
+    report.goals = goals::goals(&report);
+    Ok(report)
+}
+
+fn subjects(plan: &Plan, remarks: &mut Vec<Remark>) -> Result<Vec<Subject>> {
+    let mut subjects = vec![Subject::ours(&plan.program)?];
+    match &plan.reference {
+        Some(folder) => subjects.push(Subject::reference(folder, &plan.program)?),
+        None => {
+            let why = "no --reference DIR (`.ci/reference-plugins DIR` fetches it)";
+            remarks.push(Remark::skipped("all", Who::Reference, why));
+        }
+    }
+    match floor::build().and_then(Subject::floor) {
+        Ok(floor) => subjects.push(floor),
+        Err(error) => remarks.push(Remark::skipped("all", Who::Floor, format_args!("{error:#}"))),
+    }
+    Ok(subjects)
+}
+
+/// ADD of `bridge` with every system call counted.
+fn resources(subjects: &[Subject], all: &mut Vec<Resources>, remarks: &mut Vec<Remark>) {
+    eprintln!("resources ...");
+    for subject in subjects {
+        match counted(subject) {
+            Ok(resources) => all.push(resources),
+            Err(error) => remarks.push(Remark::failed("resources", subject.who, &error)),
+        }
+    }
+}
+
+fn counted(subject: &Subject) -> Result<Resources> {
+    let case = cases::counted();
+    let steps = case.steps(subject)?;
+    let [add, del] = &steps[..] else { bail!("not ADD and DEL") };
+    // Once before it counts: the bridge is there then.
+    add.call.run()?;
+    del.call.run()?;
+    let resources = syscalls::count(&add.call, subject.who)?;
+    del.call.run()?;
+    Ok(resources)
+}
+
+/// What needs many containers.
+fn bursts_and_library(plan: &Plan, subjects: &[Subject], report: &mut Report) -> Result<()> {
+    let most = plan.bursts.iter().map(|burst| burst.count).max().unwrap_or(0);
+    let wanted = [("bursts", most), ("library", plan.library)];
+    let count = wanted.iter().filter(|(name, _)| plan.wants(name)).map(|(_, count)| *count).max().unwrap_or(0);
+    let containers = bursts::containers(count)?;
+    if plan.wants("library") {
+        eprintln!("library ...");
+        match library::measure(&containers[..plan.library], plan.library_times) {
+            Ok(library) => report.library = Some(library),
+            Err(error) => report.remarks.push(Remark::failed("library", Who::WasmCni, &error)),
+        }
+    }
+    if plan.wants("bursts") {
+        for &burst in &plan.bursts {
+            eprintln!("{} ...", burst.name());
+            report.rows.extend(bursts::measure(burst, subjects, &containers, plan.burst_times, &mut report.remarks)?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Running one program as cold as it gets, and what it took. Must not know: CNI.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// A program to run, again and again: its input is a file and its output is one,
+/// so that no thread has to feed it.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) env: Vec<(&'static str, OsString)>,
+    pub(crate) input: Option<PathBuf>,
+    pub(crate) reply: PathBuf,
+}
+
+/// What a process took, its threads and the processes that it waited for with it.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) wall: Duration,
+    pub(crate) user: Duration,
+    pub(crate) system: Duration,
+    /// Switches of context, of its own accord and by force.
+    pub(crate) voluntary: u64,
+    pub(crate) involuntary: u64,
+}
+
+impl Call {
+    /// std takes posix_spawn(3) for such a command: no copy of this process's
+    /// page tables is in what is measured.
+    pub(crate) fn command(&self) -> Result<Command> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", PATH)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(match &self.input {
+                Some(path) => File::open(path).with_context(|| path.display().to_string())?.into(),
+                None => Stdio::null(),
+            })
+            .stdout(File::create(&self.reply)?)
+            .stderr(Stdio::inherit());
+        Ok(command)
+    }
+
+    /// What it took, if it succeeds.
+    pub(crate) fn run(&self) -> Result<Taken> {
+        let (taken, succeeded) = self.time()?;
+        ensure!(succeeded, self.failure());
+        Ok(taken)
+    }
+
+    /// From before the process exists until it is gone; and whether it succeeded.
+    pub(crate) fn time(&self) -> Result<(Taken, bool)> {
+        let mut command = self.command()?;
+        let start = Instant::now();
+        let child = command.spawn().with_context(|| self.name())?;
+        let ended = wait(child.id().cast_signed())?;
+        let taken = ended.taken(start.elapsed());
+        Ok((taken, ended.status == 0))
+    }
+
+    pub(crate) fn failure(&self) -> String {
+        format!("{} has failed: {}", self.name(), self.answer())
+    }
+
+    pub(crate) fn answer(&self) -> String {
+        fs::read_to_string(&self.reply).unwrap_or_default()
+    }
+
+    fn name(&self) -> String {
+        let words = self.arguments.iter().map(|word| word.to_string_lossy());
+        let verb = self.env.iter().filter(|(name, _)| *name == "CNI_COMMAND").map(|(_, verb)| verb.to_string_lossy());
+        let program = self.program.display().to_string();
+        std::iter::once(program.into()).chain(words).chain(verb).collect::<Vec<_>>().join(" ")
+    }
+}
+
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a program is for those that are measured.
+pub(crate) fn installed(program: &str) -> Option<PathBuf> {
+    PATH.split(':').map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists())
+}
+
+pub(crate) struct Ended {
+    pub(crate) pid: i32,
+    /// As wait(2) has it: 0 if all went well.
+    pub(crate) status: i32,
+    usage: libc::rusage,
+}
+
+impl Ended {
+    pub(crate) fn taken(&self, wall: Duration) -> Taken {
+        let count = |number: i64| u64::try_from(number).unwrap_or_default();
+        Taken {
+            wall,
+            user: duration(self.usage.ru_utime),
+            system: duration(self.usage.ru_stime),
+            voluntary: count(self.usage.ru_nvcsw),
+            involuntary: count(self.usage.ru_nivcsw),
+        }
+    }
+}
+
+/// Waits for a child, or for any with -1.
+#[expect(unsafe_code, reason = "wait4(2), which nix and std have not")]
+pub(crate) fn wait(pid: i32) -> io::Result<Ended> {
+    // SAFETY: all zeros is a value of this structure of numbers; it and the status
+    // outlive the call that writes to them.
+    let (pid, status, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        let mut status = 0;
+        let pid = libc::wait4(pid, &raw mut status, 0, &raw mut usage);
+        (pid, status, usage)
+    };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(Ended { pid, status, usage }) }
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let micros = u64::try_from(time.tv_usec).unwrap_or_default();
+    Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default()) + Duration::from_micros(micros)
+}

@@ -1,0 +1,196 @@
+//! The least that attaching a container to a bridge can cost: only the netlink
+//! messages that the result needs, and no answer to any other question.
+//!
+//! `floor add BRIDGE NETNS HOST-NAME IFNAME ADDRESS/PREFIX GATEWAY`, the bridge by
+//! its index, and `floor del HOST-NAME`. Needs nothing but std, so that the
+//! benchmark can compile it by itself: static and optimised whatever the profile.
+//! Must not know: the benchmark.
+#![expect(unsafe_code, reason = "socket(2) and setns(2) without a crate")]
+
+use std::{
+    env,
+    fs::File,
+    io::{Error, Read as _, Result, Write as _},
+    net::Ipv4Addr,
+    os::fd::{AsRawFd as _, FromRawFd as _},
+};
+
+// SAFETY: these are libc's, with libc's types; they take numbers and no memory.
+unsafe extern "C" {
+    safe fn socket(domain: i32, kind: i32, protocol: i32) -> i32;
+    safe fn setns(fd: i32, kind: i32) -> i32;
+}
+
+const AF_NETLINK: i32 = 16;
+const SOCK_RAW_CLOEXEC: i32 = 3 | 0o2_000_000;
+const CLONE_NEWNET: i32 = 0x4000_0000;
+
+const NLMSG_ERROR: u16 = 2;
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_NEWADDR: u16 = 20;
+const RTM_NEWROUTE: u16 = 24;
+const REQUEST: u16 = 1;
+const ACK: u16 = 4;
+const CREATE_EXCL: u16 = 0x400 | 0x200;
+
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const VETH_INFO_PEER: u16 = 1;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+
+const AF_INET: u8 = 2;
+const RT_TABLE_MAIN: u8 = 254;
+const RTPROT_BOOT: u8 = 3;
+const RTN_UNICAST: u8 = 1;
+
+/// The index of the container's end: given with its creation, nobody has to ask
+/// for it. The kernel takes it if the host's end is given one too; devices that
+/// were given none have small ones.
+const INDEX: u32 = 1_000_000;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["add", bridge, netns, host, ifname, address, gateway] => {
+            let (address, prefix) = address.split_once('/').ok_or_else(usage)?;
+            let container =
+                Container { ifname, address: parse(address)?, prefix: parse(prefix)?, gateway: parse(gateway)? };
+            add(parse(bridge)?, netns, host, &container)
+        }
+        ["del", host] => {
+            let message = Message::new(RTM_DELLINK, ACK, &link(0, false)).text(IFLA_IFNAME, host);
+            talk(&[message])
+        }
+        _ => Err(usage()),
+    }
+}
+
+struct Container<'a> {
+    ifname: &'a str,
+    address: Ipv4Addr,
+    prefix: u8,
+    gateway: Ipv4Addr,
+}
+
+fn add(bridge: u32, netns: &str, host: &str, container: &Container<'_>) -> Result<()> {
+    let netns = File::open(netns)?;
+    let mut peer = link(INDEX, false).to_vec();
+    attribute(&mut peer, IFLA_IFNAME, &terminated(container.ifname));
+    attribute(&mut peer, IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
+    let (mut data, mut info) = (Vec::new(), Vec::new());
+    attribute(&mut data, VETH_INFO_PEER, &peer);
+    attribute(&mut info, IFLA_INFO_KIND, b"veth");
+    attribute(&mut info, IFLA_INFO_DATA, &data);
+    let pair = Message::new(RTM_NEWLINK, ACK | CREATE_EXCL, &link(INDEX + std::process::id(), true))
+        .text(IFLA_IFNAME, host)
+        .with(IFLA_MASTER, &bridge.to_ne_bytes())
+        .with(IFLA_LINKINFO, &info);
+    talk(&[pair])?;
+
+    if setns(netns.as_raw_fd(), CLONE_NEWNET) != 0 {
+        return Err(Error::last_os_error());
+    }
+    let mut ifaddrmsg = vec![AF_INET, container.prefix, 0, 0];
+    ifaddrmsg.extend(INDEX.to_ne_bytes());
+    let mask = u32::MAX.checked_shr(container.prefix.into()).unwrap_or(0);
+    let broadcast = (container.address.to_bits() | mask).to_be_bytes();
+    let rtmsg = [AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0, 0, 0, 0];
+    // The kernel takes them in their order, and says no to whichever it is.
+    talk(&[
+        Message::new(RTM_NEWLINK, 0, &link(INDEX, true)),
+        Message::new(RTM_NEWADDR, CREATE_EXCL, &ifaddrmsg)
+            .with(IFA_LOCAL, &container.address.octets())
+            .with(IFA_ADDRESS, &container.address.octets())
+            .with(IFA_BROADCAST, &broadcast),
+        Message::new(RTM_NEWROUTE, ACK | CREATE_EXCL, &rtmsg).with(RTA_GATEWAY, &container.gateway.octets()),
+    ])
+}
+
+/// struct ifinfomsg: a link by its index, to be up or as it is.
+fn link(index: u32, up: bool) -> [u8; 16] {
+    let mut octets = [0; 16];
+    octets[4..8].copy_from_slice(&index.to_ne_bytes());
+    // IFF_UP in the flags and in the mask of those to change.
+    octets[8] = up.into();
+    octets[12] = up.into();
+    octets
+}
+
+struct Message(Vec<u8>);
+
+impl Message {
+    fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
+        let mut octets = vec![0; 4];
+        octets.extend(kind.to_ne_bytes());
+        octets.extend((REQUEST | flags).to_ne_bytes());
+        octets.extend([0; 8]);
+        octets.extend(body);
+        Self(octets)
+    }
+
+    fn with(mut self, kind: u16, value: &[u8]) -> Self {
+        attribute(&mut self.0, kind, value);
+        self
+    }
+
+    fn text(self, kind: u16, value: &str) -> Self {
+        self.with(kind, &terminated(value))
+    }
+}
+
+fn terminated(text: &str) -> Vec<u8> {
+    [text.as_bytes(), &[0]].concat()
+}
+
+fn attribute(octets: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    octets.extend((value.len() as u16 + 4).to_ne_bytes());
+    octets.extend(kind.to_ne_bytes());
+    octets.extend(value);
+    octets.resize(octets.len().next_multiple_of(4), 0);
+}
+
+/// Sends all in one datagram, on a socket of the namespace that this thread is in
+/// by now, and reads what the kernel says: an error, or the one acknowledgement.
+fn talk(messages: &[Message]) -> Result<()> {
+    let fd = socket(AF_NETLINK, SOCK_RAW_CLOEXEC, 0);
+    if fd < 0 {
+        return Err(Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, and nothing else has it.
+    let mut socket = unsafe { File::from_raw_fd(fd) };
+    let mut octets = Vec::new();
+    for Message(message) in messages {
+        octets.extend((message.len() as u32).to_ne_bytes());
+        octets.extend(&message[4..]);
+    }
+    // A socket that was connected to nobody writes to the kernel.
+    socket.write_all(&octets)?;
+    let mut answer = [0; 4096];
+    let size = socket.read(&mut answer)?;
+    // struct nlmsghdr, then struct nlmsgerr.
+    let (kind, error) = (&answer[4..6], &answer[16..20]);
+    if size < 20 || kind != NLMSG_ERROR.to_ne_bytes() {
+        return Err(Error::other("the kernel has answered something else"));
+    }
+    match i32::from_ne_bytes([error[0], error[1], error[2], error[3]]) {
+        0 => Ok(()),
+        errno => Err(Error::from_raw_os_error(-errno)),
+    }
+}
+
+fn parse<T: std::str::FromStr>(text: &str) -> Result<T> {
+    text.parse().map_err(|_| usage())
+}
+
+fn usage() -> Error {
+    Error::other("usage: floor add BRIDGE NETNS HOST-NAME IFNAME ADDRESS/PREFIX GATEWAY | del HOST-NAME")
+}
