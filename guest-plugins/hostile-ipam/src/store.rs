@@ -127,3 +127,34 @@ pub(crate) fn resolver() -> Result<Output, Failure> {
     let text = resolv_conf()?.unwrap_or_default();
     Err(format!("read {} octets", text.len()).into())
 }
+
+pub(crate) fn put_and_panic() -> Result<Output, Failure> {
+    let transaction = begin()?;
+    let hints = ["last_reserved_ip.0", "last_reserved_ip.1"];
+    let put = |value: &str| hints.map(|key| Change::Put(entry(key, value.into()))).to_vec();
+    transaction.apply(&[put("10.99.0.77"), put("10.99.0.78")].concat())?;
+    panic!("hostile says: put");
+}
+
+/// Writes the same large entry again and again.
+pub(crate) fn put_much() -> Result<Output, Failure> {
+    let transaction = begin()?;
+    for _ in 0..16 {
+        transaction.apply(&vec![Change::Put(entry("k", vec![1; MOST])); 100])?;
+    }
+    Err("put 1600 entries".into())
+}
+
+/// Takes all there is: each entry is written over, and removed.
+pub(crate) fn others() -> Result<Output, Failure> {
+    let transaction = begin()?;
+    let mut outcomes = Vec::new();
+    for found in transaction.entries(None, 100)? {
+        let key = &found.key;
+        for change in [Change::Put(entry(key, b"mine".into())), Change::Delete(key.clone())] {
+            let outcome = transaction.apply(&[change]).map_err(|e| e.cause);
+            outcomes.push((format!("{key:?}"), outcome));
+        }
+    }
+    finish(outcomes)
+}

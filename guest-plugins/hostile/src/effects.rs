@@ -2,19 +2,19 @@
 
 use cni_plugin::bindings::interface::wasm_cni::filter::masquerade::{self, Backend};
 use cni_plugin::{
-    Batch, Bridge, Failure, IpConfig, LinkAttr, LinkKind, Output, Veth, ip, ipam, result, spoof_check, veth,
+    Batch, Bridge, Failure, IpConfig, IpNet, LinkAttr, LinkKind, LinkRef, Output, Veth, ip, ipam, result, spoof_check,
+    veth,
 };
 
 use crate::Scene;
 
-/// A bridge with an address, a veth pair into the sandbox and, if the
-/// configuration has an IPAM plugin, an address of it.
+/// A bridge, a veth pair into the sandbox and, if the configuration has an IPAM
+/// plugin, an address of it, with the gateway's for the bridge.
 pub(crate) fn half(scene: &Scene<'_>) -> Result<(), Failure> {
     let (host, sandbox) = (scene.host()?, scene.sandbox()?);
     let mut batch = Batch::on(host);
     let kind = LinkKind::Bridge(Bridge { vlan_filtering: false });
     let bridge = batch.add_link(&scene.bridge, kind, [LinkAttr::Up(true)]).made();
-    batch.add_address(bridge.clone(), ip::parse_cidr("10.99.0.1/24")?);
     let pair = LinkKind::Veth(Veth {
         peer_name: scene.call.at.ifname.clone(),
         peer_ns: batch.lend(sandbox),
@@ -24,12 +24,18 @@ pub(crate) fn half(scene: &Scene<'_>) -> Result<(), Failure> {
     let name = veth::random_name();
     batch.add_link(&name, pair, [LinkAttr::Master(bridge), LinkAttr::Up(true)]);
     batch.commit()?;
+    let given = scene.ipam.as_deref().map(ipam::add).transpose()?.map(|given| given.ips).unwrap_or_default();
+    let mut batch = Batch::on(host);
+    for ip in &given {
+        let address = IpNet::try_from(ip.address)?;
+        let gateway = ip.gateway.map_or_else(|| ip::first_of(&address), Into::into);
+        batch.add_address(LinkRef::Name(scene.bridge.clone()), IpNet::new_assert(gateway, address.prefix_len()));
+    }
+    batch.commit()?;
     if scene.filters {
         spoof_check::add(host, &name, &[2, 0, 0, 0, 0, 1])?;
-        masquerade::add(host, &[ip::parse_cidr("10.99.0.2/24")?.into()], Some(Backend::Nftables))?;
-    }
-    if let Some(plugin) = &scene.ipam {
-        ipam::add(plugin)?;
+        let addresses: Vec<_> = given.iter().map(|ip| ip.address).collect();
+        masquerade::add(host, &addresses, Some(Backend::Nftables))?;
     }
     Ok(())
 }

@@ -4,10 +4,10 @@
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
 use cni_plugin::bindings::interface::wasm_cni::filter::{masquerade, spoof_check};
 use cni_plugin::bindings::interface::wasm_cni::net::net;
-use cni_plugin::{BridgeVlan, Failure, IpNet, LinkAttr, LinkRef, Output, Route, Tolerance, ip};
+use cni_plugin::{BridgeVlan, Failure, IpNet, LinkAttr, LinkRef, Output, Route, Tolerance, ip, result};
 
 use crate::Scene;
-use crate::probes::{Record, bridge, shown};
+use crate::probes::{Record, shown};
 
 /// The host's way to the world, its loopback, and one end of another pair.
 const LINKS: [&str; 3] = ["uplink", "lo", "other0"];
@@ -121,31 +121,60 @@ pub(crate) fn sysctls(scene: &Scene<'_>) -> Result<Output, Failure> {
     record.finish()
 }
 
-/// All that it may do to `other0`, a port of the bridge `outside`; then a failure,
-/// so that the host takes it back.
-pub(crate) fn ports(scene: &Scene<'_>) -> Result<Output, Failure> {
+/// Sysctls that forwarding needs, but of others' links, or to switch it off.
+pub(crate) fn forwarding(scene: &Scene<'_>) -> Result<Output, Failure> {
     let host = scene.host()?;
-    let mut batch = cni_plugin::Batch::on(host);
-    let own = batch.add_link(&scene.bridge, bridge(), [LinkAttr::Up(true)]).made();
-    batch.add_address(named("other0"), ip::parse_cidr("198.51.100.1/24")?);
-    batch.set_link(named("other0"), [LinkAttr::Mtu(1300), LinkAttr::Up(false)]);
-    batch.set_link(named("other0"), [LinkAttr::Master(own), LinkAttr::Alias("mine".into())]);
-    batch.commit()?;
-    Err(Failure::new(123, "hostile has had the ports", "on purpose"))
+    let mut record = Record::default();
+    for (key, value) in [
+        ("net/ipv4/ip_forward", "0"),
+        ("net/ipv4/ip_forward", "2"),
+        ("net/ipv4/ip_forward", ""),
+        ("net/ipv6/conf/all/forwarding", "0"),
+        ("net/ipv6/conf/uplink/accept_ra", "0"),
+        ("net/ipv6/conf/uplink/accept_dad", "0"),
+        ("net/ipv6/conf/other0/accept_dad", "0"),
+        ("net/ipv6/conf/all/accept_ra", "0"),
+        ("net/ipv6/conf/default/accept_ra", "0"),
+        ("net/ipv6/conf/outside/accept_ra", "2"),
+        ("net/ipv6/conf/outside/accept_dad", "0"),
+    ] {
+        record.commit(host, &format!("write {value:?} to {key:?}"), |batch| {
+            batch.sysctl(key, value).tolerate(Tolerance::BestEffort);
+        });
+    }
+    record.finish()
 }
 
-/// Filters for addresses that are not its container's, and for a port that is
-/// another's; then a failure.
+/// Filters for addresses that are not its container's, and for ports that are
+/// others'.
 pub(crate) fn filters(scene: &Scene<'_>) -> Result<Output, Failure> {
     let host = scene.host()?;
-    let mut addresses = vec![ip::parse_cidr("0.0.0.0/0")?, ip::parse_cidr("192.0.2.1/24")?];
-    for last in 0..254 {
-        addresses.push(ip::parse_cidr(&format!("198.51.100.{last}/32"))?);
+    let given = delegate::add(scene.ipam()?)?;
+    let mut record = Record::default();
+    for others in ["0.0.0.0/0", "::/0", "192.0.2.1/24", "10.99.0.0/24", "10.99.0.3/24", "10.99.0.2/8", "10.99.0.2/32"] {
+        let others: IpNet = ip::parse_cidr(others)?;
+        for backend in [masquerade::Backend::Nftables, masquerade::Backend::Iptables] {
+            // Beside one that is its own.
+            let mut addresses: Vec<_> = given.ips.iter().map(|ip| ip.address).collect();
+            addresses.push(others.into());
+            let added = masquerade::add(host, &addresses, Some(backend)).map_err(|e| shown(&e));
+            record.note(&format!("masquerade {others}"), added);
+        }
     }
-    let addresses: Vec<_> = addresses.into_iter().map(Into::into).collect();
-    masquerade::add(host, &addresses, Some(masquerade::Backend::Nftables))?;
-    spoof_check::add(host, "other0", &[2; 6])?;
-    Err(Failure::new(123, "hostile has had its filters", "on purpose"))
+    for port in ["other0", "uplink", "outside", "lo", "absent0"] {
+        let added = spoof_check::add(host, port, &[2; 6]).map_err(|e| shown(&e));
+        record.note(&format!("spoof check of {port}"), added);
+    }
+    record.finish()
+}
+
+/// A GC that says that nobody is valid.
+pub(crate) fn nobody(scene: &Scene<'_>) -> Result<Output, Failure> {
+    let (host, ipam) = (scene.host()?, scene.ipam()?);
+    delegate::gc(ipam, &[])?;
+    masquerade::gc(host, &[])?;
+    spoof_check::gc(host, &[])?;
+    Ok(result::empty())
 }
 
 /// Removes what is others', as only a GC may.

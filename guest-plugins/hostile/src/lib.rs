@@ -11,7 +11,7 @@
 //! | `alloc-slow` | memory without end, a page at a time |
 //! | `log-flood`, `call-flood`, `wait-long` | host calls without end |
 //! | `read-flood`, `commit-flood`, `link-flood` | reads, operations, links without end |
-//! | `delegate-flood` | instances of the IPAM plugin without end |
+//! | `delegate-flood` | instances of the IPAM plugin without end, whatever each of them uses up |
 //! | `nonsense`, `huge-result` | results that no one should believe, or hold |
 //! | `lie-NAME` | other results that no one should believe |
 //! | `last-words`, `last-call` | a panic after a text, or an argument, that is long and holds control characters |
@@ -20,24 +20,29 @@
 //! | `foreign-links`, `foreign-routes`, `foreign-sysctls` | what is the host's and not the plugin's |
 //! | `huge-arguments`, `long-lists`, `bad-vlans` | arguments that are too long, too many, out of range |
 //! | `wrong-verb` | the delegate's and the filters' GC in another command |
-//! | `foreign-filters` | filters for addresses and a port of others, then a failure |
-//! | `ports` | what the grants let it do to ports of the host's bridges, then a failure |
+//! | `foreign-filters` | filters for addresses and ports of others |
+//! | `foreign-forwarding` | forwarding off, and sysctls of others' links |
+//! | `foreign-ports` | other containers' ports, and the bridge that they are at |
+//! | `foreign-vlan` | the host's interface in a VLAN of `outside`, and one that only looks like it |
+//! | `foreign-reach` | links of its own, with addresses, routes and masters of the host |
+//! | `nobody` | of no use but in a GC: it tells the host and the delegate that nobody is valid |
 //! | `delegate-self` | delegates to `hostile`, which delegates to `hostile`, ... |
-//! | `ipam-only` | what the IPAM plugin says |
+//! | `ipam-only`, `ipam-check`, `ipam-del` | what the IPAM plugin says |
 //! | `half`, `half-loop`, `half-fail` | half an attachment, then a panic, a loop, a failure |
 //!
 //! Calls to be refused end in a failure that lists the refusals, with code
 //! [`REFUSED`], or [`NOT_REFUSED`] if the host let one of them pass. `bad-names`
 //! also tries to delete the host's device `outside`. Half an attachment is the
-//! bridge `bridge` (`half0` if absent) with 10.99.0.1/24, a veth pair, masquerade
-//! and a spoof check if `filters` says so, and an address from the plugin
-//! `ipam.type`; code 123 is its failure.
+//! bridge `bridge` (`half0` if absent), a veth pair, an address from the plugin
+//! `ipam.type` and its gateway's on the bridge, masquerade and a spoof check if
+//! `filters` says so; code 123 is its failure.
 
 mod arguments;
 mod effects;
 mod foreign;
 mod lies;
 mod more_probes;
+mod neighbours;
 mod probes;
 mod resources;
 
@@ -139,7 +144,11 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "foreign-links" => foreign::links(&scene),
         "foreign-routes" => foreign::routes(&scene),
         "foreign-sysctls" => foreign::sysctls(&scene),
-        "ports" => foreign::ports(&scene),
+        "foreign-ports" => neighbours::ports(&scene),
+        "foreign-vlan" => neighbours::vlan(&scene),
+        "foreign-reach" => neighbours::reach(&scene),
+        "foreign-forwarding" => foreign::forwarding(&scene),
+        "nobody" => foreign::nobody(&scene),
         "foreign-filters" => foreign::filters(&scene),
         "wrong-verb" => foreign::wrong_verb(&scene),
         "huge-arguments" => arguments::huge(&scene),
@@ -154,6 +163,8 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "bad-devices" => more_probes::devices(),
         "delegate-self" => delegate::add("hostile").map(|_| result::empty()),
         "ipam-only" => Ok(delegate::add(scene.ipam()?)?),
+        "ipam-check" => delegate::check(scene.ipam()?).map(|()| result::empty()),
+        "ipam-del" => delegate::del(scene.ipam()?).map(|()| result::empty()),
         "half" => {
             effects::half(&scene)?;
             panic!("hostile says: half done");

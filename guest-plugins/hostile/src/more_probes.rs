@@ -24,6 +24,11 @@ pub(crate) fn moves(scene: &Scene<'_>) -> Result<Output, Failure> {
             let host = batch.lend(host);
             batch.set_link(LinkRef::Name("lo".into()), [LinkAttr::Netns(host)]).tolerate(tolerance);
         });
+        record.commit(sandbox, "give the host a port", |batch| {
+            let host = batch.lend(host);
+            let attrs = [LinkAttr::Netns(host), LinkAttr::Master(LinkRef::Index(1))];
+            batch.set_link(LinkRef::Name("lo".into()), attrs).tolerate(tolerance);
+        });
         record.commit(sandbox, "move to namespace 9", |batch| {
             batch.set_link(LinkRef::Name("lo".into()), [LinkAttr::Netns(9)]).tolerate(tolerance);
         });

@@ -105,6 +105,6 @@ pub(crate) fn flood_links(ns: &Netns) -> ! {
 /// Has another plugin called for ever, an instance each time.
 pub(crate) fn flood_delegates(plugin: &str) -> ! {
     loop {
-        let _ = black_box(delegate::check(plugin));
+        let _ = black_box(delegate::add(plugin));
     }
 }

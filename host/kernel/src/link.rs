@@ -192,8 +192,8 @@ impl Netlink {
         if let LinkRef::Name(name) = link {
             check_name(name)?;
         }
-        let replies = self.request(GetLink(message::wanted(link)), 0)?;
-        match replies.iter().find_map(message::read) {
+        let reply = self.query(GetLink(message::wanted(link)))?;
+        match reply.as_ref().and_then(message::read) {
             Some(link) => link,
             None => Err(Error::from_errno(Errno::ENODEV)),
         }

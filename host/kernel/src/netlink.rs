@@ -28,6 +28,11 @@ impl Netlink {
         self.socket.request(message, flags)
     }
 
+    /// Sends a request that has one answer: see [`Socket::query`].
+    pub(crate) fn query(&mut self, message: RouteNetlinkMessage) -> Result<Option<Reply>, Error> {
+        self.socket.query(message)
+    }
+
     /// All that the kernel holds of something: see [`Socket::dump`].
     pub(crate) fn dump(&mut self, message: &RouteNetlinkMessage) -> Result<Vec<Reply>, Error> {
         self.socket.dump(message)

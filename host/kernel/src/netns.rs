@@ -25,8 +25,7 @@ const OWN: &str = "/proc/thread-self/ns/net";
 pub struct Netns {
     fd: OwnedFd,
     id: (u64, u64),
-    /// A thread costs more than all that is done in it, so the one that looks
-    /// whether the namespace can be entered opens the first socket too.
+    /// Who looks whether the namespace can be entered opens the first socket too.
     first: Mutex<Option<Netlink>>,
 }
 
@@ -125,13 +124,25 @@ impl Netns {
         self.id == other.id
     }
 
-    /// Runs `f` in the namespace: on a new thread that ends with it or, if the
-    /// calling thread is in the namespace already, right here. Entering needs
-    /// `CAP_SYS_ADMIN`. (setns(2))
+    /// Runs `f` in the namespace: the calling thread enters it and comes back, or
+    /// stays where it is if it is in it already. Who may not come back, as after
+    /// leaving a namespace that belongs to another user namespace, goes on a new
+    /// thread instead. Entering needs `CAP_SYS_ADMIN`. (setns(2))
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
         if stat(OWN).is_ok_and(|own| (own.st_dev, own.st_ino) == self.id) {
             return Ok(f());
         }
+        let Some(way_back) = WayBack::find() else { return self.run_apart(f) };
+        setns(&self.fd, CloneFlags::CLONE_NEWNET).map_err(|errno| Error::from_errno(errno).during("netns-enter"))?;
+        let result = f();
+        // Also when `f` panics.
+        drop(way_back);
+        Ok(result)
+    }
+
+    /// The same on a new thread that ends with it: for what changes more of its
+    /// thread than the namespace.
+    pub fn run_apart<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
         on_new_thread(|| {
             setns(&self.fd, CloneFlags::CLONE_NEWNET)?;
             Ok(f())
@@ -158,6 +169,28 @@ impl Netns {
 impl AsFd for Netns {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// Brings the calling thread back to where it is now, when it is dropped.
+struct WayBack(OwnedFd);
+
+impl WayBack {
+    /// None if there is none, which is tried: into the namespace where it is.
+    fn find() -> Option<Self> {
+        let own = open(OWN, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        setns(&own, CloneFlags::CLONE_NEWNET).ok()?;
+        Some(Self(own))
+    }
+}
+
+impl Drop for WayBack {
+    fn drop(&mut self) {
+        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
+            // It worked a moment ago. Whatever this thread would do next, it would
+            // do in a container.
+            std::process::abort();
+        }
     }
 }
 

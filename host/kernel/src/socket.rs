@@ -11,7 +11,7 @@ use netlink_packet_core::{
 };
 use netlink_sys::SocketAddr;
 use nix::errno::Errno;
-use nix::libc::{MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, c_int};
+use nix::libc::{MSG_DONTWAIT, MSG_TRUNC, c_int};
 use nix::sys::socket::sockopt::{ReceiveTimeout, SndBuf, SndBufForce};
 use nix::sys::socket::{getsockopt, setsockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -23,8 +23,10 @@ use crate::answer::{Reply, acknowledged, dumped, messages};
 /// sends the request, so only a bug makes this pass.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The kernel fills datagrams of a dump up to this (`netlink_recvmsg`).
-const DUMP_SIZE: usize = 32 * 1024;
+/// Largest datagram that is read, octets. The kernel fills those of a dump up to
+/// half of it (`netlink_recvmsg`); all others are smaller by far, as nothing here
+/// asks for the virtual functions of a device (`RTEXT_FILTER_VF`).
+const DATAGRAM_SIZE: usize = 64 * 1024;
 
 /// How often a dump is begun anew because the table changed meanwhile.
 const DUMP_ATTEMPTS: usize = 32;
@@ -37,9 +39,17 @@ const SEND_OVERHEAD: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Socket {
     socket: netlink_sys::Socket,
-    port: u32,
+    /// Does it take what a dump asks for to the letter?
+    strict: bool,
     sequence: u32,
     buffer: Vec<u8>,
+}
+
+/// Where the answer to a request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Answered,
+    Acknowledged,
 }
 
 /// A message of a batch, with its flags.
@@ -49,24 +59,38 @@ impl Socket {
     /// A socket of the calling thread's namespace, in the given multicast
     /// groups of the protocol.
     pub(crate) fn open(protocol: isize, groups: &[u32]) -> Result<Self, Error> {
-        let (socket, port) = open(protocol, groups).map_err(|error| Error::from_io(&error))?;
-        Ok(Self { socket, port, sequence: 0, buffer: Vec::with_capacity(DUMP_SIZE) })
+        let socket = open(protocol, groups).map_err(|error| Error::from_io(&error))?;
+        Ok(Self { socket, strict: false, sequence: 0, buffer: Vec::with_capacity(DATAGRAM_SIZE) })
     }
 
     /// Sends a request and returns what came before its acknowledgement.
     pub(crate) fn request<M: NetlinkSerializable>(&mut self, message: M, flags: u16) -> Result<Vec<Reply>, Error> {
         let octets = self.serialize(message, NLM_F_ACK | flags);
         self.send(&octets)?;
-        Ok(self.answer()?.0)
+        Ok(self.answer(Until::Acknowledged)?.0)
+    }
+
+    /// Sends a request that has one answer, and returns that: without an
+    /// acknowledgement, which says no more than that it has come.
+    pub(crate) fn query<M: NetlinkSerializable>(&mut self, message: M) -> Result<Option<Reply>, Error> {
+        let octets = self.serialize(message, 0);
+        self.send(&octets)?;
+        Ok(self.answer(Until::Answered)?.0.pop())
     }
 
     /// All that the kernel holds of something, without tears: a dump that the
     /// kernel marks as interrupted is begun anew.
     pub(crate) fn dump<M: NetlinkSerializable + Clone>(&mut self, message: &M) -> Result<Vec<Reply>, Error> {
+        if !self.strict {
+            // Linux 4.20; before it the kernel sends more than was asked for, which
+            // every reader here filters once more.
+            let _ = self.socket.set_netlink_get_strict_chk(true);
+            self.strict = true;
+        }
         for _ in 0..DUMP_ATTEMPTS {
             let octets = self.serialize(message.clone(), NLM_F_DUMP);
             self.send(&octets)?;
-            let (replies, interrupted) = self.answer()?;
+            let (replies, interrupted) = self.answer(Until::Acknowledged)?;
             if !interrupted {
                 return Ok(replies);
             }
@@ -135,9 +159,9 @@ impl Socket {
         Ok(())
     }
 
-    /// The replies up to the acknowledgement or the end of the dump, and
+    /// The replies up to where they are to end, which for a dump is its end, and
     /// whether the dump was interrupted.
-    fn answer(&mut self) -> Result<(Vec<Reply>, bool), Error> {
+    fn answer(&mut self, until: Until) -> Result<(Vec<Reply>, bool), Error> {
         let (mut replies, mut interrupted) = (Vec::new(), false);
         let mut latest = Instant::now();
         while latest.elapsed() < TIMEOUT {
@@ -150,7 +174,7 @@ impl Socket {
             }
             for message in messages(&self.buffer) {
                 let message = message?;
-                if (message.sequence_number(), message.port_number()) != (self.sequence, self.port) {
+                if message.sequence_number() != self.sequence {
                     continue; // The end of an answer that was given up.
                 }
                 latest = Instant::now();
@@ -163,6 +187,9 @@ impl Socket {
                     }
                     NLMSG_DONE => return dumped(&message).map(|()| (replies, interrupted)),
                     _ => replies.push(Reply::new(&message)),
+                }
+                if until == Until::Answered && !replies.is_empty() {
+                    return Ok((replies, interrupted));
                 }
             }
         }
@@ -190,7 +217,7 @@ impl Socket {
             for message in messages(&self.buffer) {
                 let message = message.map_err(|error| (end, error))?;
                 let ours = first..=self.sequence;
-                if message.port_number() != self.port || !ours.contains(&message.sequence_number()) {
+                if !ours.contains(&message.sequence_number()) {
                     continue;
                 }
                 if message.message_type() == NLMSG_ERROR {
@@ -216,11 +243,11 @@ impl Socket {
 
     /// One datagram, whole, into the buffer; returns the port that sent it.
     fn receive(&mut self, flags: c_int) -> io::Result<u32> {
-        let mut nothing: &mut [u8] = &mut [];
-        let (size, _) = retry(|| self.socket.recv_from(&mut nothing, flags | MSG_PEEK | MSG_TRUNC))?;
         self.buffer.clear();
-        self.buffer.reserve(size);
-        let (_, sender) = retry(|| self.socket.recv_from(&mut self.buffer, flags))?;
+        let (size, sender) = retry(|| self.socket.recv_from(&mut self.buffer, flags | MSG_TRUNC))?;
+        if size > self.buffer.len() {
+            return Err(Errno::EMSGSIZE.into());
+        }
         Ok(sender.port_number())
     }
 }
@@ -245,21 +272,22 @@ fn overrun(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::ENOBUFS as i32)
 }
 
-fn open(protocol: isize, groups: &[u32]) -> io::Result<(netlink_sys::Socket, u32)> {
+/// The kernel gives it a port when it is first used: answers come to that, and
+/// are told apart by their numbers.
+fn open(protocol: isize, groups: &[u32]) -> io::Result<netlink_sys::Socket> {
     let mut socket = netlink_sys::Socket::new(protocol)?;
-    let port = socket.bind_auto()?.port_number();
-    // The kernel's words; and of the request only the header, not all of it.
+    // The kernel's words.
     socket.set_ext_ack(true)?;
-    socket.set_cap_ack(true)?;
-    // Linux 4.20; before it the kernel sends more than was asked for, which
-    // every reader here filters once more.
-    let _ = socket.set_netlink_get_strict_chk(true);
     let timeout = TimeVal::seconds(TIMEOUT.as_secs() as i64);
     setsockopt(&socket, ReceiveTimeout, &timeout)?;
+    if !groups.is_empty() {
+        // One that only listens uses it for nothing else.
+        socket.bind_auto()?;
+    }
     for &group in groups {
         socket.add_membership(group)?;
     }
-    Ok((socket, port))
+    Ok(socket)
 }
 
 /// A datagram must fit into the send buffer (`EMSGSIZE`). Without

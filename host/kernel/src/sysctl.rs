@@ -3,8 +3,8 @@
 //! `/proc/sys/net` shows the namespace of the thread that looks, so a list is
 //! read or written by one thread inside.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 
 use nix::errno::Errno;
 
@@ -33,7 +33,18 @@ fn named(verb: &str, key: &str, error: io::Error) -> Error {
 }
 
 fn get(key: &str) -> io::Result<Option<String>> {
-    match fs::read(path(key)?) {
+    let mut value = [0; 4096];
+    let read = File::open(path(key)?).and_then(|mut file| {
+        // The kernel gives a value whole or not at all; only those that are longer
+        // than any of ours take a second read.
+        let size = file.read(&mut value)?;
+        let mut rest = Vec::new();
+        if size == value.len() {
+            file.read_to_end(&mut rest)?;
+        }
+        Ok([&value[..size], &rest].concat())
+    });
+    match read {
         Ok(value) => {
             let value = String::from_utf8_lossy(&value);
             Ok(Some(value.strip_suffix('\n').unwrap_or(&value).to_owned()))

@@ -28,6 +28,14 @@ pub enum Condition {
     AddressesSettled,
 }
 
+impl Netlink {
+    /// Whether the condition holds already: without what [`Netns::wait`] has to do
+    /// before it can wait. `ENODEV` if there is no such link.
+    pub fn holds(&mut self, link: u32, condition: Condition) -> Result<bool, Error> {
+        holds(self, link, condition).map_err(|error| error.during(format!("wait index {link}")))
+    }
+}
+
 impl Netns {
     /// Waits until the condition holds: true; false if it doesn't by the
     /// deadline. It is looked at once at least. `ENODEV` if there is no such

@@ -85,7 +85,7 @@ impl Abilities {
         let bridges = grants.host_links.as_deref().unwrap_or_default();
         let on = match bridges.is_empty() {
             true => String::new(),
-            false => format!(" and on bridges and their ports{}", named(", of bridges named", bridges)),
+            false => format!(" and, for ports and gateways, on bridges{}", named(" named", bridges)),
         };
         let on = format!("on links that it made{on}");
         self.can.push(format!("see the host's namespace, and change there, {on}: {changes}"));
@@ -93,7 +93,7 @@ impl Abilities {
         self.sysctls(&grants.host_sysctls, writes, "host's");
         let links = grants.move_links.as_deref().unwrap_or_default();
         let which = named(" named", links);
-        self.say(!links.is_empty(), format!("move links{which} between host and container, and change them for it"));
+        self.say(!links.is_empty(), format!("move links{which} between host and container, and rename them for it"));
     }
 
     fn sysctls(&mut self, granted: &Option<Vec<Sysctl>>, writes: bool, whose: &str) {
@@ -149,7 +149,7 @@ mod tests {
         assert!(!can.contains("namespace") && !can.contains("masqueraded") && !can.contains("delegate"), "{can}");
         assert!(cannot.contains("reach the host's namespace") && cannot.contains("masqueraded"), "{cannot}");
         let (can, cannot) = abilities(bundled("bridge"), World::Interface, &imports);
-        assert!(can.contains("masqueraded") && can.contains("bridges and their ports"), "{can}");
+        assert!(can.contains("masqueraded") && can.contains("for ports and gateways, on bridges"), "{can}");
         assert!(can.contains("net/ipv4/ip_forward"), "{can}");
         assert!(cannot.contains("frames checked") && cannot.contains("move links"), "{cannot}");
     }

@@ -22,6 +22,7 @@ use crate::{
         space::{HOST, SANDBOX, Space},
     },
     journal::{self, Heading, Journal},
+    known::Known,
     limits::Deadline,
     plugin::{Command, Inner, LogLine},
     records, recover,
@@ -52,6 +53,7 @@ pub(crate) struct Attempt {
     pub(crate) plugin: Option<String>,
     pub(crate) deadline: Deadline,
     journal: Mutex<Journal>,
+    known: Mutex<Known>,
     /// Held while attaching, so that nobody takes a bridge for unused meanwhile.
     _attaching: Option<Flock<File>>,
 }
@@ -94,6 +96,7 @@ impl Attempt {
             host,
             deadline,
             journal: Mutex::default(),
+            known: Mutex::default(),
             _attaching: attaching,
         })
     }
@@ -184,6 +187,11 @@ impl Attempt {
     pub(crate) fn warn(&self, plugin: &str, message: &str) {
         let Self { container_id, network, .. } = self;
         (self.runtime.log)(&LogLine { level: "warn", plugin, network, container_id, message });
+    }
+
+    /// What it has learned. Not to be held while something is asked of it again.
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no panic with the lock held")
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {

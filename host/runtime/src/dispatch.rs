@@ -10,8 +10,9 @@ use crate::{
     error::{CniError, code},
     grants::Asked,
     instance,
+    limits::Allowance,
     native::{self, ExecCall},
-    plugin::{Command, Found, Inner},
+    plugin::{Command, Found, Inner, World},
     records,
     result::{self, Success},
     schema,
@@ -83,6 +84,21 @@ impl Verb {
     }
 }
 
+/// Where a plugin is in the tree of those that call each other.
+pub(crate) struct Level {
+    /// Delegations above it.
+    pub(crate) depth: u32,
+    /// What all of the tree may use up.
+    pub(crate) allowance: Arc<Allowance>,
+}
+
+impl Level {
+    /// Of a plugin that the caller named.
+    pub(crate) fn top(attempt: &Attempt) -> Self {
+        Self { depth: 0, allowance: Allowance::new(&attempt.runtime.limits) }
+    }
+}
+
 /// Runs a plugin. ADD gives a result, the others give none.
 ///
 /// # Errors
@@ -93,7 +109,7 @@ pub(crate) fn run(
     kind: &str,
     config: &Arc<CallConfig>,
     verb: Verb,
-    depth: u32,
+    level: Level,
 ) -> Result<Option<Labelled>, CniError> {
     let found = match (attempt.runtime.find(kind), &verb) {
         (Err(error), Verb::Call(Command::Del)) if records::has_run(attempt, kind) => {
@@ -110,21 +126,30 @@ pub(crate) fn run(
                 let undo = Undo::Component { kind: kind.to_owned(), digest: digest.clone() };
                 attempt.note(undo).map_err(|e| CniError::new(code::IO, format!("cannot note an effect: {e}")))?;
             }
-            let request = instance::Request { plugin, config: Arc::clone(config), verb, depth };
+            let world = plugin.world;
+            let request = instance::Request { plugin, config: Arc::clone(config), verb, level };
             let result = instance::run(attempt, request)?;
+            // What else a component says of addresses, it says of itself.
+            if let (World::Ipam, Some(success)) = (world, &result) {
+                attempt.known().given(&success.ips);
+            }
             Ok(result.map(|success| Labelled { success, version: config.version.clone() }))
         }
         Found::Native(path) => {
             let call = exec_call(attempt, kind, &path, config, &verb)?;
             let Inner { exec, trace, .. } = &*attempt.runtime;
-            let who = attempt.who(kind, depth);
+            let who = attempt.who(kind, level.depth);
             let exec = Watched { exec: &**exec, trace, who };
             let output = trace.plugin(who, verb.command(), || in_host(attempt, || native::run(&exec, &call)))?;
             if !output.stderr.is_empty() {
                 (attempt.runtime.stderr)(&output.stderr);
             }
             match verb {
-                Verb::Call(Command::Add) => native_result(&output.stdout, &config.version).map(Some),
+                Verb::Call(Command::Add) => {
+                    let result = native_result(&output.stdout, &config.version)?;
+                    attempt.known().given(&result.success.ips);
+                    Ok(Some(result))
+                }
                 _ => Ok(None),
             }
         }

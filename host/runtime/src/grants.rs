@@ -21,16 +21,17 @@ pub(crate) struct Grants {
     pub(crate) host: bool,
     /// Kinds of changes in either; none means all.
     pub(crate) operations: Option<Vec<Operation>>,
-    /// Patterns of names of the host's bridges that may be made and changed,
-    /// with their ports.
+    /// Patterns of names of the host's bridges that may be made, and used if they
+    /// are there.
     pub(crate) host_links: Vec<String>,
     /// Patterns of names of links that may go from one namespace to the other,
-    /// and be changed for it.
+    /// and be renamed for it.
     pub(crate) move_links: Vec<String>,
     /// Sysctls to read and write in the container's namespace; `*` stands for
     /// one part of the key.
     pub(crate) sandbox_sysctls: Vec<Sysctl>,
-    /// The same for the host's namespace.
+    /// The same for the host's namespace, where `*` stands for a link that the
+    /// attempt made.
     pub(crate) host_sysctls: Vec<Sysctl>,
     /// Source NAT for the attachment, in the host's namespace.
     pub(crate) masquerade: bool,
@@ -44,6 +45,8 @@ pub(crate) struct Grants {
     pub(crate) store: Option<PathBuf>,
     /// The file behind `resolver.resolv-conf`.
     pub(crate) resolver: Option<PathBuf>,
+    /// Addresses of a bridge that was there may be removed for those of gateways.
+    pub(crate) force_address: bool,
 }
 
 const ADDRESSING: &[&str] = &[
@@ -73,6 +76,8 @@ pub(crate) struct Asked {
     masquerade: bool,
     /// `ipMasqBackend`
     backend: Option<String>,
+    /// `forceAddress`
+    force_address: bool,
 }
 
 impl Asked {
@@ -88,6 +93,7 @@ impl Asked {
             resolv_conf: text("resolvConf"),
             masquerade: field(config, "ipMasq") == Some(&Value::Bool(true)),
             backend: field(config, "ipMasqBackend").and_then(Value::as_str).map(str::to_owned),
+            force_address: field(config, "forceAddress") == Some(&Value::Bool(true)),
         }
     }
 
@@ -210,6 +216,7 @@ impl PluginTable {
             delegates: asked.ipam.iter().filter(|kind| of_interface && may_delegate(kind)).cloned().collect(),
             store: (!of_interface && may_store && is_name(network)).then(|| data_dir.join(network)),
             resolver: asked.resolv_conf.as_ref().filter(|path| matches_any(&resolv_conf, path)).map(Into::into),
+            force_address: of_interface && asked.force_address,
         }
     }
 }
@@ -254,6 +261,11 @@ pub(crate) fn sysctl_matches(pattern: &str, key: &str) -> bool {
     }
 }
 
+/// The parts of a key that it names, for which a pattern has a star.
+pub(crate) fn sysctl_stars<'a>(pattern: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
+    pattern.split('/').zip(key.split('/')).filter(|(star, _)| *star == ANY).map(|(_, part)| part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,6 +279,8 @@ mod tests {
         assert!(!sysctl_matches(pattern, "net/ipv4/conf/../arp_notify"));
         assert!(!sysctl_matches(pattern, "net/ipv4/conf//arp_notify"));
         assert!(!sysctl_matches("net/ipv4/ip_forward", "kernel/core_pattern"));
+        assert!(sysctl_stars(pattern, "net/ipv4/conf/eth0.100/arp_notify").eq(["eth0.100"]));
+        assert_eq!(sysctl_stars("net/ipv4/ip_forward", "net/ipv4/ip_forward").count(), 0);
     }
 
     #[test]
@@ -291,6 +305,9 @@ mod tests {
         let bridge = grants("bridge", World::Interface, config, None);
         assert!(bridge.host && bridge.spoof_check && bridge.move_links.is_empty() && !bridge.devices);
         assert_eq!((bridge.delegates, bridge.store), (vec!["host-local".to_owned()], None));
+        assert!(
+            !bridge.force_address && grants("bridge", World::Interface, r#"{"forceAddress":true}"#, None).force_address
+        );
         assert!(!grants("ptp", World::Interface, config, None).spoof_check);
         let host_local = grants("host-local", World::Ipam, config, None);
         assert_eq!(host_local.store, Some("/data/n1".into()));

@@ -11,7 +11,7 @@ use wasmtime::{
 use crate::{
     attempt::Attempt,
     bindings::{InterfacePlugin, IpamPlugin},
-    dispatch::{CallConfig, Verb},
+    dispatch::{CallConfig, Level, Verb},
     error::{CniError, code},
     grants::{self, Asked, Grants},
     host::{State, net::Namespace, space::Space},
@@ -27,8 +27,7 @@ pub(crate) struct Request {
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) config: Arc<CallConfig>,
     pub(crate) verb: Verb,
-    /// Delegations above it.
-    pub(crate) depth: u32,
+    pub(crate) level: Level,
 }
 
 /// Runs a plugin. ADD gives a result, the others give none.
@@ -38,7 +37,7 @@ pub(crate) struct Request {
 /// What the plugin refused, or how it ended.
 pub(crate) fn run(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Success>, CniError> {
     let (plugin, command) = (Arc::clone(&request.plugin), request.verb.command());
-    let who = attempt.who(&plugin.name, request.depth);
+    let who = attempt.who(&plugin.name, request.level.depth);
     attempt.runtime.trace.plugin(who, command, || in_instance(attempt, request))
 }
 
@@ -58,9 +57,8 @@ fn in_instance(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Succes
         attempt: Arc::clone(attempt),
         table: table(),
         meter: Meter::new(&attempt.runtime.limits),
-        depth: request.depth,
-        calls_left: attempt.runtime.limits.host_calls,
-        log_left: attempt.runtime.limits.log_octets,
+        depth: request.level.depth,
+        allowance: Arc::clone(&request.level.allowance),
         last_failure: Arc::clone(&last_failure),
         last_words: Arc::clone(&last_words),
     };

@@ -58,6 +58,7 @@ mod host;
 mod inspect;
 mod instance;
 mod journal;
+mod known;
 mod limits;
 mod native;
 mod operations;

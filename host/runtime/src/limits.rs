@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -18,13 +18,13 @@ pub struct Limits {
     /// From the start of the operation to its end, all plugins and their host
     /// calls included.
     pub time: Duration,
-    /// Calls of host functions.
+    /// Calls of host functions, those of its delegates included.
     pub host_calls: u32,
     /// Octets that the lists and texts of one host call may hold.
     pub argument_octets: usize,
     /// Operations or changes in one host call.
     pub operations: usize,
-    /// Octets of log.
+    /// Octets of log, those of its delegates included.
     pub log_octets: usize,
     /// Links, addresses, routes and texts in a result, all together.
     pub result_items: usize,
@@ -84,6 +84,34 @@ impl ResourceLimiter for Meter {
 
     fn memories(&self) -> usize {
         8
+    }
+}
+
+/// What a plugin and the plugins that it delegates to may use up between them:
+/// each instance has a share of its own of nothing but memory.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    calls: AtomicU32,
+    log: AtomicUsize,
+}
+
+impl Allowance {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self { calls: AtomicU32::new(limits.host_calls), log: AtomicUsize::new(limits.log_octets) })
+    }
+
+    /// One host call less; false if there is none left.
+    pub(crate) fn take_call(&self) -> bool {
+        self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// The octets of log that are left.
+    pub(crate) fn log_left(&self) -> usize {
+        self.log.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take_log(&self, octets: usize) {
+        self.log.store(self.log_left().saturating_sub(octets), Ordering::Relaxed);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     attempt::{Attempt, Subject},
     config::{Network, PluginConfig},
     confine,
-    dispatch::{self, CallConfig, Labelled, Verb},
+    dispatch::{self, CallConfig, Labelled, Level, Verb},
     error::{CniError, code},
     grants::Asked,
     limits::{CallOptions, Deadline},
@@ -47,7 +47,7 @@ impl Runtime {
         protocol::check_name(&network.name)?;
         protocol::check_ifname(&at.ifname)?;
         let attempt = self.confined(Command::Add, network, at, options)?;
-        let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
+        let _watchdog = Watchdog::start(&self.inner, &attempt.deadline);
         let done = self.hold_cache(&attempt, FlockArg::LockSharedNonblock).and_then(|_held| {
             let last = chain(&attempt, network, at)?;
             let _ = attempt.note(Undo::File { path: self.cache().path(&network.name, at) });
@@ -88,7 +88,7 @@ impl Runtime {
             CniError::new(code::DECODE, text)
         })?;
         let attempt = self.confined(Command::Check, network, at, options)?;
-        let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
+        let _watchdog = Watchdog::start(&self.inner, &attempt.deadline);
         for plugin in &network.plugins {
             one(&attempt, network, &at.capability_args, plugin, previous.clone())?;
         }
@@ -129,7 +129,7 @@ impl Runtime {
             }
         }
         let mut attempt = Arc::clone(attempt);
-        let mut watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
+        let mut watchdog = Watchdog::start(&self.inner, &attempt.deadline);
         let mut error: Option<CniError> = None;
         for plugin in network.plugins.iter().rev() {
             let Deadline { time, cancel, .. } = &attempt.deadline;
@@ -137,7 +137,7 @@ impl Runtime {
                 // One that used up its time has not used up the others'.
                 let options = CallOptions { timeout: Some(*time), cancel: cancel.clone(), ..CallOptions::default() };
                 attempt = self.attempt(Command::Del, network, at, &options)?;
-                watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
+                watchdog = Watchdog::start(&self.inner, &attempt.deadline);
             }
             if let Err(e) = one(&attempt, network, &at.capability_args, plugin, previous.clone()) {
                 let e = failed(plugin, "delete", e);
@@ -193,12 +193,15 @@ impl Runtime {
                 |(id, ifname): &(String, String)| wire::Attachment { container_id: id.clone(), ifname: ifname.clone() };
             let live = live.map(|live| live.iter().map(attachment).collect::<Vec<_>>());
             if let Some(live) = &live {
+                attempt.known().lives(live);
                 errors.extend(records::collect(&attempt, live));
             }
-            let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
+            let _watchdog = Watchdog::start(&self.inner, &attempt.deadline);
             for plugin in &network.plugins {
                 let config = bare(network, plugin);
-                if let Err(e) = dispatch::run(&attempt, &plugin.kind, &config, Verb::Gc(live.clone()), 0) {
+                if let Err(e) =
+                    dispatch::run(&attempt, &plugin.kind, &config, Verb::Gc(live.clone()), Level::top(&attempt))
+                {
                     errors.push(format!("failed to GC plugin {}: {e}", plugin.kind));
                 }
             }
@@ -217,9 +220,9 @@ impl Runtime {
             return Ok(());
         }
         let attempt = self.confined(Command::Status, network, &Attachment::default(), &CallOptions::default())?;
-        let _watchdog = Watchdog::start(&self.inner.engine, &attempt.deadline);
+        let _watchdog = Watchdog::start(&self.inner, &attempt.deadline);
         for plugin in &network.plugins {
-            dispatch::run(&attempt, &plugin.kind, &bare(network, plugin), Verb::Status, 0)?;
+            dispatch::run(&attempt, &plugin.kind, &bare(network, plugin), Verb::Status, Level::top(&attempt))?;
         }
         Ok(())
     }
@@ -287,7 +290,7 @@ fn chain(attempt: &Arc<Attempt>, network: &Network, at: &Attachment) -> Result<L
     let mut last = None;
     for plugin in &network.plugins {
         let config = call_config(network, &at.capability_args, plugin, last.take());
-        let result = dispatch::run(attempt, &plugin.kind, &config, Verb::Call(Command::Add), 0);
+        let result = dispatch::run(attempt, &plugin.kind, &config, Verb::Call(Command::Add), Level::top(attempt));
         last = result.map_err(|e| failed(plugin, "add", e))?;
     }
     last.ok_or_else(|| CniError::new(code::CONFIG, format!("network {:?} has no plugins", network.name)))
@@ -302,7 +305,7 @@ fn one(
     previous: Option<Labelled>,
 ) -> Result<(), CniError> {
     let config = call_config(network, capabilities, plugin, previous);
-    dispatch::run(attempt, &plugin.kind, &config, Verb::Call(attempt.command), 0).map(drop)
+    dispatch::run(attempt, &plugin.kind, &config, Verb::Call(attempt.command), Level::top(attempt)).map(drop)
 }
 
 fn call_config(

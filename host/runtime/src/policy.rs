@@ -67,11 +67,13 @@ struct LimitsTable {
 pub(crate) struct PluginTable {
     pub(crate) namespaces: Option<Vec<Namespace>>,
     pub(crate) operations: Option<Vec<Operation>>,
-    /// Patterns of names of the host's bridges, and of bridges to make.
+    /// Patterns of names of the host's bridges that it may use, and of bridges to
+    /// make.
     pub(crate) host_links: Option<Vec<String>>,
     /// Patterns of names of links that may go from one namespace to the other.
     pub(crate) move_links: Option<Vec<String>>,
     pub(crate) sandbox_sysctls: Option<Vec<Sysctl>>,
+    /// `*` stands for a link that the plugin made.
     pub(crate) host_sysctls: Option<Vec<Sysctl>>,
     pub(crate) filters: Option<Vec<Filter>>,
     /// sysfs: which network devices belong to which hardware.

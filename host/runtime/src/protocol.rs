@@ -9,7 +9,7 @@ use crate::{
     attempt::{Attempt, Subject},
     config::field,
     confine,
-    dispatch::{CallConfig, Labelled, Verb},
+    dispatch::{CallConfig, Labelled, Level, Verb},
     error::{CniError, code},
     grants::Asked,
     instance,
@@ -207,12 +207,13 @@ impl Call<'_> {
         let plugin = self.runtime.inner.bundled(self.plugin)?;
         let asked = Asked::of(&self.config.object);
         confine::before_plugins(&attempt, [(Found::Component(Arc::clone(&plugin)), &asked)], None)?;
-        let _watchdog = Watchdog::start(&self.runtime.inner.engine, &attempt.deadline);
+        let _watchdog = Watchdog::start(&self.runtime.inner, &attempt.deadline);
         let mut left = Vec::new();
         let verb = match self.command {
             Command::Gc => {
                 let live = live_attachments(&self.config.object)?;
                 if let Some(live) = &live {
+                    attempt.known().lives(live);
                     left = records::collect(&attempt, live);
                 }
                 Verb::Gc(live)
@@ -227,7 +228,11 @@ impl Call<'_> {
             whole: true,
             asked,
         });
-        let request = instance::Request { plugin, config, verb, depth: 0 };
+        // The runtime's word, which no plugin of this call has touched.
+        if let (Command::Add, Ok(Some(previous))) = (self.command, &config.previous) {
+            attempt.known().given(&previous.success.ips);
+        }
+        let request = instance::Request { plugin, config, verb, level: Level::top(&attempt) };
         let done = instance::run(&attempt, request);
         if self.command == Command::Del {
             left = records::finish(&attempt, done.is_err());

@@ -102,6 +102,13 @@ pub(crate) enum Undo {
         key: String,
         value: Vec<u8>,
     },
+    /// `old` is what was there, none if nothing was.
+    EntryReplaced {
+        folder: PathBuf,
+        key: String,
+        value: Vec<u8>,
+        old: Option<Vec<u8>>,
+    },
     /// `created` are the folders that were made for it, outermost first.
     EntriesFolder {
         folder: PathBuf,
@@ -277,6 +284,17 @@ impl Undo {
                     _ => Ok(()),
                 }
             }
+            Self::EntryReplaced { folder, key, value, old } => {
+                let Some(directory) = Directory::existing(folder, &[]) else { return Ok(()) };
+                let lock = directory.lock(&Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
+                let put_back = |found: Option<Vec<u8>>| match (found, old) {
+                    (Some(found), Some(old)) if value.starts_with(&found) => lock.put(key, old),
+                    (Some(found), None) if value.starts_with(&found) => lock.delete(key),
+                    // Somebody else has written or removed it meanwhile.
+                    _ => Ok(()),
+                };
+                lock.get(key).and_then(put_back).map_err(|e| e.to_string())
+            }
             Self::EntriesFolder { folder, created } => match Directory::existing(folder, created) {
                 Some(directory) => directory.remove_if_unused().map_err(|e| e.to_string()),
                 None => Ok(()),
@@ -331,6 +349,7 @@ impl fmt::Display for Undo {
             Self::Sysctl { at, key, .. } => write!(f, "sysctl {key} in the {at} namespace"),
             Self::EntryCreated { folder, key, .. } => write!(f, "{}/{key}", folder.display()),
             Self::EntryRemoved { folder, key, .. } => write!(f, "removal of {}/{key}", folder.display()),
+            Self::EntryReplaced { folder, key, .. } => write!(f, "content of {}/{key}", folder.display()),
             Self::EntriesFolder { folder, .. } => write!(f, "folder {}", folder.display()),
             Self::Folders { created } => match created.first() {
                 Some(folder) => write!(f, "folder {}", folder.display()),

@@ -81,7 +81,7 @@ fn run_command(args: &Run, env: &Env, netns: &Netns, signals: &Signals) -> Resul
     command.args(&args.command[1..]).env_clear().envs(env.variables());
     release_signals(&mut command);
     // The child starts in the namespaces of the thread that makes it.
-    let spawned = netns.run(|| {
+    let spawned = netns.run_apart(|| {
         // Tools that read /sys/class/net see this namespace's devices, where
         // the kernel lets us mount it.
         let _ = private_sysfs();

@@ -141,7 +141,7 @@ fn inspect_tells_what_a_bundled_plugin_can_do() {
     let net = bridge["imports"].as_array().unwrap().iter().find(|i| i["name"] == "wasm-cni:net/net@0.1.0").unwrap();
     assert!(net["offered"] == true && net["functions"].as_array().unwrap().contains(&json!("commit")), "{net}");
     let (can, cannot) = (&bridge["can"], &bridge["cannot"]);
-    assert!(says(can, "bridges and their ports") && says(can, "net/ipv4/ip_forward"), "{can}");
+    assert!(says(can, "for ports and gateways, on bridges") && says(can, "net/ipv4/ip_forward"), "{can}");
     assert!(says(can, "masqueraded") && says(can, "delegate to the IPAM plugin"), "{can}");
     assert!(says(cannot, "see files, sockets, processes") && says(cannot, "move links"), "{cannot}");
 

@@ -27,22 +27,29 @@ fn the_same_namespace_is_recognised_by_whatever_path() {
 }
 
 #[test]
-fn code_runs_inside_on_a_thread_that_ends() {
+fn code_runs_inside_and_the_thread_comes_back() {
     isolated(|Sandbox { host, container }| {
         let here = thread::current().id();
         let link = |_| fs::read_link("/proc/thread-self/ns/net").unwrap().display().to_string();
 
-        let (there, inside) = container.run(|| (thread::current().id(), link(()))).unwrap();
-        assert_ne!(here, there);
-        assert_eq!(inside, format!("net:[{}]", container.id().1));
-        assert!(container.run(|| Netns::current().unwrap().is_same(&container)).unwrap());
+        let inside = format!("net:[{}]", container.id().1);
+        let outside = format!("net:[{}]", host.id().1);
 
-        // Its own namespace costs no thread, and the caller never left it.
-        assert_eq!(host.run(|| thread::current().id()).unwrap(), here);
-        assert_eq!(link(()), format!("net:[{}]", host.id().1));
-        // From inside another, it does.
-        let nested = container.run(|| host.run(|| link(())).unwrap()).unwrap();
-        assert_eq!(nested, format!("net:[{}]", host.id().1));
+        assert_eq!(container.run(|| (thread::current().id(), link(()))).unwrap(), (here, inside.clone()));
+        assert_eq!(link(()), outside);
+        assert!(container.run(|| Netns::current().unwrap().is_same(&container)).unwrap());
+        assert_eq!(host.run(|| link(())).unwrap(), outside);
+        // One in the other, and back in the right order.
+        let nested = container.run(|| (host.run(|| link(())).unwrap(), link(()))).unwrap();
+        assert_eq!(nested, (outside.clone(), inside.clone()));
+        // A panic does not leave it inside.
+        let panicked = std::panic::catch_unwind(|| container.run(|| panic!("on purpose")).unwrap());
+        assert!(panicked.is_err());
+        assert_eq!(link(()), outside);
+
+        let (there, apart) = container.run_apart(|| (thread::current().id(), link(()))).unwrap();
+        assert_ne!(there, here);
+        assert_eq!(apart, inside);
     });
 }
 

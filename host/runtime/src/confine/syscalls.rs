@@ -90,8 +90,10 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_sched_getaffinity,
     libc::SYS_sched_yield,
     libc::SYS_set_robust_list,
-    libc::SYS_setitimer,
     libc::SYS_sigaltstack,
+    libc::SYS_timer_create,
+    libc::SYS_timer_delete,
+    libc::SYS_timer_settime,
     libc::SYS_uname,
 ];
 
@@ -136,7 +138,8 @@ fn program() -> Result<BpfProgram, BackendError> {
         // nobody can look; without it libc takes clone(2).
         (libc::SYS_clone, vec![masked(0, libc::CLONE_THREAD | new_namespaces, libc::CLONE_THREAD)?]),
         (libc::SYS_setns, vec![equal(1, libc::CLONE_NEWNET)?]),
-        (libc::SYS_socket, vec![equal(0, libc::AF_NETLINK)?, equal(0, libc::AF_PACKET)?]),
+        // And what neighbour advertisements go out by.
+        (libc::SYS_socket, vec![equal(0, libc::AF_NETLINK)?, icmpv6()?]),
         // The code that there is is all the code there will be.
         (libc::SYS_mmap, vec![masked(2, libc::PROT_EXEC, 0)?]),
         (libc::SYS_mprotect, vec![masked(2, libc::PROT_EXEC, 0)?]),
@@ -150,6 +153,13 @@ fn program() -> Result<BpfProgram, BackendError> {
     let denied = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let arch = std::env::consts::ARCH.try_into()?;
     SeccompFilter::new(rules, denied, SeccompAction::Allow, arch)?.try_into()
+}
+
+fn icmpv6() -> Result<SeccompRule, BackendError> {
+    let equal =
+        |argument, value: i32| SeccompCondition::new(argument, Dword, SeccompCmpOp::Eq, value.unsigned_abs().into());
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    SeccompRule::new(vec![equal(0, libc::AF_INET6)?, equal(1, kind)?, equal(2, libc::IPPROTO_ICMPV6)?])
 }
 
 fn own_process() -> Result<SeccompRule, BackendError> {

@@ -1,9 +1,11 @@
 //! `delegate`: another plugin, in an instance and with grants of its own.
 
+use std::sync::Arc;
+
 use super::{State, refuse};
 use crate::{
     bindings::{delegate, types},
-    dispatch::{self, Labelled, Verb},
+    dispatch::{self, Labelled, Level, Verb},
     error::CniError,
     plugin::{self, Command},
     wire,
@@ -30,6 +32,8 @@ impl delegate::Host for State {
     }
 
     fn gc(&mut self, plugin: String, live: Vec<wire::Attachment>) -> Reply<()> {
+        // The guest may have left some out.
+        let live = self.attempt.known().with_live(live);
         Ok(self.delegate(&plugin, Verb::Gc(Some(live)))?.map(drop))
     }
 }
@@ -66,6 +70,7 @@ impl State {
             // It may do half and fail: the note stays.
             self.note(undo).map_err(|e| CniError::internal(format!("{}: {}", e.what, e.msg)))?;
         }
-        dispatch::run(&self.attempt, kind, &self.config, verb, self.depth + 1)
+        let level = Level { depth: self.depth + 1, allowance: Arc::clone(&self.allowance) };
+        dispatch::run(&self.attempt, kind, &self.config, verb, level)
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     dispatch::CallConfig,
     faults::{self, Fault},
     grants::Grants,
-    limits::{Meter, Stop},
+    limits::{Allowance, Meter, Stop},
     trace::Who,
     undo::Undo,
 };
@@ -48,8 +48,8 @@ pub(crate) struct State {
     pub(crate) meter: Meter,
     /// Delegations above this one.
     pub(crate) depth: u32,
-    pub(crate) calls_left: u32,
-    pub(crate) log_left: usize,
+    /// Shared with the plugins above and below this one.
+    pub(crate) allowance: Arc<Allowance>,
     /// The last operation that failed, for the report if the guest traps.
     pub(crate) last_failure: Arc<Mutex<Option<String>>>,
     /// What the guest logged last at level error: a panic's message.
@@ -76,10 +76,9 @@ impl State {
             Some(_) => return Err(wasmtime::Error::new(Trap::UnreachableCodeReached)),
             None => {}
         }
-        let Some(left) = self.calls_left.checked_sub(1) else {
+        if !self.allowance.take_call() {
             return Err(wasmtime::Error::new(Stop::HostCalls(self.attempt.runtime.limits.host_calls)));
-        };
-        self.calls_left = left;
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::{
     State, kernel_error, refuse,
     space::{Place, Space},
 };
-use crate::{bindings::types, grants::matches_any, undo::Undo};
+use crate::{bindings::types, grants::matches_any, known::Own, undo::Undo};
 
 /// linux/if.h
 const IFF_UP: u32 = 0x1;
@@ -79,9 +79,16 @@ pub(super) fn move_link(
     let note = state.note(undo)?;
     match from.netlink(|netlink| netlink.link_set(index, &attrs)) {
         Ok(()) => {
+            if from.place() == Place::Host {
+                state.attempt.known().lost(index);
+            }
             // Chained plugins may change its name and MAC.
             if let Ok(link) = to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))) {
                 state.attempt.has_made(note, link.index);
+                if to.place() == Place::Host {
+                    let own = Own { name: link.name, bridge: link.kind == "bridge", moved: true };
+                    state.attempt.known().got(link.index, own);
+                }
             }
             Ok(())
         }

@@ -3,15 +3,18 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
 use wasm_cni_kernel::{self as kernel, LinkAttrs};
 
 use super::{
-    State, convert, kernel_error, moves, refuse,
+    State, convert, kernel_error, moves,
+    permits::Change,
+    refuse,
     space::{HOST, Place, Space},
 };
 use crate::{
     bindings::{net, types},
-    grants::matches_any,
+    known::Own,
     undo::Undo,
 };
 
@@ -21,6 +24,8 @@ const IFA_F_TENTATIVE: u32 = 0x40;
 
 type Failed = (usize, types::Error);
 type Made = Vec<Option<net::Made>>;
+/// What a change is, once it is known of which prefix.
+type Kind = fn(IpNet) -> Change<'static>;
 
 /// Does the operations in their order; see `net.commit`.
 ///
@@ -45,14 +50,6 @@ pub(crate) fn commit(state: &mut State, spaces: &[Arc<Space>], operations: &[net
         }
     }
     Ok(commit.made)
-}
-
-/// Nobody asks for a link-local address by heart.
-fn is_announced(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => !ip.is_loopback(),
-        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
-    }
 }
 
 fn sysctl(operation: &net::Op) -> Option<&net::Sysctl> {
@@ -86,29 +83,30 @@ impl Commit<'_> {
                 let index = self.link(&space, link, "link-del");
                 if let Some(index) = self.tolerated(index, tolerance)? {
                     self.may_delete(&space, index)?;
-                    let done = space.netlink(|netlink| netlink.link_del(index));
-                    self.tolerated(done.map_err(|e| kernel_error(&e)), tolerance)?;
+                    let done = space.netlink(|netlink| netlink.link_del(index)).map_err(|e| kernel_error(&e));
+                    if self.tolerated(done, tolerance)?.is_some() && space.label == HOST {
+                        self.state.attempt.known().lost(index);
+                    }
                 }
             }
             net::Action::AddrAdd(address) => {
-                self.address(&space, address, tolerance, "addr-add", kernel::Netlink::address_add, |at, address| {
-                    Undo::AddressAdded { at, address }
-                })?;
+                let (kind, act) = (("addr-add", Change::AddressAdded as Kind), kernel::Netlink::address_add);
+                self.address(&space, address, tolerance, kind, act, |at, address| Undo::AddressAdded { at, address })?;
             }
             net::Action::AddrDel(address) => {
-                self.address(&space, address, tolerance, "addr-del", kernel::Netlink::address_del, |at, address| {
-                    Undo::AddressRemoved { at, address }
+                let (kind, act) = (("addr-del", Change::AddressRemoved as Kind), kernel::Netlink::address_del);
+                self.address(&space, address, tolerance, kind, act, |at, address| Undo::AddressRemoved {
+                    at,
+                    address,
                 })?;
             }
             net::Action::RouteAdd(route) => {
-                self.route(&space, route, tolerance, "route-add", kernel::Netlink::route_add, |at, route| {
-                    Undo::RouteAdded { at, route }
-                })?;
+                let (kind, act) = (("route-add", Change::RouteAdded as Kind), kernel::Netlink::route_add);
+                self.route(&space, route, tolerance, kind, act, |at, route| Undo::RouteAdded { at, route })?;
             }
             net::Action::RouteDel(route) => {
-                self.route(&space, route, tolerance, "route-del", kernel::Netlink::route_del, |at, route| {
-                    Undo::RouteRemoved { at, route }
-                })?;
+                let (kind, act) = (("route-del", (|_| Change::Other) as Kind), kernel::Netlink::route_del);
+                self.route(&space, route, tolerance, kind, act, |at, route| Undo::RouteRemoved { at, route })?;
             }
             net::Action::VlanAdd(vlan) => {
                 self.vlan(&space, vlan, tolerance, "vlan-add", kernel::Netlink::vlan_add, |at, vlan| {
@@ -142,12 +140,15 @@ impl Commit<'_> {
             return Err(refuse(types::Code::Invalid, what, "a link is made with its name, where it belongs"));
         }
         let attrs = self.attrs(space, &new.attrs, &what)?;
+        attrs.master.map_or(Ok(()), |master| self.may_join(space, master, &what))?;
+        let mut peer_on_host = None;
         let kind = match &new.kind {
             net::LinkKind::Bridge(bridge) => kernel::LinkKind::Bridge { vlan_filtering: bridge.vlan_filtering },
             net::LinkKind::Veth(veth) => {
                 use std::os::fd::{AsFd as _, AsRawFd as _};
                 convert::link_name(&veth.peer_name, &what)?;
                 let peer_space = self.space(veth.peer_ns, &what)?;
+                peer_on_host = (peer_space.label == HOST).then_some((peer_space.clone(), &veth.peer_name));
                 let peer = kernel::VethPeer {
                     name: veth.peer_name.clone(),
                     netns: (!Arc::ptr_eq(&peer_space, space)).then(|| peer_space.netns.as_fd().as_raw_fd()),
@@ -158,9 +159,8 @@ impl Commit<'_> {
             }
         };
         let bridge = matches!(kind, kernel::LinkKind::Bridge { .. });
-        if bridge && space.label == HOST && !matches_any(&self.state.grants.host_links, &new.name) {
-            let text = format!("plugin {:?} has no grant for a bridge of this name", self.state.plugin);
-            return Err(refuse(types::Code::Denied, what, text));
+        if bridge && space.label == HOST {
+            self.may_have_bridge(&new.name, &what)?;
         }
         let undo = Undo::Link { at: space.place(), name: new.name.clone(), index: None, bridge };
         let note = self.state.note(undo)?;
@@ -168,6 +168,15 @@ impl Commit<'_> {
         match space.netlink(|netlink| netlink.link_add(&link)) {
             Ok(index) => {
                 self.state.attempt.has_made(note, index);
+                let own = |name: &String| Own { name: name.clone(), bridge, moved: false };
+                if space.label == HOST {
+                    self.state.attempt.known().got(index, own(&new.name));
+                }
+                if let Some((host, name)) = peer_on_host
+                    && let Ok(peer) = host.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(name)))
+                {
+                    self.state.attempt.known().got(peer.index, own(name));
+                }
                 Ok(net::Made { index, existed: false })
             }
             Err(e) => {
@@ -176,7 +185,11 @@ impl Commit<'_> {
                     return Err(kernel_error(&e));
                 }
                 let found = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(&new.name)));
-                Ok(net::Made { index: found.map_err(|e| kernel_error(&e))?.index, existed: true })
+                let found = found.map_err(|e| kernel_error(&e))?;
+                if space.label == HOST {
+                    self.state.attempt.known().saw(&found);
+                }
+                Ok(net::Made { index: found.index, existed: true })
             }
         }
     }
@@ -198,12 +211,19 @@ impl Commit<'_> {
         let done = match target {
             Some(ns) => {
                 let target = self.space(ns, what)?;
+                if attrs.master.is_some() {
+                    return Err(refuse(types::Code::Invalid, what, "a link that goes elsewhere has no master there"));
+                }
                 moves::move_link(self.state, space, index, &target, &attrs)
             }
             None => {
-                self.may_change(space, index, what)?;
+                self.may_change(space, index, Change::Attrs(&attrs), what)?;
                 self.note_link_attrs(space, index, &attrs)?;
-                space.netlink(|netlink| netlink.link_set(index, &attrs)).map_err(|e| kernel_error(&e))
+                let done = space.netlink(|netlink| netlink.link_set(index, &attrs)).map_err(|e| kernel_error(&e));
+                if let (Ok(()), HOST, Some(name)) = (&done, space.label, &attrs.name) {
+                    self.state.attempt.known().renamed(index, name);
+                }
+                done
             }
         };
         self.tolerated(done, tolerance).map(drop)
@@ -212,16 +232,24 @@ impl Commit<'_> {
     fn announce(&self, space: &Arc<Space>, link: &net::LinkRef) -> Result<(), types::Error> {
         let what = "announce";
         let index = self.link(space, link, what)?;
-        self.may_change(space, index, what)?;
+        self.may_change(space, index, Change::Other, what)?;
         let (link, addresses) = space
             .netlink(|netlink| Ok((netlink.link_get(kernel::LinkRef::Index(index))?, netlink.addresses(Some(index))?)))
             .map_err(|e| kernel_error(&e))?;
         let usable = addresses.iter().filter(|address| address.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0);
-        let addresses: Vec<_> = usable.map(|address| address.ip.addr()).filter(|ip| is_announced(*ip)).collect();
-        if link.mac.len() != 6 || addresses.is_empty() {
+        let (mut ipv4, mut ipv6) = (false, Vec::new());
+        for address in usable {
+            match address.ip.addr() {
+                IpAddr::V4(ip) => ipv4 |= !ip.is_loopback(),
+                // Nobody asks for a link-local address by heart.
+                IpAddr::V6(ip) if ip.is_loopback() || ip.is_unicast_link_local() => {}
+                IpAddr::V6(ip) => ipv6.push(ip),
+            }
+        }
+        if link.mac.len() != 6 || (!ipv4 && ipv6.is_empty()) {
             return Ok(());
         }
-        space.netns.announce(index, &link.mac, &addresses).map_err(|e| kernel_error(&e))
+        space.netlink(|netlink| space.netns.announce(netlink, &link, ipv4, &ipv6)).map_err(|e| kernel_error(&e))
     }
 
     fn address(
@@ -229,13 +257,13 @@ impl Commit<'_> {
         space: &Arc<Space>,
         address: &net::Address,
         tolerance: net::Tolerance,
-        what: &str,
+        (what, change): (&str, Kind),
         act: fn(&mut kernel::Netlink, &kernel::Address) -> Result<(), kernel::Error>,
         undo: fn(Place, kernel::Address) -> Undo,
     ) -> Result<(), types::Error> {
         let ip = convert::ip_net(&address.ip, what)?;
         let Some(link) = self.tolerated(self.link(space, &address.link, what), tolerance)? else { return Ok(()) };
-        self.may_change(space, link, what)?;
+        self.may_change(space, link, change(ip), what)?;
         let address = kernel::Address { link, ip, flags: address.flags };
         self.act(space, &address, tolerance, act, undo)
     }
@@ -245,13 +273,13 @@ impl Commit<'_> {
         space: &Arc<Space>,
         route: &net::Route,
         tolerance: net::Tolerance,
-        what: &str,
+        (what, change): (&str, Kind),
         act: fn(&mut kernel::Netlink, &kernel::Route) -> Result<(), kernel::Error>,
         undo: fn(Place, kernel::Route) -> Undo,
     ) -> Result<(), types::Error> {
         let dst = convert::ip_net(&route.dst, what)?;
         let Some(link) = self.tolerated(self.link(space, &route.link, what), tolerance)? else { return Ok(()) };
-        self.may_change(space, link, what)?;
+        self.may_change(space, link, change(dst), what)?;
         let route = kernel::Route {
             link,
             dst,
@@ -284,7 +312,7 @@ impl Commit<'_> {
     ) -> Result<(), types::Error> {
         convert::vlan_ids(vlan.first, vlan.last, what)?;
         let Some(link) = self.tolerated(self.link(space, &vlan.link, what), tolerance)? else { return Ok(()) };
-        self.may_change(space, link, what)?;
+        self.may_change(space, link, Change::Other, what)?;
         let (first, last) = (vlan.first, vlan.last);
         let vlan = kernel::BridgeVlan { link, first, last, pvid: vlan.pvid, untagged: vlan.untagged };
         self.act(space, &vlan, tolerance, act, undo)
@@ -316,7 +344,7 @@ impl Commit<'_> {
         for (i, operation) in run.iter().enumerate() {
             self.may_do(operation).map_err(|e| (i, e))?;
             let sysctl = sysctl(operation).expect("a run holds only these");
-            self.state.check_sysctl(&space, &sysctl.key).map_err(|e| (i, e))?;
+            self.may_set_sysctl(&space, sysctl).map_err(|e| (i, e))?;
             convert::sysctl_value(&sysctl.value, &sysctl.key).map_err(|e| (i, e))?;
             pairs.push((sysctl.key.as_str(), sysctl.value.as_str()));
         }

@@ -5,9 +5,11 @@ use wasmtime::component::Resource;
 
 use super::{State, refuse};
 use crate::{
+    attempt::Attempt,
     bindings::{store, types},
     directory::{Directory, Failure, Locked, MAX_VALUE},
     plugin::Command,
+    protocol::{check_ifname, is_name},
     undo::Undo,
 };
 
@@ -147,12 +149,32 @@ impl State {
         Ok(self.checked_change(lock, change))
     }
 
+    /// A lease in the reference's format says whose it is. It is nobody else's
+    /// to change; in a GC it is anybody's who is not valid.
+    fn may_replace(&self, lock: &Locked, key: &str, old: Option<&[u8]>) -> Result<(), types::Error> {
+        let Some((id, ifname)) = old.and_then(holder) else { return Ok(()) };
+        let Attempt { command, container_id, ifname: own, .. } = &*self.attempt;
+        let others = match command {
+            Command::Gc => self.attempt.known().is_live(id, ifname),
+            _ => (id, ifname) != (container_id, own) && !self.is_free(lock, key),
+        };
+        match others {
+            true => self.deny(&format!("store {key:?}"), "to change another attachment's lease"),
+            false => Ok(()),
+        }
+    }
+
     fn checked_change(&self, lock: &Locked, change: &store::Change) -> Result<(), types::Error> {
         let failed = |e: Failure| store_error(&e);
         let folder = || lock.directory().path().to_owned();
         match change {
             store::Change::Put(entry) => {
                 check_entry(entry)?;
+                let old = lock.get(&entry.key).map_err(failed)?;
+                self.may_replace(lock, &entry.key, old.as_deref())?;
+                let (folder, key, value) = (folder(), entry.key.clone(), entry.value.clone());
+                // Half of it may be written when it fails: the note stays.
+                self.note(Undo::EntryReplaced { folder, key, value, old })?;
                 lock.put(&entry.key, &entry.value).map_err(failed)
             }
             store::Change::Create(entry) => {
@@ -166,7 +188,8 @@ impl State {
             }
             store::Change::Delete(key) => {
                 check_key(key)?;
-                let old = if self.attempt.undoes() { lock.get(key).map_err(failed)? } else { None };
+                let old = lock.get(key).map_err(failed)?;
+                self.may_replace(lock, key, old.as_deref())?;
                 if let Some(value) = old {
                     self.note(Undo::EntryRemoved { folder: folder(), key: key.clone(), value })?;
                 }
@@ -174,6 +197,12 @@ impl State {
             }
         }
     }
+}
+
+/// The attachment that a value names, if it is a lease.
+fn holder(value: &[u8]) -> Option<(&str, &str)> {
+    let (id, ifname) = std::str::from_utf8(value).ok()?.trim().split_once("\r\n")?;
+    (is_name(id) && check_ifname(ifname).is_ok()).then_some((id, ifname))
 }
 
 fn check_entry(entry: &store::Entry) -> Result<(), types::Error> {
@@ -215,7 +244,18 @@ fn store_error(failure: &Failure) -> types::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::check_key;
+    use super::{check_key, holder};
+
+    #[test]
+    fn a_lease_says_whose_it_is() {
+        assert_eq!(holder(b"c1\r\neth0"), Some(("c1", "eth0")));
+        assert_eq!(holder(b" c1\r\neth0\n"), Some(("c1", "eth0")));
+        for other in
+            [&b""[..], b"c1", b"10.0.0.2", b"c1\neth0", b"\r\neth0", b"c1\r\n", b"../c\r\neth0", b"\xff\r\neth0"]
+        {
+            assert_eq!(holder(other), None, "{other:?}");
+        }
+    }
 
     #[test]
     fn a_key_cannot_name_another_file() {

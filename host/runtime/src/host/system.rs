@@ -20,10 +20,11 @@ impl log::Host for State {
     fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         self.enter()?;
         let mut message = message;
-        if message.len() > self.log_left {
-            message.truncate(message.floor_char_boundary(self.log_left));
+        let left = self.allowance.log_left();
+        if message.len() > left {
+            message.truncate(message.floor_char_boundary(left));
         }
-        self.log_left -= message.len();
+        self.allowance.take_log(message.len());
         if matches!(level, log::Level::Error) {
             *self.last_words.lock().expect("no panic with the lock held") = Some(for_people(&message));
         }

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::scene::{Scene, refuses, says};
+use super::scene::{Scene, refuses};
+use crate::machine::{installed, script};
 
 #[test]
 fn links_that_are_neither_bridges_nor_ports_stay_as_they_are() {
@@ -20,13 +21,84 @@ fn and_sysctls_that_forwarding_does_not_need() {
 }
 
 #[test]
-fn what_is_done_to_bridges_and_ports_is_taken_back() {
-    says("ports", json!({}), &["hostile has had the ports"]);
+fn forwarding_is_never_switched_off_and_others_links_stay_as_they_are() {
+    refuses("foreign-forwarding", json!({}));
 }
 
 #[test]
-fn and_filters_for_what_is_others() {
-    says("foreign-filters", json!({}), &["hostile has had its filters"]);
+fn others_ports_and_the_bridge_that_is_shared_with_them() {
+    refuses("foreign-ports", json!({}));
+    // Nor with a gateway that follows from the address alone.
+    refuses("foreign-ports", json!({ "ipam": { "type": "hostile_ipam", "mode": "ok" } }));
+}
+
+#[test]
+fn an_interface_in_a_vlan_of_a_bridge_is_as_the_bridge() {
+    let scene = Scene::new();
+    let pairs = "ip link add outside.7 type veth peer name port7; ip link set port7 master outside
+        ip link add outside.8 type veth peer name port8; ip link set outside.7 up; ip link set outside.8 up";
+    script(&scene.machine, pairs);
+    let links = || ["outside.7", "outside.8"].map(|name| scene.machine.ip(&format!("addr show {name}")));
+    let before = links();
+    let ipam = json!({ "type": "host-local", "subnet": "10.99.0.0/24" });
+    scene.network(json!([{ "type": "hostile", "mode": "foreign-vlan", "ipam": ipam }]));
+    let ended = scene.call("foreign-vlan", &["add", "n1", &scene.netns]);
+    ended.says("foreign-vlan", &["outside.8: add the gateway: Code::Denied: ", "outside.7: down: Code::Denied: "]);
+    assert_eq!(links(), before);
+}
+
+#[test]
+fn its_own_links_do_not_reach_beyond_what_ipam_gave() {
+    refuses("foreign-reach", json!({}));
+}
+
+#[test]
+fn filters_for_what_is_others() {
+    refuses("foreign-filters", json!({}));
+}
+
+#[test]
+fn without_addresses_from_ipam_there_are_no_filters() {
+    refuses("foreign-filters", json!({ "ipam": { "type": "hostile_ipam", "mode": "none" } }));
+}
+
+/// A GC's list of who is valid is the caller's.
+#[test]
+fn a_gc_keeps_whom_the_caller_keeps() {
+    let scene = Scene::new();
+    let ipam = || json!({ "type": "host-local", "subnet": "10.99.0.0/24" });
+    let bridge = json!({
+        "type": "bridge", "bridge": "half0", "isGateway": true, "ipam": ipam(),
+        "ipMasq": true, "ipMasqBackend": "nftables", "macspoofchk": true,
+    });
+    let bridge = move || bridge.clone();
+    scene.network(json!([bridge()]));
+    let added = scene.call("add", &["add", "n1", &scene.netns]);
+    assert_eq!(added.code, Some(0), "{}", added.stderr);
+    let cached = std::fs::read_dir(scene.machine.root().join("var/lib/cni/results")).unwrap();
+    let cached: Vec<_> = cached.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let id = cached[0].strip_prefix("n1-").and_then(|name| name.strip_suffix("-eth0")).unwrap();
+    // The port goes, so that only the list keeps its spoof check.
+    let state = |what: &str| {
+        let rules = scene.machine.command("nft").args(["list", "ruleset"]).output().unwrap();
+        let rules = crate::machine::text(&rules);
+        assert_eq!(scene.machine.leases("n1"), ["10.99.0.2"], "{what}");
+        assert!(rules.contains("masquerade") && rules.contains("spoof") || !installed(&["nft"]), "{what}: {rules}");
+    };
+    state("after ADD");
+    script(&scene.machine, "for v in $(ip -br link show master half0 | grep -o '^[^@ ]*'); do ip link del $v; done");
+    for hostile in [
+        json!({ "type": "hostile", "on": "gc", "mode": "nobody", "ipam": ipam() }),
+        json!({ "type": "hostile", "on": "gc", "mode": "nobody",
+                "ipam": { "type": "hostile_ipam", "later": "others-leases" } }),
+    ] {
+        scene.network(json!([hostile]));
+        scene.call("gc", &["gc", "n1", "--keep", &format!("{id}/eth0")]);
+        state("after GC");
+    }
+    scene.network(json!([bridge()]));
+    assert_eq!(scene.call("del", &["del", "n1", &scene.netns]).code, Some(0));
+    assert_eq!(scene.machine.leases("n1"), [""; 0]);
 }
 
 #[test]

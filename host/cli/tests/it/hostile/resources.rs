@@ -75,6 +75,19 @@ fn delegation_without_end_ends() {
 }
 
 #[test]
+fn what_delegates_use_up_is_used_up() {
+    // What is logged is bounded, for all of them.
+    let log = json!({ "ipam": { "type": "hostile_ipam", "mode": "log-some" } });
+    let ended = add("delegate-flood", log);
+    ended.says("delegate-flood", &["plugin \"hostile\" was stopped during ADD: it "]);
+    let logged = ended.stderr.matches("flood ").count() * "flood ".len();
+    assert!((60 << 10..=66 << 10).contains(&logged), "{logged} octets");
+    // So is what is asked: its caller has no calls left either.
+    let calls = json!({ "ipam": { "type": "hostile_ipam", "mode": "log-flood" } });
+    says("delegate-flood", calls, &["plugin \"hostile\" was stopped during ADD: it made more than 10000 host calls"]);
+}
+
+#[test]
 fn half_an_attachment_is_taken_back_whatever_ends_it() {
     for filters in [false, true] {
         let more = || json!({ "filters": filters });

@@ -2,6 +2,7 @@
 //! it wants, in bounds; of any other's there is no way to speak.
 
 use std::{
+    fs,
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -78,6 +79,52 @@ fn who_waits_for_a_transaction_gets_it_when_its_holder_is_stopped() {
 #[test]
 fn what_it_created_is_removed_when_it_panics() {
     says("half", ipam("create-panic"), &["plugin \"hostile_ipam\" crashed during ADD", "hostile says: created"]);
+}
+
+#[test]
+fn what_it_wrote_over_is_put_back() {
+    says("half", ipam("put-much"), &["more effects than one attempt may have"]);
+    let scene = Scene::new();
+    let folder = scene.machine.root().join("var/lib/cni/networks/n1");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("last_reserved_ip.0"), "10.99.0.5").unwrap();
+    scene.network(
+        json!([{ "type": "hostile", "mode": "half", "ipam": { "type": "hostile_ipam", "mode": "put-panic" } }]),
+    );
+    scene.call("put-panic", &["add", "n1", &scene.netns]).says("put-panic", &["hostile says: put"]);
+    assert_eq!(fs::read_to_string(folder.join("last_reserved_ip.0")).unwrap(), "10.99.0.5");
+    assert!(!folder.join("last_reserved_ip.1").exists());
+}
+
+#[test]
+fn a_lease_is_its_attachments() {
+    let scene = Scene::new();
+    let folder = scene.machine.root().join("var/lib/cni/networks/n1");
+    fs::create_dir_all(&folder).unwrap();
+    let lease = folder.join("10.99.0.9");
+    fs::write(&lease, "another\r\neth0").unwrap();
+    let ipam = |mode: &str, later: &str| json!({ "type": "hostile_ipam", "mode": mode, "later": later });
+    scene.network(json!([{ "type": "hostile", "mode": "ipam-only", "ipam": ipam("others-leases", "") }]));
+    let ended = scene.call("others' leases", &["add", "n1", &scene.netns]);
+    ended.says("others' leases", &["\"10.99.0.9\": Code::Denied: refused"]);
+    let plugin = |on: &str| {
+        let ipam = ipam("ok", "others-leases");
+        json!([{ "type": "hostile", "on": on, "mode": format!("ipam-{on}"), "ipam": ipam }])
+    };
+    for verb in ["check", "del"] {
+        scene.network(plugin(verb));
+        if verb == "check" {
+            assert_eq!(scene.call("add", &["add", "n1", &scene.netns]).code, Some(0));
+        }
+        scene.call(verb, &[verb, "n1", &scene.netns]).says(verb, &["\"10.99.0.9\": Code::Denied: refused"]);
+        assert_eq!(fs::read_to_string(&lease).unwrap(), "another\r\neth0", "{verb}");
+    }
+    // Who is not valid has no lease, whoever says so.
+    scene.network(json!([{ "type": "hostile", "on": "gc", "mode": "nobody", "ipam": ipam("ok", "others-leases") }]));
+    scene.call("gc", &["gc", "n1", "--keep", "another/eth0"]).says("gc", &["\"10.99.0.9\": Code::Denied: refused"]);
+    assert!(lease.exists());
+    scene.call("gc", &["gc", "n1", "--keep", "x/eth0"]);
+    assert!(!lease.exists());
 }
 
 #[test]

@@ -29,6 +29,11 @@ impl masquerade::Host for State {
         let what = "masquerade-add";
         self.filter(&ns, self.grants.masquerade, what, |state, space| {
             let addresses = checked(&addresses, what)?;
+            let others = |address: &&IpNet| !state.attempt.known().has_address(address);
+            if let Some(address) = addresses.iter().find(others) {
+                let text = format!("for {address}, which no IPAM plugin gave to this attachment");
+                return state.deny(what, &text);
+            }
             let owner = Owner::of(&state.attempt);
             // Half of it may be done when it fails: the note stays.
             state.note(Undo::Masquerade { owner: owner.clone() })?;
@@ -63,7 +68,7 @@ impl masquerade::Host for State {
 
     fn gc(&mut self, ns: Resource<Namespace>, live: Vec<wire::Attachment>) -> Reply {
         self.filter(&ns, self.grants.masquerade && self.collects(), "masquerade-gc", |state, space| {
-            let (network, live) = (&state.attempt.network, state.live(&live));
+            let (network, live) = (&state.attempt.network, state.live(live));
             let nft = nftables::retain_masquerade(space, network, &live).map_err(|e| kernel_error(&e));
             let iptables = state.iptables(space).retain(network, &live);
             nft.and(iptables)

@@ -79,7 +79,10 @@ impl State {
         self.attempt.command == Command::Gc
     }
 
-    fn live(&self, live: &[wire::Attachment]) -> Vec<Owner> {
+    /// What the guest says is valid, and what it leaves out of what the caller
+    /// says.
+    fn live(&self, said: Vec<wire::Attachment>) -> Vec<Owner> {
+        let live = self.attempt.known().with_live(said);
         live.iter().map(|attachment| Owner::other(&self.attempt.network, attachment)).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! `filter.spoof-check`: frames that enter a bridge are who they say they are.
 
+use wasm_cni_kernel::LinkRef;
 use wasmtime::component::Resource;
 
 use super::{
@@ -23,6 +24,10 @@ impl spoof_check::Host for State {
             let mac = <[u8; 6]>::try_from(mac)
                 .map_err(|_| refuse(types::Code::Invalid, what, "the address of an Ethernet device has 6 octets"))?;
             let failed = |e| kernel_error(&e);
+            let link = space.netlink(|netlink| netlink.link_get(LinkRef::Name(&port))).map_err(failed)?;
+            if state.attempt.known().own(link.index).is_none() {
+                return state.deny(what, &format!("for port {port:?}, which this attempt did not make"));
+            }
             let owner = Owner::of(&state.attempt);
             if state.attempt.undoes() && !Table::SpoofCheck.exists(space).map_err(failed)? {
                 state.note(Undo::FilterTable { table: Table::SpoofCheck })?;
@@ -40,7 +45,7 @@ impl spoof_check::Host for State {
 
     fn gc(&mut self, ns: Resource<Namespace>, live: Vec<wire::Attachment>) -> Reply {
         self.filter(&ns, self.grants.spoof_check && self.collects(), "spoof-check-gc", |state, space| {
-            nftables::retain_spoof_checks(space, &state.live(&live)).map_err(|e| kernel_error(&e))
+            nftables::retain_spoof_checks(space, &state.live(live)).map_err(|e| kernel_error(&e))
         })
     }
 }

@@ -1,0 +1,211 @@
+//! What an attempt has learned: which links of the host are its own, which
+//! bridges it has found there, which addresses its attachment was given. Permits
+//! go by this, so that they cost no request of the kernel.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use ipnet::IpNet;
+use wasm_cni_kernel::Link;
+
+use crate::{result::IpConfig, wire::Attachment};
+
+/// Most addresses that are kept: more than a result can have.
+const MAX_IPS: usize = 8192;
+
+/// A link of the host that is the attempt's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) name: String,
+    pub(crate) bridge: bool,
+    /// It was not made, but came from the container.
+    pub(crate) moved: bool,
+}
+
+/// Shared by every instance that takes part in the operation.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    own: BTreeMap<u32, Own>,
+    bridges: BTreeMap<u32, Link>,
+    ips: Vec<IpConfig>,
+    live: BTreeSet<(String, String)>,
+}
+
+impl Known {
+    /// A link of the host has become the attempt's own.
+    pub(crate) fn got(&mut self, index: u32, own: Own) {
+        self.own.insert(index, own);
+    }
+
+    /// It is gone, or elsewhere: whoever comes to have its index or its name is
+    /// another one.
+    pub(crate) fn lost(&mut self, index: u32) {
+        self.own.remove(&index);
+    }
+
+    pub(crate) fn own(&self, index: u32) -> Option<&Own> {
+        self.own.get(&index)
+    }
+
+    pub(crate) fn renamed(&mut self, index: u32, name: &str) {
+        if let Some(own) = self.own.get_mut(&index) {
+            name.clone_into(&mut own.name);
+        }
+    }
+
+    pub(crate) fn owns_name(&self, name: &str) -> bool {
+        self.own.values().any(|own| own.name == name)
+    }
+
+    /// A link of the host has been seen. Of a bridge it is remembered how it was
+    /// at first: its MAC follows its ports.
+    pub(crate) fn saw(&mut self, link: &Link) {
+        if link.kind == "bridge" {
+            self.bridges.entry(link.index).or_insert_with(|| link.clone());
+        }
+    }
+
+    /// A bridge of the host, as it was when it was first seen.
+    pub(crate) fn bridge(&self, index: u32) -> Option<&Link> {
+        self.bridges.get(&index)
+    }
+
+    pub(crate) fn bridge_named(&self, name: &str) -> Option<&Link> {
+        self.bridges.values().find(|link| link.name == name)
+    }
+
+    /// Somebody who is to be believed has given the attachment addresses.
+    pub(crate) fn given(&mut self, ips: &[IpConfig]) {
+        let room = MAX_IPS.saturating_sub(self.ips.len());
+        self.ips.extend(ips.iter().take(room).cloned());
+    }
+
+    /// Was the attachment given this address, with this prefix?
+    pub(crate) fn has_address(&self, address: &IpNet) -> bool {
+        self.ips.iter().any(|ip| ip.address == *address)
+    }
+
+    /// Does this prefix hold an address of the attachment and nothing else?
+    pub(crate) fn is_of_one_address(&self, prefix: &IpNet) -> bool {
+        prefix.prefix_len() == prefix.max_prefix_len() && self.ips.iter().any(|ip| ip.address.addr() == prefix.addr())
+    }
+
+    /// Is this a gateway of the attachment, in the network of its address or
+    /// alone?
+    pub(crate) fn is_gateway(&self, address: &IpNet) -> bool {
+        let prefixes = |ip: &IpConfig| [ip.address.prefix_len(), ip.address.max_prefix_len()];
+        self.ips.iter().any(|ip| gateway_of(ip) == address.addr() && prefixes(ip).contains(&address.prefix_len()))
+    }
+
+    /// Is this an address that a bridge cannot have beside a gateway of the
+    /// attachment: any of IPv4, one of the same network of IPv6?
+    pub(crate) fn is_in_the_way(&self, address: &IpNet) -> bool {
+        self.ips.iter().any(|ip| {
+            let gateway = gateway_of(ip);
+            match (address, gateway) {
+                (IpNet::V4(_), IpAddr::V4(_)) => true,
+                (IpNet::V6(_), IpAddr::V6(_)) => {
+                    let network = IpNet::new(gateway, ip.address.prefix_len());
+                    address.contains(&gateway) || network.is_ok_and(|network| network.contains(&address.addr()))
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// These attachments are valid, says the caller.
+    pub(crate) fn lives(&mut self, live: &[Attachment]) {
+        self.live = live.iter().map(|at| (at.container_id.clone(), at.ifname.clone())).collect();
+    }
+
+    pub(crate) fn is_live(&self, container_id: &str, ifname: &str) -> bool {
+        self.live.contains(&(container_id.to_owned(), ifname.to_owned()))
+    }
+
+    /// What a guest says is valid, with what it has left out.
+    pub(crate) fn with_live(&self, mut said: Vec<Attachment>) -> Vec<Attachment> {
+        let known: BTreeSet<_> = said.iter().map(|at| (&*at.container_id, &*at.ifname)).collect();
+        let left_out = self.live.iter().filter(|(id, ifname)| !known.contains(&(&**id, &**ifname)));
+        let left_out: Vec<_> = left_out.cloned().collect();
+        said.extend(left_out.into_iter().map(|(container_id, ifname)| Attachment { container_id, ifname }));
+        said
+    }
+}
+
+/// What the result says, or else the first address of the network.
+fn gateway_of(ip: &IpConfig) -> IpAddr {
+    ip.gateway.unwrap_or_else(|| match ip.address.network() {
+        IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits().wrapping_add(1)).into(),
+        IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits().wrapping_add(1)).into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn given(ips: &[(&str, Option<&str>)]) -> Known {
+        let ip = |(address, gateway): &(&str, Option<&str>)| IpConfig {
+            address: net(address),
+            gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+            interface: None,
+        };
+        let mut known = Known::default();
+        known.given(&ips.iter().map(ip).collect::<Vec<_>>());
+        known
+    }
+
+    #[test]
+    fn a_gateway_is_what_the_result_says_or_the_first_address() {
+        let known = given(&[("10.1.0.7/24", None), ("10.2.0.7/24", Some("10.2.0.254")), ("fd00::7/64", None)]);
+        for gateway in ["10.1.0.1/24", "10.1.0.1/32", "10.2.0.254/24", "fd00::1/64", "fd00::1/128"] {
+            assert!(known.is_gateway(&net(gateway)), "{gateway}");
+        }
+        for other in ["10.1.0.1/8", "10.1.0.7/24", "10.1.0.9/32", "10.2.0.1/24", "0.0.0.1/0", "fd00::1/16"] {
+            assert!(!known.is_gateway(&net(other)), "{other}");
+        }
+        assert!(!Known::default().is_gateway(&net("10.1.0.1/24")));
+    }
+
+    #[test]
+    fn routes_and_rules_are_for_the_addresses_given() {
+        let known = given(&[("10.1.0.7/24", None)]);
+        assert!(known.has_address(&net("10.1.0.7/24")) && known.is_of_one_address(&net("10.1.0.7/32")));
+        for other in ["10.1.0.7/32", "10.1.0.8/24", "0.0.0.0/0", "10.1.0.0/24"] {
+            assert!(!known.has_address(&net(other)), "{other}");
+        }
+        for other in ["10.1.0.7/24", "10.1.0.8/32", "0.0.0.0/0", "fd00::7/128"] {
+            assert!(!known.is_of_one_address(&net(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn in_the_way_is_what_cannot_be_beside_a_gateway() {
+        let known = given(&[("10.1.0.7/24", None), ("fd00:1::7/64", None)]);
+        assert!(known.is_in_the_way(&net("192.0.2.1/24")) && known.is_in_the_way(&net("fd00:1::1/48")));
+        assert!(known.is_in_the_way(&net("fd00:1::9/128")) && !known.is_in_the_way(&net("fd00:2::1/64")));
+        assert!(!given(&[("fd00:1::7/64", None)]).is_in_the_way(&net("192.0.2.1/24")));
+    }
+
+    #[test]
+    fn a_bridge_is_remembered_as_it_was_first_seen() {
+        let link = |kind: &str, mac: u8| Link {
+            index: 3,
+            kind: kind.into(),
+            mac: vec![2, 0, 0, 0, 0, mac],
+            ..Link::default()
+        };
+        let mut known = Known::default();
+        known.saw(&link("veth", 1));
+        assert_eq!(known.bridge(3), None);
+        known.saw(&link("bridge", 2));
+        known.saw(&link("bridge", 3));
+        assert_eq!(known.bridge(3).unwrap().mac[5], 2);
+    }
+}
