@@ -191,16 +191,27 @@ pub struct Cached {
 }
 
 impl Cached {
+    /// Is its namespace there? None if it is not known which that is.
+    #[must_use]
+    pub fn is_alive(&self) -> Option<bool> {
+        let netns = &self.attachment.netns;
+        (!netns.is_empty()).then(|| Path::new(netns).exists())
+    }
+
     fn read(path: &Path) -> Option<Self> {
         let text = fs::read(path).ok()?;
         let entry: Entry = serde_json::from_slice(&text).ok()?;
+        let netns = match entry.netns.is_empty() {
+            false => entry.netns,
+            true => sandbox(entry.result.as_ref(), &entry.if_name).unwrap_or_default().to_owned(),
+        };
         let args: Vec<_> = entry.cni_args.iter().map(|[key, value]| format!("{key}={value}")).collect();
         (entry.kind == KIND).then(|| Self {
             network: entry.network_name,
             attachment: Attachment {
                 container_id: entry.container_id,
                 ifname: entry.if_name,
-                netns: entry.netns,
+                netns,
                 args: args.join(";"),
                 capability_args: entry.capability_args,
             },
@@ -209,4 +220,11 @@ impl Cached {
             since: fs::metadata(path).and_then(|m| m.modified()).ok(),
         })
     }
+}
+/// The namespace as the result has it: before its version 1.1.0 libcni did not
+/// write it down apart from that.
+fn sandbox<'a>(result: Option<&'a Value>, ifname: &str) -> Option<&'a str> {
+    let interfaces = result?.get("interfaces")?.as_array()?;
+    let inside = interfaces.iter().filter(|interface| interface["name"] == ifname);
+    inside.filter_map(|interface| interface["sandbox"].as_str()).find(|sandbox| !sandbox.is_empty())
 }

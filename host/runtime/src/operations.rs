@@ -205,6 +205,10 @@ impl Runtime {
                     errors.push(format!("failed to GC plugin {}: {e}", plugin.kind));
                 }
             }
+        } else if live.is_some() {
+            let version = supported(network);
+            attempt
+                .warn("", &format!("plugins are asked to collect from CNI 1.1.0 on, and this network is of {version}"));
         }
         if errors.is_empty() { Ok(()) } else { Err(CniError::internal(errors.join("\n"))) }
     }

@@ -7,7 +7,11 @@
 //! attachments and records. That a record cannot be kept is no reason to refuse
 //! an ADD.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use wasm_cni_kernel::Netns;
 
@@ -38,9 +42,10 @@ pub(crate) fn path(attempt: &Attempt) -> PathBuf {
     folder(&attempt.runtime, &attempt.host.netns).join(format!("{}{network}:{container_id}:{ifname}", prefix(attempt)))
 }
 
-/// Where those of all attachments of a network are kept, and of others.
+/// Where those of attachments are kept, of other networks' too: those by a list
+/// of plugins are a list's to find, and those by each of its plugins.
 pub(crate) fn all(attempt: &Attempt) -> Vec<PathBuf> {
-    let prefix = prefix(attempt);
+    let prefix = if attempt.plugin.is_none() { String::new() } else { prefix(attempt) };
     let Ok(entries) = fs::read_dir(folder(&attempt.runtime, &attempt.host.netns)) else { return Vec::new() };
     let is_ours = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -60,8 +65,21 @@ pub(crate) fn has_run(attempt: &Attempt, kind: &str) -> bool {
 /// they could not do it, what an executable did for them goes as well. Gives the
 /// failures.
 pub(crate) fn finish(attempt: &Attempt, failed: bool) -> Vec<String> {
-    let path = path(attempt);
-    let Some(attached) = journal::attached(&path) else { return Vec::new() };
+    let paths = match attempt.plugin {
+        Some(_) => vec![path(attempt)],
+        // Also that of a runtime which calls each plugin by its name.
+        None => {
+            let Attempt { network, container_id, ifname, .. } = attempt;
+            let end = format!(":{network}:{container_id}:{ifname}");
+            let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(&end));
+            all(attempt).into_iter().filter(is_it).collect()
+        }
+    };
+    paths.iter().flat_map(|path| finish_one(attempt, path, failed)).collect()
+}
+
+fn finish_one(attempt: &Attempt, path: &Path, failed: bool) -> Vec<String> {
+    let Some(attached) = journal::attached(path) else { return Vec::new() };
     // The cached result is the caller's to keep or to remove, and a device that
     // could not go back stays where it is in use.
     let is_others = |undo: &Undo| matches!(undo, Undo::File { .. } | Undo::LinkMoved { .. });

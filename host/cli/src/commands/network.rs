@@ -1,7 +1,5 @@
 //! `gc` and `status`: a network as a whole.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::find_network;
@@ -13,7 +11,8 @@ pub(crate) fn gc(gc: &Gc, env: &Env) -> Result<u8> {
     let mut live = gc.keep.clone();
     if gc.keep_alive {
         let attachments = runtime.cached(None).into_iter().filter(|cached| cached.network == network.name);
-        let alive = attachments.map(|cached| cached.attachment).filter(|at| Path::new(&at.netns).exists());
+        // Of whom nothing is known may be alive.
+        let alive = attachments.filter(|cached| cached.is_alive() != Some(false)).map(|cached| cached.attachment);
         live.extend(alive.map(|at| (at.container_id, at.ifname)));
     }
     let said = gc.keep_alive || !gc.keep.is_empty();

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write as _},
-    path::Path,
     time::SystemTime,
 };
 
@@ -25,7 +24,11 @@ pub(crate) fn list(list: &List, env: &Env) -> Result<u8> {
     let mut table = table(&["NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "NAMESPACE", "STATE", "AGE"]);
     for cached in &all {
         let at = &cached.attachment;
-        let state = if is_alive(cached) { "alive" } else { "stale" };
+        let state = match cached.is_alive() {
+            Some(true) => "alive",
+            Some(false) => "stale",
+            None => "unknown",
+        };
         let (addresses, age) = (addresses(cached).join(" "), age(cached.since));
         table.add_row([&cached.network, &at.container_id, &at.ifname, &addresses, &at.netns, state, &age]);
     }
@@ -41,7 +44,7 @@ fn attachment_json(cached: &Cached) -> Value {
         "ifName": at.ifname,
         "addresses": addresses(cached),
         "netns": at.netns,
-        "alive": is_alive(cached),
+        "alive": cached.is_alive(),
         "since": since.map(|since| since.as_secs()),
     })
 }
@@ -52,10 +55,6 @@ fn addresses(cached: &Cached) -> Vec<String> {
     let ips = result.get("ips").and_then(Value::as_array).into_iter().flatten().map(|ip| &ip["address"]);
     let legacy = ["ip4", "ip6"].into_iter().filter_map(|family| result.get(family)).map(|ip| &ip["ip"]);
     ips.chain(legacy).filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-fn is_alive(cached: &Cached) -> bool {
-    Path::new(&cached.attachment.netns).exists()
 }
 
 fn age(since: Option<SystemTime>) -> String {

@@ -89,6 +89,27 @@ fn gc_removes_links_and_leases_of_what_is_not_valid_any_more() {
     }
 }
 
+/// Runtimes call plugins by their names; people come with the network.
+#[test]
+fn what_a_plugin_attached_by_its_name_is_the_network_s_too() {
+    for verb in ["gc", "del"] {
+        let machine = Machine::new();
+        let plain = config(&machine, "bridge", json!({}));
+        let netns = machine.netns("c1");
+        call(&machine, "bridge", "ADD", "c1", &plain);
+        let mut plugin: Value = serde_json::from_str(&plain).unwrap();
+        plugin.as_object_mut().unwrap().retain(|key, _| !["name", "cniVersion"].contains(&key.as_str()));
+        let network = machine.network("n1", plugin);
+        let arguments: &[&str] = match verb {
+            "gc" => &["gc", &network, "--keep", "other/eth0"],
+            _ => &["del", &network, &netns, "--container-id", "c1"],
+        };
+        let output = machine.wasm_cni(arguments).env("WASM_CNI_ROOT", "/").output().unwrap();
+        assert!(output.status.success(), "{verb}: {}", text(&output));
+        assert_eq!((pairs(&machine).len(), leases(&machine).len(), records(&machine)), (0, 0, 0), "{verb}");
+    }
+}
+
 #[test]
 fn a_path_that_names_another_namespace_by_now_is_left_alone() {
     let machine = Machine::new();

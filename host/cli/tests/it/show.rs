@@ -37,6 +37,35 @@ fn attachments_are_listed_and_stale_ones_collected() {
     assert_eq!(left.as_array().unwrap().len(), 1);
 }
 
+/// As libcni wrote entries until its version 1.2, that of containerd 1.6 and
+/// Podman 4.
+#[test]
+fn a_cache_entry_without_a_namespace_is_not_stale_for_that() {
+    let machine = Machine::new();
+    let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
+    for name in ["c1", "c2", "c3"] {
+        let netns = machine.netns(name);
+        let output = machine.wasm_cni(&["add", &network, &netns, "--container-id", name]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let path = machine.root().join(format!("var/lib/cni/results/n1-{name}-eth0"));
+        let mut entry: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        entry.as_object_mut().unwrap().remove("netns");
+        if name == "c3" {
+            entry["result"]["interfaces"] = json!([]);
+        }
+        fs::write(&path, entry.to_string()).unwrap();
+    }
+    assert!(machine.command("ip").args(["netns", "del", "c2"]).status().unwrap().success());
+    let list = machine.wasm_cni(&["list", "-o", "json"]).output().unwrap();
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    let alive: Vec<_> = list.as_array().unwrap().iter().map(|cached| &cached["alive"]).collect();
+    assert_eq!(alive, [&json!(true), &json!(false), &Value::Null]);
+    let output = machine.wasm_cni(&["gc", &network, "--keep-alive"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(machine.leases("n1"), ["10.1.0.2", "10.1.0.4"]);
+    assert_eq!(machine.devices("-n c1 "), ["lo", "eth0"]);
+}
+
 #[test]
 fn plugins_say_where_they_come_from() {
     let machine = Machine::new();

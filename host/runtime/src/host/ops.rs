@@ -82,8 +82,12 @@ impl Commit<'_> {
             net::Action::LinkDel(link) => {
                 let index = self.link(&space, link, "link-del");
                 if let Some(index) = self.tolerated(index, tolerance)? {
-                    self.may_delete(&space, index)?;
-                    let done = space.netlink(|netlink| netlink.link_del(index)).map_err(|e| kernel_error(&e));
+                    let delete = || space.netlink(|netlink| netlink.link_del(index)).map_err(|e| kernel_error(&e));
+                    let done = match self.may_delete(&space, index) {
+                        // The kernel was faster.
+                        Err(e) if e.code == types::Code::NotFound => Err(e),
+                        permitted => permitted.and_then(|()| delete()),
+                    };
                     if self.tolerated(done, tolerance)?.is_some() && space.label == HOST {
                         self.state.attempt.known().lost(index);
                     }

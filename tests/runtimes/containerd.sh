@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# containerd.sh DIR [REFERENCE]: containers of containerd on a network of ours, by ctr(8).
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+in_machine containerd ctr runc busybox ip nft iptables -- "$@"
+
+use "$OURS"
+cat >/etc/cni/net.d/10-test.conflist <<'END'
+{
+  "cniVersion": "1.0.0",
+  "name": "test",
+  "plugins": [
+    {
+      "type": "bridge",
+      "bridge": "cni0",
+      "isGateway": true,
+      "ipMasq": true,
+      "ipam": {
+        "type": "host-local",
+        "ranges": [[{ "subnet": "10.88.0.0/16" }], [{ "subnet": "fd00:88::/64" }]],
+        "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]
+      }
+    }
+  ]
+}
+END
+# ctr needs nothing of the CRI plugin, which wants a network file of its own by default.
+cat >/run/containerd.toml <<'END'
+version = 2
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+END
+containerd --config /run/containerd.toml >/run/containerd.log 2>&1 &
+disown
+check "containerd starts" eventually ctr version
+
+declare -A runs
+# ctr attaches before the command starts and, unless it is detached, detaches once the command has ended: with an
+# empty CNI_NETNS, as the namespace is gone by then.
+start() {
+    # Shares of a processor cannot be had where version 1 of control groups has that controller.
+    ctr run --rm --null-io --cni --cpu-shares 0 --rootfs "$ROOTFS" "$1" \
+        /bin/sh -c 'nc -ll -p 7000 -e cat & exec sleep 1000' >"/run/$1.log" 2>&1 &
+    runs[$1]=$!
+    check "$1 starts" eventually is_running "$1"
+}
+
+is_running() { ctr task ls | grep -qE "^$1 .*RUNNING"; }
+
+pid_of() { ctr task ls | awk -v name="$1" '$1 == name { print $2 }'; }
+
+inside() {
+    local container=$1
+    shift
+    ctr task exec --exec-id "e$RANDOM$RANDOM" "$container" /bin/sh -c "$*"
+}
+
+# Detached without an error, by ctr's own word.
+ended() {
+    local status=0
+    wait "${runs[$1]}" || status=$?
+    # ctr exits as the command did, by SIGKILL here.
+    same "$1 ends, and ctr has no complaint" "exit status 137" "$(cat "/run/$1.log")exit status $status"
+}
+
+# gc: as a runtime calls it that has no attachment.
+gc() {
+    CNI_COMMAND=GC CNI_PATH=/opt/cni/bin /opt/cni/bin/bridge <<'END'
+{
+  "cniVersion": "1.1.0",
+  "name": "test",
+  "type": "bridge",
+  "bridge": "cni0",
+  "ipMasq": true,
+  "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.88.0.0/16" }], [{ "subnet": "fd00:88::/64" }]] },
+  "cni.dev/valid-attachments": []
+}
+END
+}
+
+start c1
+start c2
+address=$(inside c2 "ip -4 addr show eth0" | grep -oE '10\.88\.[0-9.]+' | head -n 1)
+address6=$(inside c2 "ip -6 addr show eth0" | grep -oE 'fd00:88:[0-9a-f:]+' | head -n 1)
+# Again and again: the kernel does not ask for neighbours while it makes sure of its own link-local addresses.
+check "ping to the other container" eventually inside c1 "ping -c 1 -W 1 $address"
+check "ping to it by IPv6" eventually inside c1 "ping -c 1 -W 1 $address6"
+same "TCP to it" hello "$(inside c1 "echo hello | nc -w 2 $address 7000" || true)"
+
+seen_by_outside >/dev/null
+check "ping to the outside" eventually inside c1 "ping -c 1 -W 1 $OUTSIDE"
+check "ping to it by IPv6" eventually inside c1 "ping -c 1 -W 1 $OUTSIDE6"
+same "TCP to it, from the machine's address" "seen from $UPLINK" \
+    "$(inside c2 "nc -w 2 $OUTSIDE 7000 </dev/null" || true)"
+# Nothing listens there: that this is known at once says that the way back is open.
+check "UDP to it is answered" inside c2 "timeout 3 nslookup example.org $OUTSIDE 2>&1 | grep -i refused"
+same "it saw nothing but the machine's addresses" \
+    "$(printf '%s\n' "$UPLINK . icmp" "$UPLINK . tcp" "$UPLINK . udp" "$UPLINK6 . ipv6-icmp" | sort)" \
+    "$(seen_by_outside)"
+
+check "c1 is killed by ctr" ctr task kill --signal KILL c1
+ended c1
+same "nothing is left of c1" '' "$(left cni0 | grep -E "default-c1|(10\.88\.0|fd00:88:)[.:]2([^0-9a-f]|$)" || true)"
+same "the end of a cable is c2's" 1 "$(left cni0 | grep -c '^link')"
+
+# From here, behind containerd's back. The kernel takes the namespace, and its end of the cable, before DEL is called.
+check "c2's process is killed" kill -KILL "$(pid_of c2)"
+ended c2
+nothing_left "of c2" cni0
+
+# Many at once, which end by themselves: DEL meets the kernel while that takes their namespaces down.
+burst=20
+for ((i = 0; i < burst; i++)); do
+    ctr run --rm --cni --cpu-shares 0 --rootfs "$ROOTFS" "b$i" \
+        /bin/sh -c "ip -4 addr show eth0 | grep -o 'inet [0-9.]*'" >"/run/b$i.out" 2>"/run/b$i.err" &
+done
+wait
+same "$burst containers at once: no complaint" '' "$(cat /run/b*.err)"
+same "each has an address of its own" $burst "$(sort -u /run/b*.out | wc -l)"
+nothing_left "of them" cni0
+
+# The plugins replaced under a running container, which is attached by the ones and detached by the others.
+if [[ -e $REFERENCE/bridge ]]; then
+    use "$REFERENCE"
+    start c3
+    use "$OURS"
+    check "c3, attached by the reference, is killed" ctr task kill --signal KILL c3
+    ended c3
+    nothing_left "of c3, by ours" cni0
+    start c4
+    use "$REFERENCE"
+    check "c4, attached by ours, is killed" ctr task kill --signal KILL c4
+    ended c4
+    # Without a namespace the reference's DEL leaves the rules, and it does not know of our records.
+    same "no lease or result of c4 is left by the reference" '' "$(left cni0 | grep -F /var/lib/cni || true)"
+    use "$OURS"
+    check "GC by ours of what it has left" gc
+    nothing_left "of c4" cni0
+else
+    skipped "plugins replaced under a running container: no folder of reference plugins"
+fi
+
+finish
