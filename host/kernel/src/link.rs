@@ -119,6 +119,12 @@ impl Netlink {
     /// a MAC address that is no station's. What the kernel refuses leaves no
     /// link behind. (`RTM_NEWLINK` with `NLM_F_CREATE | NLM_F_EXCL`)
     pub fn link_add(&mut self, link: &NewLink) -> Result<u32, Error> {
+        Ok(self.link_new(link)?.index)
+    }
+
+    /// The same, and returns the link as the kernel has made it. The `parent` of a
+    /// veth is its peer's index.
+    pub fn link_new(&mut self, link: &NewLink) -> Result<Link, Error> {
         self.try_link_add(link).map_err(|error| error.during(format!("link-add {}", link.name)))
     }
 
@@ -149,7 +155,7 @@ impl Netlink {
             .map_err(|error| error.during("links"))
     }
 
-    fn try_link_add(&mut self, link: &NewLink) -> Result<u32, Error> {
+    fn try_link_add(&mut self, link: &NewLink) -> Result<Link, Error> {
         check_name(&link.name)?;
         check_mac(link.attrs.mac.as_deref())?;
         if let LinkKind::Veth(peer) = &link.kind {
@@ -158,17 +164,17 @@ impl Netlink {
         }
         let replies = self.request(AddLink(message::new_link(link)), NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO)?;
         let mut echo = replies.iter().filter_map(message::read).flatten();
-        let index = match echo.find(|made| made.name == link.name) {
-            Some(made) => made.index,
+        let made = match echo.find(|made| made.name == link.name) {
+            Some(made) => made,
             // Before Linux 6.2 there is no echo.
-            None => self.try_link_get(LinkRef::Name(&link.name))?.index,
+            None => self.try_link_get(LinkRef::Name(&link.name))?,
         };
-        if let Err(error) = self.set_port(index, &link.attrs) {
+        if let Err(error) = self.set_port(made.index, &link.attrs) {
             // The first failure is the one to tell.
-            let _ = self.link_del(index);
+            let _ = self.link_del(made.index);
             return Err(error);
         }
-        Ok(index)
+        Ok(made)
     }
 
     fn try_link_set(&mut self, index: u32, attrs: &LinkAttrs) -> Result<(), Error> {

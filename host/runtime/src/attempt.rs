@@ -158,6 +158,18 @@ impl Attempt {
         self.journal().note(&folder, heading, sandbox, undo).map(|number| Note(Some(number)))
     }
 
+    /// Counts an effect that goes with another, which is on the record.
+    ///
+    /// # Errors
+    ///
+    /// `EDQUOT` if there are too many.
+    pub(crate) fn count(&self) -> io::Result<Note> {
+        if self.undoes() {
+            self.journal().count()?;
+        }
+        Ok(Note(None))
+    }
+
     /// It was not done after all.
     pub(crate) fn strike(&self, note: Note) {
         if let Some(number) = note.0 {

@@ -90,6 +90,8 @@ pub(crate) struct Journal {
     /// Octets of what has been noted.
     length: u64,
     links: usize,
+    /// Effects that go with others, and are in no note.
+    implied: usize,
     /// Does the file say which namespace is the container's?
     knows_sandbox: bool,
     /// Folders that were made for the file, outermost first.
@@ -132,22 +134,36 @@ impl Journal {
         let length = self.length + line.len() as u64;
         let links = self.links + usize::from(matches!(undo, Undo::Link { .. }));
         // A file that is not read to its end cannot be applied.
-        if length > MAX_FILE / 2 || self.entries.len() == MAX_ENTRIES || links > MAX_LINKS {
+        if length > MAX_FILE / 2 || self.entries.len() + self.implied >= MAX_ENTRIES || links > MAX_LINKS {
             return Err(Errno::EDQUOT.into());
         }
-        if self.entries.is_empty() {
-            self.file = Opened::new(folder, &heading(), &mut self.created)?;
+        let mut lines = Vec::new();
+        if let Some(id) = sandbox.filter(|_| undo.is_inside() && !self.knows_sandbox) {
+            lines = self::line(&Line::Sandbox(id))?;
+            self.knows_sandbox = true;
         }
-        if let Some(opened) = &mut self.file {
-            if let Some(id) = sandbox.filter(|_| undo.is_inside() && !self.knows_sandbox) {
-                opened.write(&Line::Sandbox(id))?;
-                self.knows_sandbox = true;
-            }
-            opened.write_line(&line)?;
+        lines.extend(line);
+        if self.entries.is_empty() {
+            self.file = Opened::new(folder, &heading(), &lines, &mut self.created)?;
+        } else if let Some(opened) = &mut self.file {
+            opened.write_lines(&lines)?;
         }
         (self.length, self.links) = (length, links);
         self.entries.push(Some(undo));
         Ok(self.entries.len() - 1)
+    }
+
+    /// Counts an effect that goes with another one.
+    ///
+    /// # Errors
+    ///
+    /// `EDQUOT` if there are too many.
+    pub(crate) fn count(&mut self) -> io::Result<()> {
+        if self.entries.len() + self.implied >= MAX_ENTRIES {
+            return Err(Errno::EDQUOT.into());
+        }
+        self.implied += 1;
+        Ok(())
     }
 
     /// It was not done after all. That the note of it stays in the file if this
@@ -224,7 +240,7 @@ fn stuck(path: &Path) -> PathBuf {
 impl Opened {
     /// None where there is no such folder for us: the effects are taken back as
     /// long as the process lives.
-    fn new(folder: &Path, heading: &Heading, created: &mut Vec<PathBuf>) -> io::Result<Option<Self>> {
+    fn new(folder: &Path, heading: &Heading, first: &[u8], created: &mut Vec<PathBuf>) -> io::Result<Option<Self>> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         // In the order of time, and never a name that somebody has left.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
@@ -253,7 +269,8 @@ impl Opened {
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
         let path = folder.join(name);
         let mut opened = Self { path, file };
-        let started = opened.write(&Line::Heading(heading.clone())).and_then(|()| fs::rename(&unborn, &opened.path));
+        let lines = [line(&Line::Heading(heading.clone()))?, first.to_vec()].concat();
+        let started = opened.write_lines(&lines).and_then(|()| fs::rename(&unborn, &opened.path));
         started.inspect_err(|_| {
             let _ = fs::remove_file(&unborn);
         })?;
@@ -261,13 +278,13 @@ impl Opened {
     }
 
     fn write(&mut self, entry: &Line) -> io::Result<()> {
-        self.write_line(&line(entry)?)
+        self.write_lines(&line(entry)?)
     }
 
     /// In one write(2).
-    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
-        match self.file.write(line)? {
-            length if length == line.len() => Ok(()),
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self.file.write(lines)? {
+            length if length == lines.len() => Ok(()),
             _ => Err(Errno::ENOSPC.into()),
         }
     }

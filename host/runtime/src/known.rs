@@ -1,5 +1,5 @@
-//! What an attempt has learned: which links of the host are its own, which
-//! bridges it has found there, which addresses its attachment was given. Permits
+//! What an attempt has learned: which links are its own, which bridges it has
+//! found on the host, which addresses its attachment was given. Permits
 //! go by this, so that they cost no request of the kernel.
 
 use std::{
@@ -10,12 +10,12 @@ use std::{
 use ipnet::IpNet;
 use wasm_cni_kernel::Link;
 
-use crate::{result::IpConfig, wire::Attachment};
+use crate::{host::space::Place, result::IpConfig, wire::Attachment};
 
 /// Most addresses that are kept: more than a result can have.
 const MAX_IPS: usize = 8192;
 
-/// A link of the host that is the attempt's own.
+/// A link that is the attempt's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Own {
     pub(crate) name: String,
@@ -24,39 +24,49 @@ pub(crate) struct Own {
     pub(crate) moved: bool,
 }
 
+impl Own {
+    /// Does all that is done to it go with it? A bridge that was made may have
+    /// others' ports by then.
+    pub(crate) fn is_alone(&self) -> bool {
+        !self.bridge && !self.moved
+    }
+}
+
 /// Shared by every instance that takes part in the operation.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    own: BTreeMap<u32, Own>,
+    own: BTreeMap<(Place, u32), Own>,
     bridges: BTreeMap<u32, Link>,
     ips: Vec<IpConfig>,
     live: BTreeSet<(String, String)>,
 }
 
 impl Known {
-    /// A link of the host has become the attempt's own.
-    pub(crate) fn got(&mut self, index: u32, own: Own) {
-        self.own.insert(index, own);
+    /// A link has become the attempt's own.
+    pub(crate) fn got(&mut self, at: Place, index: u32, own: Own) {
+        self.own.insert((at, index), own);
     }
 
     /// It is gone, or elsewhere: whoever comes to have its index or its name is
     /// another one.
-    pub(crate) fn lost(&mut self, index: u32) {
-        self.own.remove(&index);
+    pub(crate) fn lost(&mut self, at: Place, index: u32) {
+        self.own.remove(&(at, index));
     }
 
-    pub(crate) fn own(&self, index: u32) -> Option<&Own> {
-        self.own.get(&index)
+    pub(crate) fn own(&self, at: Place, index: u32) -> Option<&Own> {
+        self.own.get(&(at, index))
     }
 
-    pub(crate) fn renamed(&mut self, index: u32, name: &str) {
-        if let Some(own) = self.own.get_mut(&index) {
+    pub(crate) fn renamed(&mut self, at: Place, index: u32, name: &str) {
+        if let Some(own) = self.own.get_mut(&(at, index)) {
             name.clone_into(&mut own.name);
         }
     }
 
-    pub(crate) fn owns_name(&self, name: &str) -> bool {
-        self.own.values().any(|own| own.name == name)
+    /// The attempt's own link of this name.
+    pub(crate) fn own_named(&self, at: Place, name: &str) -> Option<(u32, &Own)> {
+        let found = self.own.iter().find(|((place, _), own)| *place == at && own.name == name);
+        found.map(|((_, index), own)| (*index, own))
     }
 
     /// A link of the host has been seen. Of a bridge it is remembered how it was

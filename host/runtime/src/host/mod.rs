@@ -37,6 +37,9 @@ use crate::{
     undo::Undo,
 };
 
+/// What is wrong when the record of an attempt is full.
+const TOO_MANY: &str = "more effects than one attempt may have";
+
 /// What one instance's host functions work on.
 pub(crate) struct State {
     pub(crate) plugin: String,
@@ -87,11 +90,16 @@ impl State {
         self.attempt.note(undo).map_err(|e| {
             let errno = e.raw_os_error().unwrap_or(nix::libc::EIO);
             if errno == nix::libc::EDQUOT {
-                return refuse(types::Code::Limit, "journal", "more effects than one attempt may have");
+                return refuse(types::Code::Limit, "journal", TOO_MANY);
             }
             let msg = format!("not done, as it could not be noted how to take it back: {}", kernel::errno_text(errno));
             types::Error { code: types::Code::Io, errno: errno.unsigned_abs(), what: "journal".to_owned(), msg }
         })
+    }
+
+    /// Counts an effect that needs no note, as it goes with another.
+    fn count(&self) -> Result<Note, types::Error> {
+        self.attempt.count().map_err(|_| refuse(types::Code::Limit, "journal", TOO_MANY))
     }
 
     /// Remembers a failure on its way to the guest.

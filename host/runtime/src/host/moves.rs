@@ -79,16 +79,12 @@ pub(super) fn move_link(
     let note = state.note(undo)?;
     match from.netlink(|netlink| netlink.link_set(index, &attrs)) {
         Ok(()) => {
-            if from.place() == Place::Host {
-                state.attempt.known().lost(index);
-            }
+            state.attempt.known().lost(from.place(), index);
             // Chained plugins may change its name and MAC.
             if let Ok(link) = to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))) {
                 state.attempt.has_made(note, link.index);
-                if to.place() == Place::Host {
-                    let own = Own { name: link.name, bridge: link.kind == "bridge", moved: true };
-                    state.attempt.known().got(link.index, own);
-                }
+                let own = Own { name: link.name, bridge: link.kind == "bridge", moved: true };
+                state.attempt.known().got(to.place(), link.index, own);
             }
             Ok(())
         }

@@ -1,7 +1,7 @@
 //! The one place where a guest's operation becomes an effect: check, note the
 //! inverse, act.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use wasm_cni_kernel::{self as kernel, LinkAttrs};
@@ -88,8 +88,8 @@ impl Commit<'_> {
                         Err(e) if e.code == types::Code::NotFound => Err(e),
                         permitted => permitted.and_then(|()| delete()),
                     };
-                    if self.tolerated(done, tolerance)?.is_some() && space.label == HOST {
-                        self.state.attempt.known().lost(index);
+                    if self.tolerated(done, tolerance)?.is_some() {
+                        self.state.attempt.known().lost(space.place(), index);
                     }
                 }
             }
@@ -145,14 +145,14 @@ impl Commit<'_> {
         }
         let attrs = self.attrs(space, &new.attrs, &what)?;
         attrs.master.map_or(Ok(()), |master| self.may_join(space, master, &what))?;
-        let mut peer_on_host = None;
+        let mut peer = None;
         let kind = match &new.kind {
             net::LinkKind::Bridge(bridge) => kernel::LinkKind::Bridge { vlan_filtering: bridge.vlan_filtering },
             net::LinkKind::Veth(veth) => {
                 use std::os::fd::{AsFd as _, AsRawFd as _};
                 convert::link_name(&veth.peer_name, &what)?;
                 let peer_space = self.space(veth.peer_ns, &what)?;
-                peer_on_host = (peer_space.label == HOST).then_some((peer_space.clone(), &veth.peer_name));
+                peer = Some((peer_space.place(), &veth.peer_name));
                 let peer = kernel::VethPeer {
                     name: veth.peer_name.clone(),
                     netns: (!Arc::ptr_eq(&peer_space, space)).then(|| peer_space.netns.as_fd().as_raw_fd()),
@@ -169,19 +169,16 @@ impl Commit<'_> {
         let undo = Undo::Link { at: space.place(), name: new.name.clone(), index: None, bridge };
         let note = self.state.note(undo)?;
         let link = kernel::NewLink { name: new.name.clone(), kind, attrs };
-        match space.netlink(|netlink| netlink.link_add(&link)) {
-            Ok(index) => {
-                self.state.attempt.has_made(note, index);
+        match space.netlink(|netlink| netlink.link_new(&link)) {
+            Ok(made) => {
+                self.state.attempt.has_made(note, made.index);
                 let own = |name: &String| Own { name: name.clone(), bridge, moved: false };
-                if space.label == HOST {
-                    self.state.attempt.known().got(index, own(&new.name));
+                let mut known = self.state.attempt.known();
+                known.got(space.place(), made.index, own(&new.name));
+                if let Some((place, name)) = peer.filter(|_| made.parent != 0) {
+                    known.got(place, made.parent, own(name));
                 }
-                if let Some((host, name)) = peer_on_host
-                    && let Ok(peer) = host.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(name)))
-                {
-                    self.state.attempt.known().got(peer.index, own(name));
-                }
-                Ok(net::Made { index, existed: false })
+                Ok(net::Made { index: made.index, existed: false })
             }
             Err(e) => {
                 self.state.attempt.strike(note);
@@ -224,8 +221,8 @@ impl Commit<'_> {
                 self.may_change(space, index, Change::Attrs(&attrs), what)?;
                 self.note_link_attrs(space, index, &attrs)?;
                 let done = space.netlink(|netlink| netlink.link_set(index, &attrs)).map_err(|e| kernel_error(&e));
-                if let (Ok(()), HOST, Some(name)) = (&done, space.label, &attrs.name) {
-                    self.state.attempt.known().renamed(index, name);
+                if let (Ok(()), Some(name)) = (&done, &attrs.name) {
+                    self.state.attempt.known().renamed(space.place(), index, name);
                 }
                 done
             }
@@ -269,7 +266,7 @@ impl Commit<'_> {
         let Some(link) = self.tolerated(self.link(space, &address.link, what), tolerance)? else { return Ok(()) };
         self.may_change(space, link, change(ip), what)?;
         let address = kernel::Address { link, ip, flags: address.flags };
-        self.act(space, &address, tolerance, act, undo)
+        self.act(space, link, &address, tolerance, act, undo)
     }
 
     fn route(
@@ -302,7 +299,7 @@ impl Commit<'_> {
                 "destination, gateway and source are of different families",
             ));
         }
-        self.act(space, &route, tolerance, act, undo)
+        self.act(space, link, &route, tolerance, act, undo)
     }
 
     fn vlan(
@@ -319,19 +316,24 @@ impl Commit<'_> {
         self.may_change(space, link, Change::Other, what)?;
         let (first, last) = (vlan.first, vlan.last);
         let vlan = kernel::BridgeVlan { link, first, last, pvid: vlan.pvid, untagged: vlan.untagged };
-        self.act(space, &vlan, tolerance, act, undo)
+        self.act(space, link, &vlan, tolerance, act, undo)
     }
 
     /// Does what has been checked, with its inverse noted.
     fn act<T: Clone>(
         &self,
         space: &Space,
+        link: u32,
         object: &T,
         tolerance: net::Tolerance,
         act: fn(&mut kernel::Netlink, &T) -> Result<(), kernel::Error>,
         undo: fn(Place, T) -> Undo,
     ) -> Result<(), types::Error> {
-        let note = self.state.note(undo(space.place(), object.clone()))?;
+        let note = match self.is_alone(space, link) {
+            // It goes with the link.
+            true => self.state.count()?,
+            false => self.state.note(undo(space.place(), object.clone()))?,
+        };
         let done = space.netlink(|netlink| act(netlink, object)).map_err(|e| kernel_error(&e));
         let done = self.tolerated(done, tolerance);
         // That it was there, or not there, before is not this attempt's doing.
@@ -353,21 +355,21 @@ impl Commit<'_> {
             pairs.push((sysctl.key.as_str(), sysctl.value.as_str()));
         }
         let failed = |e: &kernel::Error| (0, kernel_error(e));
-        let old = if self.state.attempt.undoes() {
-            let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).collect();
-            space.netns.sysctls_get(&keys).map_err(|e| failed(&e))?
-        } else {
-            Vec::new()
-        };
-        let mut notes = Vec::with_capacity(old.len());
-        for ((key, _), old) in pairs.iter().zip(&old) {
-            let undo = old.as_deref().and_then(|old| Undo::sysctl_set(space.place(), key, old));
-            notes.push(undo.map(|undo| self.state.note(undo)).transpose().map_err(|e| (0, e))?);
+        // Those of a link of our own go with the link.
+        let undoes = |key: &&str| self.state.attempt.undoes() && !self.is_of_own_link(&space, key);
+        let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).filter(undoes).collect();
+        let old = if keys.is_empty() { Vec::new() } else { space.netns.sysctls_get(&keys).map_err(|e| failed(&e))? };
+        let mut old: BTreeMap<&str, Option<String>> = keys.into_iter().zip(old).collect();
+        let mut notes = Vec::with_capacity(pairs.len());
+        for (key, _) in &pairs {
+            let undo = old.remove(key).flatten().and_then(|old| Undo::sysctl_set(space.place(), key, &old));
+            let note = undo.map(|undo| self.state.note(undo)).transpose();
+            notes.push(note.and_then(|note| note.map_or_else(|| self.state.count(), Ok)).map_err(|e| (0, e))?);
         }
         let results = space.netns.sysctls_set(&pairs).map_err(|e| failed(&e))?;
         for (i, (result, operation)) in results.into_iter().zip(run).enumerate() {
-            if let (Err(_), Some(Some(note))) = (&result, notes.get(i)) {
-                self.state.attempt.strike(*note);
+            if result.is_err() {
+                self.state.attempt.strike(notes[i]);
             }
             self.tolerated(result.map_err(|e| kernel_error(&e)), operation.tolerate).map_err(|e| (i, e))?;
             self.made.push(None);
@@ -383,6 +385,9 @@ impl Commit<'_> {
                 .map_err(|_| refuse(types::Code::Invalid, what, format!("no link has index {index}"))),
             net::LinkRef::Name(name) => {
                 convert::link_name(name, what)?;
+                if let Some((index, _)) = self.state.attempt.known().own_named(space.place(), name) {
+                    return Ok(index);
+                }
                 let found = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(name)));
                 Ok(found.map_err(|e| kernel_error(&e))?.index)
             }
@@ -420,10 +425,24 @@ impl Commit<'_> {
         Ok(set)
     }
 
+    /// Does all that is done to this link go with it?
+    fn is_alone(&self, space: &Space, index: u32) -> bool {
+        self.state.attempt.known().own(space.place(), index).is_some_and(Own::is_alone)
+    }
+
+    /// Is it a sysctl of such a link?
+    fn is_of_own_link(&self, space: &Space, key: &str) -> bool {
+        let of_link = ["net/ipv4/conf/", "net/ipv6/conf/"].iter().find_map(|folder| key.strip_prefix(folder));
+        let name = of_link.and_then(|rest| rest.split('/').next());
+        let known = self.state.attempt.known();
+        let named = name.and_then(|name| known.own_named(space.place(), name));
+        named.is_some_and(|(_, own)| own.is_alone())
+    }
+
     /// What a `link-set` on a link that is not this attempt's will change.
     fn note_link_attrs(&self, space: &Space, index: u32, attrs: &LinkAttrs) -> Result<(), types::Error> {
-        if !self.state.attempt.undoes() || self.state.attempt.made_link(space, index) {
-            return Ok(());
+        if !self.state.attempt.undoes() || self.state.attempt.made_link(space, index) || self.is_alone(space, index) {
+            return self.state.count().map(drop);
         }
         // A link that is not there fails in the operation itself.
         if let Ok(link) = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Index(index))) {

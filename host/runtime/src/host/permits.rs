@@ -11,7 +11,7 @@ use super::{
     State, convert, kernel_error,
     ops::Commit,
     refuse,
-    space::{HOST, Space},
+    space::{HOST, Place, Space},
 };
 use crate::{
     bindings::{net, types},
@@ -49,7 +49,7 @@ impl Commit<'_> {
         if space.label != HOST {
             return Ok(());
         }
-        let own = self.known().own(index).cloned();
+        let own = self.known().own(Place::Host, index).cloned();
         if let Some(own) = own {
             return self.may_change_own(space, &own, change, what);
         }
@@ -138,7 +138,7 @@ impl Commit<'_> {
 
     /// May a link become a port of this one?
     pub(super) fn may_join(&self, space: &Space, master: u32, what: &str) -> Permitted {
-        if space.label != HOST || self.known().own(master).is_some() {
+        if space.label != HOST || self.known().own(Place::Host, master).is_some() {
             return Ok(());
         }
         let named = |link: &Link| link.kind == "bridge" && matches_any(&self.state.grants.host_links, &link.name);
@@ -197,7 +197,7 @@ impl Commit<'_> {
     /// Of the host's links, a plugin deletes those that this attempt made, and in
     /// a DEL the end of a pair that the attachment's result says is its.
     pub(super) fn may_delete(&self, space: &Arc<Space>, index: u32) -> Permitted {
-        if space.label != HOST || self.known().own(index).is_some_and(|own| !own.moved) {
+        if space.label != HOST || self.known().own(Place::Host, index).is_some_and(|own| !own.moved) {
             return Ok(());
         }
         let what = format!("link-del {index}");
@@ -236,7 +236,7 @@ impl Commit<'_> {
             let known = self.known();
             let quiet = || key.ends_with("/accept_ra") && value == "0";
             let named = |link: &Link| matches_any(&self.state.grants.host_links, &link.name);
-            known.owns_name(name) || (quiet() && known.bridge_named(name).is_some_and(named))
+            known.own_named(Place::Host, name).is_some() || (quiet() && known.bridge_named(name).is_some_and(named))
         };
         if granted.any(|Sysctl(pattern)| sysctl_stars(pattern, key).all(is_ours)) {
             return Ok(());

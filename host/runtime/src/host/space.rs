@@ -14,7 +14,7 @@ pub(crate) const HOST: &str = "host";
 pub(crate) const SANDBOX: &str = "sandbox";
 
 /// Which of a call's namespaces.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Place {
     Host,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     bindings::{spoof_check, types},
-    host::{convert, kernel_error, net::Namespace, refuse},
+    host::{convert, kernel_error, net::Namespace, refuse, space::Place},
     undo::Undo,
     wire,
 };
@@ -25,7 +25,7 @@ impl spoof_check::Host for State {
                 .map_err(|_| refuse(types::Code::Invalid, what, "the address of an Ethernet device has 6 octets"))?;
             let failed = |e| kernel_error(&e);
             let link = space.netlink(|netlink| netlink.link_get(LinkRef::Name(&port))).map_err(failed)?;
-            if state.attempt.known().own(link.index).is_none() {
+            if state.attempt.known().own(Place::Host, link.index).is_none() {
                 return state.deny(what, &format!("for port {port:?}, which this attempt did not make"));
             }
             let owner = Owner::of(&state.attempt);
