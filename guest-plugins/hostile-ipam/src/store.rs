@@ -130,7 +130,7 @@ pub(crate) fn resolver() -> Result<Output, Failure> {
 
 pub(crate) fn put_and_panic() -> Result<Output, Failure> {
     let transaction = begin()?;
-    let hints = ["last_reserved_ip.0", "last_reserved_ip.1"];
+    let hints = ["note.0", "note.1"];
     let put = |value: &str| hints.map(|key| Change::Put(entry(key, value.into()))).to_vec();
     transaction.apply(&[put("10.99.0.77"), put("10.99.0.78")].concat())?;
     panic!("hostile says: put");

@@ -1,18 +1,19 @@
 //! `wasm-cni`: container networking with sandboxed plugins. Called under the
 //! name of a bundled plugin it is that plugin; else it is a command for people.
 //! Must not know: wasmtime, netlink.
+#![cfg_attr(not(test), no_main)]
 
 mod args;
 mod commands;
 mod env;
 mod isolation;
+mod start;
 mod trace;
 
 use std::{
     ffi::OsStr,
     io::{self, Write as _},
     path::Path,
-    process::ExitCode,
 };
 
 use clap::Parser as _;
@@ -20,20 +21,26 @@ use wasm_cni::{CniError, LogLine};
 
 use crate::{args::Args, env::Env};
 
-fn main() -> ExitCode {
+#[cfg(test)]
+fn main() {
+    start::main(0, std::ptr::null());
+}
+
+/// What the process does; its exit status.
+fn run() -> u8 {
     let mut env = Env::of_process();
     let mut arguments = std::env::args_os();
     let program = arguments.next().unwrap_or_default();
     if Path::new(&program).file_name() == Some(OsStr::new("cnitool")) {
-        return ExitCode::from(commands::cnitool::run(&mut arguments, env));
+        return commands::cnitool::run(&mut arguments, env);
     }
     match plugin_name(&program) {
         Some(name) => be_plugin(name, &mut env),
         None => match commands::run(Args::parse(), env) {
-            Ok(status) => ExitCode::from(status),
+            Ok(status) => status,
             Err(error) => {
                 let _ = writeln!(io::stderr(), "Error: {error:#}");
-                ExitCode::FAILURE
+                1
             }
         },
     }
@@ -45,7 +52,7 @@ fn plugin_name(program: &OsStr) -> Option<&'static str> {
     wasm_cni_bundled::find(name).map(|plugin| plugin.name)
 }
 
-fn be_plugin(name: &'static str, env: &mut Env) -> ExitCode {
+fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
     // Even a mistake of ours has to reach the runtime as CNI has it.
     std::panic::set_hook(Box::new(move |panic| {
         let text = format!("plugin {name:?} has met a mistake in wasm-cni: {panic}");
@@ -64,5 +71,5 @@ fn be_plugin(name: &'static str, env: &mut Env) -> ExitCode {
     let _ = io::stderr().write_all(reply.stderr.as_bytes());
     let _ = io::stdout().write_all(reply.stdout.as_bytes());
     let _ = io::stdout().flush();
-    ExitCode::from(reply.status)
+    reply.status
 }

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use nix::sys::resource::{Resource, setrlimit};
-use wasmtime::Engine;
+use wasmtime::{Engine, OptLevel};
 
 /// Compile a plugin for wasm-cni ahead of time.
 #[derive(Parser)]
@@ -79,7 +79,12 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 
 fn compile(component: &[u8]) -> Result<Vec<u8>> {
     let compiled = wasm_cni_engine::config()
-        .and_then(|config| Engine::new(&config))
+        .and_then(|mut config| {
+            // A plugin runs for a fraction of a millisecond: what counts is how much of
+            // it has to be read in.
+            config.cranelift_opt_level(OptLevel::SpeedAndSize);
+            Engine::new(&config)
+        })
         .and_then(|engine| engine.precompile_component(component));
     // wasmtime's error type is its own; its text holds the whole chain.
     compiled.map_err(|error| anyhow::anyhow!("{error:#}"))

@@ -10,7 +10,7 @@ use wasmtime::{Config, ModuleVersionStrategy, Result};
 
 /// Version of wasmtime, and revision of [`config`]. Raise the revision with
 /// every change below.
-pub const KEY: &str = concat!("wasm-cni-", "48.0.8", "-2");
+pub const KEY: &str = concat!("wasm-cni-", "48.0.8", "-3");
 
 /// The target that bundled plugins are compiled for: the baseline CPU of this
 /// architecture, so that code does not depend on the machine that built it.
@@ -44,6 +44,7 @@ pub fn config() -> Result<Config> {
     config.native_unwind_info(false);
     config.wasm_backtrace_max_frames(None);
     config.debug_info(false);
+    config.debug_symbols(false);
     // An image costs more to set up, once, than its few pages to copy.
     config.memory_init_cow(false);
     Ok(config)

@@ -6,7 +6,7 @@
 //! the file system has no such attributes there is no mark, and nothing is taken
 //! for gone.
 
-use std::{fs::File, path::Path};
+use std::{fs::File, io::Read as _, path::Path, sync::OnceLock};
 
 use rustix::fs::{XattrFlags, fsetxattr, lgetxattr};
 
@@ -28,6 +28,11 @@ pub(crate) fn is_before_this(path: &Path) -> bool {
     text.split_once(' ').is_some_and(|(machine, boot)| machine == now.machine && boot != now.boot)
 }
 
+/// Reads it now, as it may be out of reach later.
+pub(crate) fn remember() {
+    Boot::current();
+}
+
 struct Boot {
     /// machine-id(5)
     machine: String,
@@ -36,10 +41,16 @@ struct Boot {
 }
 
 impl Boot {
-    fn current() -> Option<Self> {
+    fn current() -> Option<&'static Self> {
+        static CURRENT: OnceLock<Option<Boot>> = OnceLock::new();
+        CURRENT.get_or_init(Self::read).as_ref()
+    }
+
+    fn read() -> Option<Self> {
         let read = |path: &str| {
-            let text = std::fs::read_to_string(path).ok()?;
-            let text = text.trim();
+            let mut octets = [0; 64];
+            let length = File::open(path).and_then(|mut file| file.read(&mut octets)).ok()?;
+            let text = std::str::from_utf8(&octets[..length]).ok()?.trim();
             let plain = (1..=60).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
             plain.then(|| text.to_owned())
         };

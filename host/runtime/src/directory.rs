@@ -4,13 +4,15 @@
 //! A new entry is linked into the folder when it is whole, so that neither a
 //! reader nor a crash ever finds half of one.
 
+mod index;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -23,6 +25,7 @@ use nix::{
     unistd::linkat,
 };
 
+use self::index::Index;
 use crate::{boot, limits::Deadline, undo::Undo};
 
 /// Largest value, octets.
@@ -36,6 +39,14 @@ pub(crate) const TEMPORARY: &str = ".tmp";
 
 /// The file that the lock is held on.
 const LOCK: &str = "lock";
+
+/// Starts the keys of hints, which are written in place: nobody looks for those by
+/// their value.
+const HINT: &str = "last_reserved_ip.";
+
+pub(crate) fn is_hint(key: &str) -> bool {
+    key.starts_with(HINT)
+}
 
 /// A failure with the file and the operation.
 #[derive(Debug, thiserror::Error)]
@@ -61,18 +72,21 @@ pub(crate) struct Directory {
     path: PathBuf,
     /// What [`Directory::open`] had to make, outermost first.
     created: Vec<PathBuf>,
+    /// Where tables of directories are.
+    tables: Option<PathBuf>,
 }
 
 impl Directory {
-    /// Opens the folder, making it and its parents (0755) if need be.
-    pub(crate) fn open(path: &Path) -> Result<Arc<Self>, Failure> {
+    /// Opens the folder, making it and its parents (0755) if need be. `tables` is a
+    /// folder for what makes large ones fast.
+    pub(crate) fn open(path: &Path, tables: Option<PathBuf>) -> Result<Arc<Self>, Failure> {
         let created = create_folders(path, 0o755)?;
-        Ok(Arc::new(Self { path: path.to_owned(), created }))
+        Ok(Arc::new(Self { path: path.to_owned(), created, tables }))
     }
 
     /// The folder if it is there. `created` is what was made for it.
     pub(crate) fn existing(path: &Path, created: &[PathBuf]) -> Option<Arc<Self>> {
-        path.is_dir().then(|| Arc::new(Self { path: path.to_owned(), created: created.to_vec() }))
+        path.is_dir().then(|| Arc::new(Self { path: path.to_owned(), created: created.to_vec(), tables: None }))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -107,7 +121,7 @@ impl Directory {
         };
         let lock = lock_linked(open, FlockArg::LockExclusiveNonblock, deadline);
         let operation = |e: &io::Error| if e.raw_os_error() == Some(libc::ETIMEDOUT) { "lock" } else { "open" };
-        lock.map(|lock| Locked { directory: Arc::clone(self), _lock: lock })
+        lock.map(|lock| Locked { directory: Arc::clone(self), table: Mutex::new(Table::Unknown), _lock: lock })
             .map_err(|e| Failure::new(operation(&e), &path, e))
     }
 
@@ -115,7 +129,7 @@ impl Directory {
     pub(crate) fn remove_if_unused(self: &Arc<Self>) -> Result<(), Failure> {
         let Ok(lock) = self.lock(&Deadline::after(Duration::from_secs(2))) else { return Ok(()) };
         let keys = lock.keys()?;
-        if keys.iter().all(|key| key.starts_with("last_reserved_ip.")) {
+        if keys.iter().all(|key| is_hint(key)) {
             for key in &keys {
                 lock.delete(key)?;
             }
@@ -130,7 +144,18 @@ impl Directory {
 #[derive(Debug)]
 pub(crate) struct Locked {
     directory: Arc<Directory>,
+    table: Mutex<Table>,
     _lock: Flock<File>,
+}
+
+/// What is known of all entries.
+#[derive(Debug)]
+enum Table {
+    Unknown,
+    None,
+    /// There is none, but everything has been read, and not changed since.
+    Read(Vec<(String, Vec<u8>)>),
+    Open(Index),
 }
 
 impl Locked {
@@ -148,9 +173,14 @@ impl Locked {
         let path = self.path(key);
         let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let read = || {
-            let file = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
-            let mut value = Vec::new();
-            file.take(MAX_VALUE).read_to_end(&mut value)?;
+            let mut file = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
+            // Most are a few octets, and need not be asked for their end.
+            let mut start = [0; 512];
+            let length = file.read(&mut start)?;
+            let mut value = start[..length].to_vec();
+            if length == start.len() {
+                file.take(MAX_VALUE - start.len() as u64).read_to_end(&mut value)?;
+            }
             io::Result::Ok(value)
         };
         match read() {
@@ -162,9 +192,73 @@ impl Locked {
         }
     }
 
+    /// The keys of entries that have this value, without white space at its ends,
+    /// in order.
+    pub(crate) fn find(&self, value: &[u8]) -> Result<Vec<String>, Failure> {
+        let having = |entries: &[(String, Vec<u8>)]| {
+            let have = entries.iter().filter(|(_, found)| found.trim_ascii() == value);
+            have.map(|(key, _)| key.clone()).collect::<Vec<_>>()
+        };
+        let indexed = match &*self.table() {
+            Table::Open(table) => table.find(value).ok(),
+            Table::Read(entries) => return Ok(having(entries)),
+            _ => None,
+        };
+        let has_it = |found: Option<Vec<u8>>| found.is_some_and(|found| found.trim_ascii() == value);
+        if let Some(mut keys) = indexed {
+            let has = keys.iter().map(|key| Ok(has_it(self.get(key)?))).collect::<Result<Vec<bool>, Failure>>()?;
+            let mut has = has.into_iter();
+            keys.retain(|_| has.next() == Some(true));
+            keys.sort_unstable();
+            return Ok(keys);
+        }
+        let mut entries = Vec::new();
+        for key in self.keys()?.into_iter().filter(|key| !is_hint(key)) {
+            if let Some(value) = self.get(&key)? {
+                entries.push((key, value));
+            }
+        }
+        let found = having(&entries);
+        let tables = self.directory.tables.as_deref().filter(|_| entries.len() >= index::WORTH_IT);
+        let all = entries.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+        let table = tables.and_then(|tables| Index::build(tables, &self.directory.path, all));
+        *self.table() = table.map_or(Table::Read(entries), Table::Open);
+        Ok(found)
+    }
+
+    /// The table, looked for once.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        let mut table = self.table.lock().expect("no panic with the lock held");
+        if matches!(*table, Table::Unknown) {
+            let found = self.directory.tables.as_deref().and_then(|tables| Index::open(tables, &self.directory.path));
+            *table = found.map_or(Table::None, Table::Open);
+        }
+        table
+    }
+
+    /// Changes the directory, and the table with it. What cannot be done to the
+    /// table leaves it invalid, which is no failure.
+    fn changing<T>(
+        &self,
+        change: impl FnOnce() -> Result<T, Failure>,
+        follow: impl FnOnce(&mut Index) -> io::Result<bool>,
+    ) -> Result<T, Failure> {
+        let mut table = self.table();
+        let Table::Open(index) = &mut *table else {
+            *table = Table::None;
+            return change();
+        };
+        let ready = index.unseal().is_ok();
+        let changed = change();
+        if !ready || (changed.is_ok() && !follow(index).unwrap_or(false)) {
+            *table = Table::None;
+        }
+        changed
+    }
+
     /// Whether an entry is from before the last reboot: whoever had it is gone.
     pub(crate) fn is_stale(&self, key: &str) -> bool {
-        boot::is_before_this(&self.path(key))
+        !is_hint(key) && boot::is_before_this(&self.path(key))
     }
 
     /// Every key, in order.
@@ -188,11 +282,15 @@ impl Locked {
 
     /// Writes an entry that must not be there yet.
     pub(crate) fn create(&self, key: &str, value: &[u8]) -> Result<(), Failure> {
+        self.changing(|| self.create_file(key, value), |table| table.added(key, value))
+    }
+
+    fn create_file(&self, key: &str, value: &[u8]) -> Result<(), Failure> {
         let path = self.path(key);
         let write = || write_whole(&self.directory.path, &path, value);
         let written = match write() {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && self.is_stale(key) => {
-                self.delete(key)?;
+                self.delete_file(key)?;
                 write()
             }
             written => written,
@@ -202,6 +300,14 @@ impl Locked {
 
     /// Writes an entry, in place of the one that may be there.
     pub(crate) fn put(&self, key: &str, value: &[u8]) -> Result<(), Failure> {
+        if is_hint(key) {
+            return self.changing(|| self.put_file(key, value), |_| Ok(true));
+        }
+        // Whoever needs the table next makes it anew.
+        self.changing(|| self.put_file(key, value), |_| Ok(false))
+    }
+
+    fn put_file(&self, key: &str, value: &[u8]) -> Result<(), Failure> {
         let path = self.path(key);
         // In place, as the reference does: these are hints, and a reader takes
         // a damaged one for absent.
@@ -219,10 +325,30 @@ impl Locked {
 
     /// Removes an entry if it is there.
     pub(crate) fn delete(&self, key: &str) -> Result<(), Failure> {
+        let is_indexed = matches!(*self.table(), Table::Open(_));
+        let value = if is_indexed { self.get(key)? } else { None };
+        self.changing(
+            || self.delete_file(key),
+            |table| value.map_or(Ok(()), |value| table.removed(key, &value)).map(|()| true),
+        )
+    }
+
+    fn delete_file(&self, key: &str) -> Result<(), Failure> {
         let path = self.path(key);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Failure::new("remove", &path, e)),
             _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // While the lock is still held.
+        if let Ok(Table::Open(index)) = self.table.get_mut()
+            && !index.is_valid()
+        {
+            let _ = index.seal();
         }
     }
 }
@@ -367,7 +493,7 @@ mod tests {
     fn entries_are_files_in_the_references_format() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("networks/n1");
-        let directory = Directory::open(&path).unwrap();
+        let directory = Directory::open(&path, None).unwrap();
         assert!(directory.is_new());
         let lock = directory.lock(&soon()).unwrap();
         lock.create("fd00:10::2", b"c1\r\neth0").unwrap();
@@ -385,7 +511,7 @@ mod tests {
     #[test]
     fn a_lock_that_is_held_is_waited_for_until_the_deadline() {
         let folder = tempfile::tempdir().unwrap();
-        let directory = Directory::open(folder.path()).unwrap();
+        let directory = Directory::open(folder.path(), None).unwrap();
         let held = directory.lock(&soon()).unwrap();
         assert_eq!(directory.lock(&soon()).unwrap_err().errno(), libc::ETIMEDOUT);
         drop(held);
@@ -396,7 +522,7 @@ mod tests {
     fn a_folder_goes_with_its_last_entry_and_not_before() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b");
-        let directory = Directory::open(&path).unwrap();
+        let directory = Directory::open(&path, None).unwrap();
         directory.lock(&soon()).unwrap().create("10.0.0.2", b"c1").unwrap();
         directory.remove_if_unused().unwrap();
         assert!(path.join("10.0.0.2").exists());
@@ -415,7 +541,7 @@ mod tests {
                 let path = &path;
                 scope.spawn(move || {
                     for round in 0..50 {
-                        let directory = Directory::open(path).unwrap();
+                        let directory = Directory::open(path, None).unwrap();
                         let key = format!("{i}-{round}");
                         directory.lock(&Deadline::after(Duration::from_secs(10))).unwrap().create(&key, b"x").unwrap();
                         let lock = directory.lock(&Deadline::after(Duration::from_secs(10))).unwrap();
@@ -434,7 +560,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = Directory::open(&file.join("n1")).unwrap_err();
+        let error = Directory::open(&file.join("n1"), None).unwrap_err();
         assert_eq!(error.to_string(), format!("mkdir {}: not a directory", file.display()));
     }
 }

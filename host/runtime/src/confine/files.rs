@@ -35,11 +35,12 @@ pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
     }
     for folder in &needs.folders {
         // What is yet to be made is made in what there is.
-        if let Some(folder) = folder.ancestors().find(|folder| folder.is_dir()) {
-            rules = rules.allow(folder, write)?;
+        if let Some(found) = folder.ancestors().find_map(|folder| PathFd::new(folder).ok()) {
+            rules = rules.allow_open(found, write)?;
         }
     }
-    rules.ruleset.restrict_self().map(drop)
+    // The caller has seen to it, whether or not there is Landlock.
+    rules.ruleset.no_new_privs(false).restrict_self().map(drop)
 }
 
 struct Rules {
@@ -49,7 +50,13 @@ struct Rules {
 impl Rules {
     /// What is not there needs no rule.
     fn allow(self, path: impl AsRef<Path>, access: BitFlags<AccessFs>) -> Result<Self, RulesetError> {
-        let Ok(file) = PathFd::new(path) else { return Ok(self) };
+        match PathFd::new(path) {
+            Ok(file) => self.allow_open(file, access),
+            Err(_) => Ok(self),
+        }
+    }
+
+    fn allow_open(self, file: PathFd, access: BitFlags<AccessFs>) -> Result<Self, RulesetError> {
         let ruleset = self.ruleset.add_rule(PathBeneath::new(file, access))?;
         Ok(Self { ruleset })
     }
@@ -94,6 +101,7 @@ mod tests {
             ..Needs::default()
         };
         let confined = move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
             restrict(&needs).unwrap();
             fs::create_dir_all(file("leases").join("net/deep")).unwrap();
             fs::write(file("leases/net/deep/1"), "c1").unwrap();
@@ -125,6 +133,7 @@ mod tests {
         let needs = Needs { processes: Processes::Iptables, ..Needs::default() };
         let path = folder.path().join("file");
         let confined = move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
             restrict(&needs).unwrap();
             assert!(Command::new("/bin/true").status().unwrap().success());
             assert_eq!(fs::write(path, "").unwrap_err().kind(), ErrorKind::PermissionDenied);

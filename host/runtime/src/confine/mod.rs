@@ -20,6 +20,7 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities, set_no_new_p
 
 use crate::{
     attempt::Attempt,
+    boot,
     error::CniError,
     grants::Asked,
     host::filter::iptables::Iptables,
@@ -45,6 +46,8 @@ struct Needs {
     folders: BTreeSet<PathBuf>,
     /// Files to read.
     files: BTreeSet<PathBuf>,
+    /// Entries that bear a mark of this boot.
+    stores: bool,
     /// sysfs.
     devices: bool,
 }
@@ -86,6 +89,9 @@ pub(crate) fn before_plugins<'a>(
     if needs.processes == Processes::Native {
         return Ok(());
     }
+    if attempt.command == Command::Add && needs.stores {
+        boot::remember();
+    }
     // Its path may lead through another process, which takes a privilege.
     let _ = attempt.sandbox();
     let mut sets = capabilities(None).map_err(|e| refused("capget", &e))?;
@@ -124,6 +130,7 @@ impl Needs {
     fn component(&mut self, attempt: &Attempt, plugin: &Plugin, asked: &Asked) -> Result<Vec<String>, CniError> {
         let grants = instance::grants(attempt, plugin, asked)?;
         self.devices |= grants.devices;
+        self.stores |= grants.store.is_some();
         self.folders.extend(grants.store);
         self.files.extend(grants.resolver);
         if grants.masquerade && plugin.world == World::Interface && self.processes == Processes::None {

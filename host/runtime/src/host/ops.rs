@@ -360,6 +360,11 @@ impl Commit<'_> {
         let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).filter(undoes).collect();
         let old = if keys.is_empty() { Vec::new() } else { space.netns.sysctls_get(&keys).map_err(|e| failed(&e))? };
         let mut old: BTreeMap<&str, Option<String>> = keys.into_iter().zip(old).collect();
+        // What is so already need not be said again.
+        if pairs.iter().all(|(key, value)| old.get(key).and_then(Option::as_deref) == Some(*value)) {
+            self.made.extend(run.iter().map(|_| None));
+            return Ok(());
+        }
         let mut notes = Vec::with_capacity(pairs.len());
         for (key, _) in &pairs {
             let undo = old.remove(key).flatten().and_then(|old| Undo::sysctl_set(space.place(), key, &old));

@@ -7,7 +7,7 @@ use super::{State, refuse};
 use crate::{
     attempt::Attempt,
     bindings::{store, types},
-    directory::{Directory, Failure, Locked, MAX_VALUE},
+    directory::{Directory, Failure, Locked, MAX_VALUE, is_hint},
     plugin::Command,
     protocol::{check_ifname, is_name},
     undo::Undo,
@@ -26,7 +26,8 @@ impl store::Host for State {
             let text = format!("plugin {:?} has no grant for a store", self.plugin);
             return Ok(Err(self.failed(refuse(types::Code::Denied, "store", text))));
         };
-        let opened = Directory::open(&path).and_then(|directory| {
+        let tables = self.attempt.runtime.under_root("/run/wasm-cni/index");
+        let opened = Directory::open(&path, Some(tables)).and_then(|directory| {
             // On the record before the lock can fail: the folder is there now.
             if directory.is_new() {
                 let _ = self.attempt.note(directory.undo());
@@ -73,12 +74,8 @@ impl store::HostTransaction for State {
         self.enter()?;
         let lock = &self.table.get(&this)?.lock;
         let search = || {
-            let mut found = Vec::new();
-            for key in lock.keys()? {
-                if lock.get(&key)?.is_some_and(|v| v.trim_ascii() == value) && !self.is_free(lock, &key) {
-                    found.push(key);
-                }
-            }
+            let mut found = lock.find(&value)?;
+            found.retain(|key| !self.is_free(lock, key));
             Ok(found)
         };
         Ok(search().map_err(|e: Failure| self.failed(store_error(&e))))
@@ -170,6 +167,11 @@ impl State {
         match change {
             store::Change::Put(entry) => {
                 check_entry(entry)?;
+                if is_hint(&entry.key) {
+                    // Whatever it says, nobody has or loses an address by it.
+                    self.count()?;
+                    return lock.put(&entry.key, &entry.value).map_err(failed);
+                }
                 let old = lock.get(&entry.key).map_err(failed)?;
                 self.may_replace(lock, &entry.key, old.as_deref())?;
                 let (folder, key, value) = (folder(), entry.key.clone(), entry.value.clone());

@@ -87,13 +87,13 @@ fn what_it_wrote_over_is_put_back() {
     let scene = Scene::new();
     let folder = scene.machine.root().join("var/lib/cni/networks/n1");
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("last_reserved_ip.0"), "10.99.0.5").unwrap();
+    fs::write(folder.join("note.0"), "of before").unwrap();
     scene.network(
         json!([{ "type": "hostile", "mode": "half", "ipam": { "type": "hostile_ipam", "mode": "put-panic" } }]),
     );
     scene.call("put-panic", &["add", "n1", &scene.netns]).says("put-panic", &["hostile says: put"]);
-    assert_eq!(fs::read_to_string(folder.join("last_reserved_ip.0")).unwrap(), "10.99.0.5");
-    assert!(!folder.join("last_reserved_ip.1").exists());
+    assert_eq!(fs::read_to_string(folder.join("note.0")).unwrap(), "of before");
+    assert!(!folder.join("note.1").exists());
 }
 
 #[test]
