@@ -315,11 +315,13 @@ impl Locked {
         OpenOptions::new()
             .write(true)
             .create(true)
-            .truncate(true)
+            // Cut afterwards: to cut a file to nothing first, and write it then, makes
+            // some file systems flush it.
+            .truncate(false)
             .mode(0o600)
             .custom_flags(flags)
             .open(&path)
-            .and_then(|mut file| file.write_all(value))
+            .and_then(|mut file| file.write_all(value).and_then(|()| file.set_len(value.len() as u64)))
             .map_err(|e| Failure::new("open", &path, e))
     }
 

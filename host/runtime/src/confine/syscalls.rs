@@ -1,14 +1,12 @@
 //! Which system calls there are: a seccomp(2) filter. What is not on the list is
 //! answered as by a kernel that has no such call, so that nothing ends half-way.
 
-use std::collections::BTreeMap;
+mod program;
 
 use nix::libc;
-use seccompiler::{
-    BackendError, BpfProgram, Error, SeccompAction,
-    SeccompCmpArgLen::{Dword, Qword},
-    SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-};
+use seccompiler::{BpfProgram, Error};
+
+use self::program::{Argument, Program};
 
 /// With any arguments.
 const ALLOWED: &[libc::c_long] = &[
@@ -48,6 +46,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_statx,
     libc::SYS_umask,
     libc::SYS_unlinkat,
+    libc::SYS_utimensat,
     libc::SYS_write,
     libc::SYS_writev,
     // Sockets that are open.
@@ -118,14 +117,13 @@ const OLDER: &[libc::c_long] = &[
 const OLDER: &[libc::c_long] = &[];
 
 /// `PR_SET_NAME` of linux/prctl.h: names of threads.
-const PR_SET_NAME: u64 = 15;
+const PR_SET_NAME: i32 = 15;
 
 pub(super) fn restrict() -> Result<(), Error> {
-    seccompiler::apply_filter(&program()?)
+    seccompiler::apply_filter(&program())
 }
 
-fn program() -> Result<BpfProgram, BackendError> {
-    let mut rules: BTreeMap<_, _> = ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
+fn program() -> BpfProgram {
     let new_namespaces = libc::CLONE_NEWCGROUP
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWNET
@@ -133,49 +131,27 @@ fn program() -> Result<BpfProgram, BackendError> {
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWUSER
         | libc::CLONE_NEWUTS;
-    rules.extend([
-        // Threads, and no processes. clone3(2) keeps its flags in memory, where
-        // nobody can look; without it libc takes clone(2).
-        (libc::SYS_clone, vec![masked(0, libc::CLONE_THREAD | new_namespaces, libc::CLONE_THREAD)?]),
-        (libc::SYS_setns, vec![equal(1, libc::CLONE_NEWNET)?]),
-        // And what neighbour advertisements go out by.
-        (libc::SYS_socket, vec![equal(0, libc::AF_NETLINK)?, icmpv6()?]),
-        // The code that there is is all the code there will be.
-        (libc::SYS_mmap, vec![masked(2, libc::PROT_EXEC, 0)?]),
-        (libc::SYS_mprotect, vec![masked(2, libc::PROT_EXEC, 0)?]),
-        // Reading limits: without new ones.
-        (libc::SYS_prlimit64, vec![SeccompRule::new(vec![SeccompCondition::new(2, Qword, SeccompCmpOp::Eq, 0)?])?]),
-        (libc::SYS_prctl, vec![rule(0, SeccompCmpOp::Eq, PR_SET_NAME)?]),
-        // Of this process.
-        (libc::SYS_kill, vec![own_process()?]),
-        (libc::SYS_tgkill, vec![own_process()?]),
-    ]);
-    let denied = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    let arch = std::env::consts::ARCH.try_into()?;
-    SeccompFilter::new(rules, denied, SeccompAction::Allow, arch)?.try_into()
-}
-
-fn icmpv6() -> Result<SeccompRule, BackendError> {
-    let equal =
-        |argument, value: i32| SeccompCondition::new(argument, Dword, SeccompCmpOp::Eq, value.unsigned_abs().into());
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    SeccompRule::new(vec![equal(0, libc::AF_INET6)?, equal(1, kind)?, equal(2, libc::IPPROTO_ICMPV6)?])
-}
-
-fn own_process() -> Result<SeccompRule, BackendError> {
-    rule(0, SeccompCmpOp::Eq, std::process::id().into())
-}
-
-fn equal(argument: u8, value: i32) -> Result<SeccompRule, BackendError> {
-    rule(argument, SeccompCmpOp::Eq, value.unsigned_abs().into())
-}
-
-fn masked(argument: u8, mask: i32, value: i32) -> Result<SeccompRule, BackendError> {
-    rule(argument, SeccompCmpOp::MaskedEq(mask.unsigned_abs().into()), value.unsigned_abs().into())
-}
-
-fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompRule, BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(argument, Dword, operator, value)?])
+    let own_process = Argument::equal(0, std::process::id().cast_signed());
+    let no_code = Argument::masked(2, libc::PROT_EXEC, 0);
+    let mut program = Program::new(ALLOWED.iter().chain(OLDER).copied());
+    // Threads, and no processes. clone3(2) keeps its flags in memory, where nobody
+    // can look; without it libc takes clone(2).
+    program.allow_if(libc::SYS_clone, &[Argument::masked(0, libc::CLONE_THREAD | new_namespaces, libc::CLONE_THREAD)]);
+    program.allow_if(libc::SYS_setns, &[Argument::equal(1, libc::CLONE_NEWNET)]);
+    program.allow_if(libc::SYS_socket, &[Argument::equal(0, libc::AF_NETLINK)]);
+    // What neighbour advertisements go out by.
+    let raw = Argument::equal(1, libc::SOCK_RAW | libc::SOCK_CLOEXEC);
+    let icmpv6 = [Argument::equal(0, libc::AF_INET6), raw, Argument::equal(2, libc::IPPROTO_ICMPV6)];
+    program.allow_if(libc::SYS_socket, &icmpv6);
+    // The code that there is is all the code there will be.
+    program.allow_if(libc::SYS_mmap, &[no_code]);
+    program.allow_if(libc::SYS_mprotect, &[no_code]);
+    // Reading limits: without new ones.
+    program.allow_if(libc::SYS_prlimit64, &[Argument::null(2)]);
+    program.allow_if(libc::SYS_prctl, &[Argument::equal(0, PR_SET_NAME)]);
+    program.allow_if(libc::SYS_kill, &[own_process]);
+    program.allow_if(libc::SYS_tgkill, &[own_process]);
+    program.finish()
 }
 
 #[cfg(test)]
