@@ -59,14 +59,15 @@ impl InterfacePlugin for Bridge {
         let config = Config::parse(&call.config, &call.args)?;
         let masquerade = config.masquerade()?;
         let addresses = masquerade.map_or_else(Vec::new, |_| masquerade::addresses(call, sandbox));
-        // None of these must leak because another one is stuck.
+        // None of these must leak because another one is stuck. Rules first: the
+        // kernel frees them while it waits with the link.
         all([
+            if config.spoof_check { spoof_check::remove(host) } else { Ok(()) },
+            masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
             sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
             // The bridge and its interfaces in VLANs are everybody's.
             veth::delete_host_end(host, call, |interface| !config.is_shared(&interface.name)),
             config.ipam.as_ref().map_or(Ok(()), |plugin| ipam::del(plugin)),
-            if config.spoof_check { spoof_check::remove(host) } else { Ok(()) },
-            masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
         ])
     }
 

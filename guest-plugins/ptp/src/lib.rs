@@ -66,12 +66,13 @@ impl InterfacePlugin for Ptp {
         let config = Config::parse(&call.config)?;
         let masquerade = config.masquerade()?;
         let addresses = masquerade.map_or_else(Vec::new, |_| masquerade::addresses(call, sandbox));
-        // None of these must leak because another one is stuck.
+        // None of these must leak because another one is stuck. Rules first: the
+        // kernel frees them while it waits with the link.
         all([
+            masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
             ipam::del(&config.ipam),
             sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
             veth::delete_host_end(host, call, |_| true),
-            masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
         ])
     }
 

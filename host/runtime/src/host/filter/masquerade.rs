@@ -105,10 +105,11 @@ impl State {
 
     fn by_nftables(&self, space: &Space, owner: &Owner, addresses: &[IpNet]) -> Result<(), types::Error> {
         let failed = |e| kernel_error(&e);
-        if self.attempt.undoes() && !Table::Masquerade.exists(space).map_err(failed)? {
+        let ready = nftables::is_ready_to_masquerade(space).map_err(failed)?;
+        if !ready && self.attempt.undoes() && !Table::Masquerade.exists(space).map_err(failed)? {
             self.note(Undo::FilterTable { table: Table::Masquerade })?;
         }
-        nftables::masquerade(space, owner, addresses).map_err(failed)
+        nftables::masquerade(space, owner, addresses, ready).map_err(failed)
     }
 }
 

@@ -66,23 +66,27 @@ const PRIORITY_NAT_DST_BRIDGED: i32 = -300;
 /// `NF_IP_PRI_NAT_SRC` (linux/netfilter_ipv4.h).
 const PRIORITY_NAT_SRC: i32 = 100;
 
+/// Is all there that masquerade rules need: both chains, and the rules that lead
+/// from one to the other? To say so once more would change nothing, but leave the
+/// kernel with things to free, and whoever closes the socket waits for that: an RCU
+/// grace period, which is longer than all the rest of an ADD.
+pub(crate) fn is_ready_to_masquerade(space: &Space) -> Result<bool, Error> {
+    let rules = space.nftables(|nft| nft.rules(Family::Inet, MASQUERADE, POSTROUTING))?;
+    let leads_to: Vec<_> = rules.iter().map(|rule| rule.jumps_to.as_deref()).collect();
+    Ok(leads_to == [None, None, Some(MASQ_CHECKS)])
+}
+
 /// Puts the masquerade rules of an attachment in place of those that it has.
-pub(crate) fn masquerade(space: &Space, owner: &Owner, addresses: &[IpNet]) -> Result<(), Error> {
+/// `ready` is what [`is_ready_to_masquerade`] has said.
+pub(crate) fn masquerade(space: &Space, owner: &Owner, addresses: &[IpNet], ready: bool) -> Result<(), Error> {
     let comment = comment(owner);
+    let mut said = Some(ready);
     patiently(|| {
         let old = handles(space, &instance(owner))?;
         let mut batch = Batch::new(Family::Inet, MASQUERADE);
-        batch.add_table(Some(TABLE_COMMENT));
-        batch.add_chain(&Chain { name: MASQ_CHECKS.to_owned(), base: None, comment: Some(CHAIN_COMMENT.to_owned()) });
-        batch.add_chain(&base_chain(POSTROUTING, ChainKind::Nat, Hook::Postrouting, PRIORITY_NAT_SRC));
-        batch.flush_chain(POSTROUTING);
-        for multicast in
-            [IpNet::V4("224.0.0.0/4".parse().expect("valid")), IpNet::V6("ff00::/8".parse().expect("valid"))]
-        {
-            let to = Statement::Destination(IpMatch { net: multicast, negated: false });
-            batch.add_rule(&rule(POSTROUTING, [to, Statement::Return], None));
+        if !said.take().map_or_else(|| is_ready_to_masquerade(space), Ok)? {
+            prepare_to_masquerade(&mut batch);
         }
-        batch.add_rule(&rule(POSTROUTING, [Statement::Goto(MASQ_CHECKS.to_owned())], None));
         for handle in old {
             batch.delete_rule(MASQ_CHECKS, handle);
         }
@@ -93,6 +97,18 @@ pub(crate) fn masquerade(space: &Space, owner: &Owner, addresses: &[IpNet]) -> R
         }
         space.nftables(|nft| nft.apply(&batch))
     })
+}
+
+fn prepare_to_masquerade(batch: &mut Batch) {
+    batch.add_table(Some(TABLE_COMMENT));
+    batch.add_chain(&Chain { name: MASQ_CHECKS.to_owned(), base: None, comment: Some(CHAIN_COMMENT.to_owned()) });
+    batch.add_chain(&base_chain(POSTROUTING, ChainKind::Nat, Hook::Postrouting, PRIORITY_NAT_SRC));
+    batch.flush_chain(POSTROUTING);
+    for multicast in [IpNet::V4("224.0.0.0/4".parse().expect("valid")), IpNet::V6("ff00::/8".parse().expect("valid"))] {
+        let to = Statement::Destination(IpMatch { net: multicast, negated: false });
+        batch.add_rule(&rule(POSTROUTING, [to, Statement::Return], None));
+    }
+    batch.add_rule(&rule(POSTROUTING, [Statement::Goto(MASQ_CHECKS.to_owned())], None));
 }
 
 /// Removes an attachment's masquerade rules.
@@ -181,8 +197,11 @@ pub(crate) fn check_spoofing(space: &Space, owner: &Owner, port: &str, mac: [u8;
     patiently(|| {
         let old = space.nftables(|nft| nft.rules(Family::Bridge, NAT, PREROUTING))?;
         let mut batch = Batch::new(Family::Bridge, NAT);
-        batch.add_table(None);
-        batch.add_chain(&base_chain(PREROUTING, ChainKind::Filter, Hook::Prerouting, PRIORITY_NAT_DST_BRIDGED));
+        // Where there are rules there is a chain; and see `is_ready_to_masquerade`.
+        if old.is_empty() {
+            batch.add_table(None);
+            batch.add_chain(&base_chain(PREROUTING, ChainKind::Filter, Hook::Prerouting, PRIORITY_NAT_DST_BRIDGED));
+        }
         for name in [interface_chain, mac_chain] {
             batch.add_chain(&Chain { name: name.clone(), base: None, comment: None });
             batch.flush_chain(name);
