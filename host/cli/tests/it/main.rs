@@ -13,6 +13,7 @@ mod faults;
 mod host_device;
 mod hostile;
 mod machine;
+mod many_leases;
 mod outside;
 mod plugin_mode;
 mod policy;
