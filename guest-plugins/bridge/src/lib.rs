@@ -44,10 +44,10 @@ impl InterfacePlugin for Bridge {
             }
             None => layer2(call, &config, sandbox, &bridge, &port)?,
         };
-        if !config.disable_container_interface {
+        let state = read_links(&mut output, call, sandbox, host, &port)?;
+        if !config.disable_container_interface && state != link::OPER_UP {
             wait_for(host, &port)?;
         }
-        read_macs(&mut output, call, sandbox, host)?;
         if !config.dns.is_empty() {
             output.dns = config.dns;
         }
@@ -169,8 +169,10 @@ fn wait_for(host: &Netns, port: &Port) -> Result<(), Failure> {
     Err(Failure::plain(format!("bridge port in error state: {state}")))
 }
 
-/// The bridge's address follows its ports', so it is read when all is done.
-fn read_macs(output: &mut Output, call: &Call, sandbox: &Netns, host: &Netns) -> Result<(), Failure> {
+/// The bridge's address follows its ports', so it is read when all is done. Gives
+/// the operational state of the port.
+fn read_links(output: &mut Output, call: &Call, sandbox: &Netns, host: &Netns, port: &Port) -> Result<u8, Failure> {
+    let mut state = 0;
     for interface in &mut output.interfaces {
         let inside = interface.name == call.at.ifname && interface.sandbox == call.netns;
         let namespace = if inside { sandbox } else { host };
@@ -178,6 +180,9 @@ fn read_macs(output: &mut Output, call: &Call, sandbox: &Netns, host: &Netns) ->
         let found = link::by_name(namespace, &interface.name).context(words)?;
         let link = found.ok_or_else(|| format!("{}: Link not found", words()))?;
         interface.mac = cni_plugin::mac::format(&link.mac);
+        if !inside && link.index == port.index {
+            state = link.operstate;
+        }
     }
-    Ok(())
+    Ok(state)
 }
