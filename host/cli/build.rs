@@ -1,5 +1,6 @@
-//! Links the optimised program statically: loading and relocating shared
-//! libraries is a third of what a call of `VERSION` costs.
+//! Names the commit that is built, and links the optimised program statically:
+//! loading and relocating shared libraries is a third of what a call of `VERSION`
+//! costs.
 //!
 //! rustc's `crt-static` is not for this: without `--target` it applies to
 //! procedural macros too, which cannot be static. So the libraries that rustc
@@ -27,6 +28,12 @@ const LIBRARIES: &[(&str, &str)] = &[
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-env=WASM_CNI_COMMIT={}", commit().as_deref().unwrap_or("no commit"));
+    println!("cargo::rustc-env=WASM_CNI_TARGET={}", env::var("TARGET").unwrap_or_default());
+    link_statically()
+}
+
+fn link_statically() -> io::Result<()> {
     let is = |variable: &str, value: &str| env::var(variable).is_ok_and(|v| v == value);
     let here = env::var_os("HOST") == env::var_os("TARGET");
     if !here || !is("CARGO_CFG_TARGET_ENV", "gnu") || !is("PROFILE", "release") {
@@ -43,6 +50,21 @@ fn main() -> io::Result<()> {
     // For tests and benchmarks too: the folder is in front for all of them.
     println!("cargo::rustc-link-arg=-static-pie");
     Ok(())
+}
+
+/// The commit that is built, if this is a checkout.
+fn commit() -> Option<String> {
+    let git = Path::new("../../.git");
+    if !git.exists() {
+        return None;
+    }
+    // HEAD's log grows by a line whenever HEAD comes to stand for another commit.
+    for file in ["HEAD", "logs/HEAD"].map(|file| git.join(file)).into_iter().filter(|file| file.exists()) {
+        println!("cargo::rerun-if-changed={}", file.display());
+    }
+    let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !commit.is_empty()).then_some(commit)
 }
 
 /// Where the C compiler has a library.

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 /// Called under the name of a bundled plugin (a link named `bridge`, say) it is
 /// that plugin, as in /opt/cni/bin.
 #[derive(Parser)]
-#[command(name = "wasm-cni", version, after_help = ENVIRONMENT)]
+#[command(name = "wasm-cni", version = crate::version::build(), long_version = crate::version::long(), after_help = ENVIRONMENT)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -46,6 +46,9 @@ pub(crate) struct Args {
     pub(crate) allow_host: Vec<String>,
 }
 
+/// Where runtimes look for plugins by default.
+pub(crate) const PLUGINS: &str = "/opt/cni/bin";
+
 const ENVIRONMENT: &str = "\
 Environment:
   NETCONFPATH   folder of network configurations
@@ -65,7 +68,9 @@ pub(crate) enum Command {
     /// Detach every cached attachment of a network but those to keep
     Gc(Gc),
     /// Ask a network's plugins whether they are ready
-    Status(Named),
+    ///
+    /// Says nothing if they are, but on a terminal.
+    Status(Which),
     /// Run a command in a fresh network namespace, attached to a network
     ///
     /// The namespace, and what was made for it, goes when the command ends,
@@ -78,7 +83,7 @@ pub(crate) enum Command {
     /// Tell what a plugin is, what it asks for, and what it can and cannot do
     Inspect(Inspect),
     /// Tell which file a network's name stands for, and why
-    Which(Named),
+    Which(Which),
     /// Find the mistakes in a folder of network configurations
     Validate(Validate),
     /// Take back what killed calls have left half-done
@@ -86,6 +91,24 @@ pub(crate) enum Command {
     /// Every add, del and gc does this for what is new; this one also tries
     /// again what could not be taken back then.
     Recover(Recover),
+    /// List addresses that are taken: by whom, since when, and whether they still are
+    Leases(Leases),
+    /// Say what is wrong with this machine, and what to do about it
+    ///
+    /// Tries in a private namespace what the kernel can do; changes nothing.
+    /// The exit status is 1 if something will fail.
+    Doctor(Output),
+    /// Put this program, and a name for each of its plugins, into a folder of plugins
+    ///
+    /// Also while they are in use: every name stands for a whole file at every
+    /// moment, and calls that have begun end as they began.
+    Install(Install),
+    /// Take out what `install` put there, and put back what it replaced
+    Uninstall(Uninstall),
+    /// Print a script that completes this program's arguments in a shell
+    Completions(Completions),
+    /// Print the manual page, or write one for each command into a folder
+    Man(ManPages),
 }
 
 /// What to attach to what.
@@ -111,6 +134,14 @@ pub(crate) struct Named {
     /// Not used
     #[arg(hide = true)]
     pub(crate) netns: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Which {
+    #[command(flatten)]
+    pub(crate) network: Named,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(clap::Args)]
@@ -176,6 +207,63 @@ pub(crate) struct Recover {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Leases {
+    /// Only of this network
+    pub(crate) network: Option<String>,
+    /// Remove those that are stale
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Only say what there is to remove
+    #[arg(long, requires = "prune")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Install {
+    /// The folder that the runtime looks for plugins in
+    #[arg(default_value = PLUGINS)]
+    pub(crate) dir: PathBuf,
+    /// Only these plugins
+    #[arg(long, value_name = "PLUGIN,...", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Take the place of files that are not wasm-cni's; `uninstall` puts them back
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Only say what there is to do
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Uninstall {
+    /// The folder
+    #[arg(default_value = PLUGINS)]
+    pub(crate) dir: PathBuf,
+    /// Only say what there is to do
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct ManPages {
+    /// The folder, such as /usr/local/share/man/man1
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]

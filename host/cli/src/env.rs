@@ -49,6 +49,22 @@ impl Env {
         self.path("NETCONFPATH").unwrap_or_else(|| NETCONFPATH.into())
     }
 
+    /// The folders of plugins that are not bundled.
+    pub(crate) fn plugin_folders(&self) -> Vec<PathBuf> {
+        self.list("CNI_PATH", ':').into_iter().map(PathBuf::from).collect()
+    }
+
+    /// The folder below which all state lies.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.path("WASM_CNI_ROOT").unwrap_or_else(|| "/".into())
+    }
+
+    /// The folder of the result cache.
+    pub(crate) fn cache(&self) -> PathBuf {
+        let folder = self.path("WASM_CNI_CACHE_DIR").unwrap_or_else(|| self.root().join("var/lib/cni"));
+        folder.join("results")
+    }
+
     /// Sets a variable for what comes after, here and in commands that are run.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.variables.insert(name.into(), value.into());
@@ -80,7 +96,7 @@ impl Env {
     /// _PREFER_NATIVE. Native plugins inherit all of it.
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
         let mut builder = Runtime::builder()
-            .plugin_dirs(self.list("CNI_PATH", ':').into_iter().map(PathBuf::from))
+            .plugin_dirs(self.plugin_folders())
             .own_process(!self.goes_on)
             .plugin_path(self.text("CNI_PATH"))
             .env(self.variables().map(|(key, value)| (key.clone(), value.clone())))

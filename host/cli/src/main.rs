@@ -8,7 +8,9 @@ mod commands;
 mod env;
 mod isolation;
 mod start;
+mod table;
 mod trace;
+mod version;
 
 use std::{
     ffi::OsStr,

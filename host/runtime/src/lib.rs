@@ -59,6 +59,7 @@ mod inspect;
 mod instance;
 mod journal;
 mod known;
+mod leases;
 mod limits;
 mod native;
 mod operations;
@@ -88,6 +89,7 @@ pub use folder::{
     Broken, Lookup, Surveyed, find as find_network, load_file as load_network, survey as survey_networks,
 };
 pub use inspect::{Inspected, Interface as WitInterface};
+pub use leases::Lease;
 pub use limits::{CallOptions, Cancel, Limits};
 pub use native::{Exec, ExecCall, ExecOutput, Processes};
 pub use plugin::{Command, Location, LogLine};
@@ -97,4 +99,7 @@ pub use result::{Dns, Interface, IpConfig, Route, Success, parse_result};
 pub use runtime::{Added, Attachment, Builder, Runtime};
 pub use schema::render_result;
 pub use version::SUPPORTED as SUPPORTED_VERSIONS;
+/// Which engine compiled plugins have to be for: its version, and the revision of
+/// its settings.
+pub use wasm_cni_engine::KEY as ENGINE_KEY;
 pub use wasm_cni_kernel::Netns;

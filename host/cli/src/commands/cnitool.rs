@@ -67,7 +67,7 @@ fn dispatch(arguments: &[String], env: &Env) -> Result<u8> {
         "check" => attach::check(&target, env),
         "del" => attach::del(&target, env),
         "gc" => network::gc(&Gc { network: named(), keep: Vec::new(), keep_alive: false }, env),
-        _ => network::status(network, env),
+        _ => network::status(network, None, env),
     }
 }
 

@@ -4,17 +4,18 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use wasm_cni::{Inspected, Location, WitInterface};
 
-use super::show::{print, text};
+use super::show::text;
 use crate::{
     args::{Format, Inspect},
     env::Env,
+    table::{print, print_json},
 };
 
 /// Gives 1 if the plugin will not run.
 pub(crate) fn inspect(inspect: &Inspect, env: &Env) -> Result<u8> {
     let inspected = env.runtime()?.inspect(&inspect.plugin)?;
     match inspect.output.output {
-        Format::Json => print(&serde_json::to_string_pretty(&as_json(&inspected))?)?,
+        Format::Json => print_json(&as_json(&inspected))?,
         Format::Table => print(&for_people(&inspected))?,
     };
     Ok(u8::from(inspected.refused.is_some()))

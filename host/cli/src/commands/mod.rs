@@ -3,12 +3,16 @@
 
 mod attach;
 pub(crate) mod cnitool;
+mod doctor;
 mod inspect;
+mod install;
+mod leases;
 mod network;
 mod recover;
 mod run;
 mod show;
 mod validate;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -45,13 +49,19 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         Command::Del(target) => attach::del(&target, &env),
         Command::Check(target) => attach::check(&target, &env),
         Command::Gc(gc) => network::gc(&gc, &env),
-        Command::Status(named) => network::status(&named.network, &env),
+        Command::Status(named) => network::status(&named.network.network, Some(named.output.output), &env),
         Command::List(list) => show::list(&list, &env),
         Command::Plugins(output) => show::plugins(&output, &env),
         Command::Inspect(inspect) => inspect::inspect(&inspect, &env),
-        Command::Which(named) => show::which(&named.network, &env),
+        Command::Which(which) => show::which(&which, &env),
         Command::Validate(validate) => validate::validate(&validate, &env),
         Command::Recover(recover) => recover::recover(&recover, &env),
+        Command::Leases(leases) => leases::leases(&leases, &env),
+        Command::Doctor(output) => doctor::doctor(&output, env),
+        Command::Install(install) => install::install(&install),
+        Command::Uninstall(uninstall) => install::uninstall(&uninstall),
+        Command::Completions(completions) => words::completions(&completions),
+        Command::Man(pages) => words::man(&pages),
         Command::Run(run) => run::run(&run, env),
     }
 }

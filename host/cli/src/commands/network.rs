@@ -1,9 +1,17 @@
 //! `gc` and `status`: a network as a whole.
 
+use std::io::{self, IsTerminal as _};
+
 use anyhow::Result;
+use serde_json::json;
+use wasm_cni::Network;
 
 use super::find_network;
-use crate::{args::Gc, env::Env};
+use crate::{
+    args::{Format, Gc},
+    env::Env,
+    table::{print, print_json},
+};
 
 pub(crate) fn gc(gc: &Gc, env: &Env) -> Result<u8> {
     let network = find_network(&gc.network.network, env)?;
@@ -20,8 +28,30 @@ pub(crate) fn gc(gc: &Gc, env: &Env) -> Result<u8> {
     Ok(0)
 }
 
-pub(crate) fn status(network: &str, env: &Env) -> Result<u8> {
+/// Silent on success, as `cnitool` is, but for somebody who is there to read it.
+pub(crate) fn status(network: &str, output: Option<Format>, env: &Env) -> Result<u8> {
     let network = find_network(network, env)?;
-    env.runtime()?.status(&network)?;
+    // Before the process confines itself: it has no terminals then.
+    let is_read = io::stdout().is_terminal();
+    let outcome = env.runtime()?.status(&network);
+    let Network { name, plugins, .. } = &network;
+    match output {
+        Some(Format::Json) => {
+            let error = outcome.as_ref().err();
+            print_json(&json!({
+                "network": name,
+                "ready": outcome.is_ok(),
+                "code": error.map(|error| error.code),
+                "error": error.map(ToString::to_string),
+            }))?;
+            return Ok(u8::from(outcome.is_err()));
+        }
+        Some(Format::Table) if is_read && outcome.is_ok() => {
+            let kinds: Vec<_> = plugins.iter().map(|plugin| plugin.kind.as_str()).collect();
+            print(&format!("network {name} is ready: {}\n", kinds.join(", ")))?;
+        }
+        _ => {}
+    }
+    outcome?;
     Ok(0)
 }

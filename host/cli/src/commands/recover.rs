@@ -4,17 +4,17 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use wasm_cni::Recovered;
 
-use super::show::{print, print_json};
 use crate::{
     args::{Format, Recover},
     env::Env,
+    table::{print, print_json},
 };
 
 /// Gives 1 if something could not be taken back.
 pub(crate) fn recover(recover: &Recover, env: &Env) -> Result<u8> {
     let all = env.runtime()?.recover(recover.dry_run)?;
     if recover.output.output == Format::Json {
-        print_json(&all.iter().map(json).collect())?;
+        print_json(&all.iter().map(json).collect::<Value>())?;
     } else if !all.is_empty() {
         print(&all.iter().map(|one| text(one, recover.dry_run)).collect::<String>())?;
     }

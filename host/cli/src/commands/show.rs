@@ -6,38 +6,40 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 use wasm_cni::{Cached, Location};
 
+use super::install::folder::{COMPILER, PROGRAM};
 use crate::{
-    args::{Format, List, Output},
+    args::{Format, List, Output, Which},
     env::Env,
+    table::{Cell, GOOD, NOTICE, Table, print, print_json, print_table},
 };
 
 pub(crate) fn list(list: &List, env: &Env) -> Result<u8> {
     let mut all = env.runtime()?.cached(list.container_id.as_deref());
     all.retain(|cached| list.network.as_ref().is_none_or(|network| *network == cached.network));
     if list.output.output == Format::Json {
-        return print_json(&all.iter().map(attachment_json).collect());
+        return print_json(&all.iter().map(attachment_json).collect::<Value>());
     }
-    let mut table = table(&["NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "NAMESPACE", "STATE", "AGE"]);
+    let mut table = Table::new(&["NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "NAMESPACE", "STATE", "AGE"]);
     for cached in &all {
         let at = &cached.attachment;
-        let state = match cached.is_alive() {
-            Some(true) => "alive",
-            Some(false) => "stale",
-            None => "unknown",
+        let state = match state(cached) {
+            "alive" => Cell::new("alive", GOOD),
+            "stale" => Cell::new("stale", NOTICE),
+            other => other.into(),
         };
         let (addresses, age) = (addresses(cached).join(" "), age(cached.since));
-        table.add_row([&cached.network, &at.container_id, &at.ifname, &addresses, &at.netns, state, &age]);
+        let names = [&cached.network, &at.container_id, &at.ifname, &addresses, &at.netns];
+        let [network, id, ifname, addresses, netns] = names.map(|text| text.as_str().into());
+        table.add([network, id, ifname, addresses, netns, state, age.into()]);
     }
-    print_table(table)
+    print_table(&table)
 }
 
 fn attachment_json(cached: &Cached) -> Value {
     let at = &cached.attachment;
-    let since = cached.since.and_then(|since| since.duration_since(SystemTime::UNIX_EPOCH).ok());
     json!({
         "network": cached.network,
         "containerId": at.container_id,
@@ -45,8 +47,22 @@ fn attachment_json(cached: &Cached) -> Value {
         "addresses": addresses(cached),
         "netns": at.netns,
         "alive": cached.is_alive(),
-        "since": since.map(|since| since.as_secs()),
+        "state": state(cached),
+        "since": seconds(cached.since),
     })
+}
+
+/// As in JSON: since 1970.
+pub(super) fn seconds(since: Option<SystemTime>) -> Option<u64> {
+    Some(since?.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
+}
+
+fn state(cached: &Cached) -> &'static str {
+    match cached.is_alive() {
+        Some(true) => "alive",
+        Some(false) => "stale",
+        None => "unknown",
+    }
 }
 
 /// Of whatever version the result is.
@@ -57,7 +73,8 @@ fn addresses(cached: &Cached) -> Vec<String> {
     ips.chain(legacy).filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn age(since: Option<SystemTime>) -> String {
+/// For people.
+pub(super) fn age(since: Option<SystemTime>) -> String {
     let Some(seconds) = since.and_then(|since| since.elapsed().ok()).map(|age| age.as_secs()) else {
         return "-".to_owned();
     };
@@ -70,17 +87,19 @@ fn age(since: Option<SystemTime>) -> String {
 }
 
 pub(crate) fn plugins(output: &Output, env: &Env) -> Result<u8> {
-    let all = env.runtime()?.plugins();
+    let mut all = env.runtime()?.plugins();
+    // The program itself, as `install` puts it beside them.
+    all.retain(|(kind, _)| kind != PROGRAM && kind != COMPILER);
     if output.output == Format::Json {
         let plugin = |(kind, locations): &(String, Vec<Location>)| json!({ "type": kind, "used": text(&locations[0]), "shadowed": locations[1..].iter().map(text).collect::<Vec<_>>() });
-        return print_json(&all.iter().map(plugin).collect());
+        return print_json(&all.iter().map(plugin).collect::<Value>());
     }
-    let mut table = table(&["TYPE", "USED", "SHADOWED"]);
+    let mut table = Table::new(&["TYPE", "USED", "SHADOWED"]);
     for (kind, locations) in &all {
         let shadowed: Vec<_> = locations[1..].iter().map(text).collect();
-        table.add_row([kind, &text(&locations[0]), &shadowed.join("\n")]);
+        table.add([kind.as_str().into(), text(&locations[0]).into(), shadowed.join("\n").into()]);
     }
-    print_table(table)
+    print_table(&table)
 }
 
 pub(super) fn text(location: &Location) -> String {
@@ -93,55 +112,46 @@ pub(super) fn text(location: &Location) -> String {
     }
 }
 
-pub(crate) fn which(network: &str, env: &Env) -> Result<u8> {
+pub(crate) fn which(which: &Which, env: &Env) -> Result<u8> {
+    let network = &which.network.network;
     let folder = env.configurations();
     let files = wasm_cni::survey_networks(&folder)?;
-    let mut lines = String::new();
+    let mut considered = Vec::new();
     let mut chosen = None;
     for file in &files {
-        let why = match &file.network {
-            Err(error) => format!("skipped: {error}"),
-            Ok(found) if found.name != network => continue,
-            Ok(_) if chosen.is_some() => "shadowed: a file before it has this name".to_owned(),
+        let (verdict, why) = match &file.network {
+            Err(error) => ("skipped", error.to_string()),
+            Ok(found) if found.name != *network => continue,
+            Ok(_) if chosen.is_some() => ("shadowed", "a file before it has this name".to_owned()),
             Ok(found) => {
                 chosen = Some(found);
-                "used: the first with this name, .conflist before .conf and .json, in order of the names".to_owned()
+                let why = "the first with this name, .conflist before .conf and .json, in order of the names";
+                ("used", why.to_owned())
             }
         };
-        lines += &format!("{}: {why}\n", file.path.display());
+        considered.push((&file.path, verdict, why));
     }
+    let mut lines: String =
+        considered.iter().map(|(path, verdict, why)| format!("{}: {verdict}: {why}\n", path.display())).collect();
     let Some(chosen) = chosen else {
         let _ = io::stderr().write_all(lines.as_bytes());
         bail!("no net configuration with name {network:?} in {}", folder.display());
     };
     let runtime = env.runtime()?;
+    let locate = |kind: &str| runtime.locate(kind).map(|location| text(&location));
+    if which.output.output == Format::Json {
+        let file = |(path, verdict, why): &(_, _, _)| json!({ "path": path, "verdict": verdict, "why": why });
+        let plugin = |kind: &str| match locate(kind) {
+            Ok(source) => json!({ "type": kind, "source": source }),
+            Err(error) => json!({ "type": kind, "missing": error.to_string() }),
+        };
+        let plugins: Value = chosen.plugins.iter().map(|config| plugin(&config.kind)).collect();
+        let files: Value = considered.iter().map(file).collect();
+        return print_json(&json!({ "network": network, "files": files, "plugins": plugins }));
+    }
     for plugin in &chosen.plugins {
-        let source = runtime.locate(&plugin.kind).map_or_else(|e| format!("missing: {e}"), |l| text(&l));
+        let source = locate(&plugin.kind).unwrap_or_else(|e| format!("missing: {e}"));
         lines += &format!("  {}: {source}\n", plugin.kind);
     }
     print(&lines)
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
-    table
-}
-
-fn print_table(mut table: Table) -> Result<u8> {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    print(&table.to_string())
-}
-
-pub(super) fn print_json(list: &Vec<Value>) -> Result<u8> {
-    print(&format!("{}\n", serde_json::to_string_pretty(list)?))
-}
-
-pub(super) fn print(text: &str) -> Result<u8> {
-    // Trailing blanks are the table's, not what somebody wants to copy.
-    let lines: Vec<_> = text.lines().map(str::trim_end).collect();
-    io::stdout().write_all((lines.join("\n") + "\n").as_bytes())?;
-    Ok(0)
 }

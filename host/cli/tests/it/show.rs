@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 use serde_json::{Value, json};
 
 use crate::{
-    machine::{Machine, PROGRAM, bridge, text},
+    machine::{Machine, PROGRAM, bridge, installed, text},
     outside::plugins,
 };
 
@@ -108,6 +108,60 @@ fn which_explains_the_choice() {
     assert!(lines[2].contains("00-a.conf: shadowed: "), "{out}");
     assert!(lines[3].contains("bridge: bundled"), "{out}");
     assert!(lines[4].contains("nope: missing: "), "{out}");
+    let output = machine.wasm_cni(&["which", "x", "-o", "json"]).output().unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let verdicts: Vec<_> = json["files"].as_array().unwrap().iter().map(|file| &file["verdict"]).collect();
+    assert_eq!(verdicts, ["skipped", "used", "shadowed"]);
+    assert!(json["plugins"][1]["missing"].as_str().unwrap().contains("no paths provided"), "{json}");
+}
+
+/// What a command prints on a terminal.
+fn on_a_terminal(machine: &Machine, arguments: &str, variables: &[(&str, &str)]) -> String {
+    let mut command = machine.command("script");
+    command.args(["-qec", &format!("{PROGRAM} {arguments}"), "/dev/null"]);
+    let output = command.env("TERM", "xterm").env_remove("NO_COLOR").envs(variables.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    String::from_utf8(output.stdout).unwrap().replace('\r', "")
+}
+
+#[test]
+fn status_is_silent_but_on_a_terminal_or_as_json() {
+    let machine = Machine::new();
+    let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
+    let output = machine.wasm_cni(&["status", &network]).output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{}", text(&output));
+    let json = |network: &str| {
+        let output = machine.wasm_cni(&["status", network, "-o", "json"]).output().unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+        (json, output.status.code())
+    };
+    let (ready, status) = json(&network);
+    assert_eq!((&ready["network"], &ready["ready"], status), (&json!("n1"), &json!(true), Some(0)));
+    machine.network("broken", json!({ "type": "nope" }));
+    let (broken, status) = json("broken");
+    assert_eq!((&broken["ready"], status), (&json!(false), Some(1)));
+    assert!(broken["error"].as_str().is_some_and(|text| text.contains("no paths provided")), "{broken}");
+    if installed(&["script"]) {
+        let said = on_a_terminal(&machine, "status n1", &[("NO_COLOR", "1")]);
+        assert_eq!(said, "network n1 is ready: bridge\n");
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_without_no_color() {
+    let machine = Machine::new();
+    let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
+    let netns = machine.netns("c1");
+    machine.add(&network, &netns);
+    if !installed(&["script"]) {
+        return;
+    }
+    let coloured = on_a_terminal(&machine, "list", &[]);
+    assert!(coloured.contains("\u{1b}[32malive\u{1b}[0m"), "{coloured:?}");
+    let plain = on_a_terminal(&machine, "list", &[("NO_COLOR", "1")]);
+    assert!(plain.contains("alive") && !plain.contains('\u{1b}'), "{plain:?}");
+    let piped = machine.wasm_cni(&["list"]).env("TERM", "xterm").output().unwrap();
+    assert_eq!(String::from_utf8(piped.stdout).unwrap(), plain);
 }
 
 #[test]

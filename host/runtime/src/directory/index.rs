@@ -184,7 +184,7 @@ impl Index {
         utimensat(CWD, &self.directory, &times, AtFlags::empty())?;
         let stamp = stamp_of(&fs::metadata(&self.directory)?);
         // A file system that keeps no nanoseconds cannot tell.
-        if stamp[8..] != i64::from(time.tv_nsec).to_le_bytes() {
+        if stamp[8..] != time.tv_nsec.to_le_bytes() {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let mut header = [0; HEADER];
@@ -304,7 +304,7 @@ mod tests {
         drop(scene.build(&entries).unwrap());
         let index = scene.open().unwrap();
         for (key, value) in &entries {
-            assert_eq!(index.find(value).unwrap(), [key.clone()]);
+            assert_eq!(index.find(value).unwrap(), std::slice::from_ref(key));
         }
         assert!(index.find(b"c3000\r\neth0").unwrap().is_empty());
     }

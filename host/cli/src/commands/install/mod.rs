@@ -1,0 +1,70 @@
+//! `install` and `uninstall`: the program and its names in a runtime's folder of
+//! plugins.
+
+mod apply;
+pub(super) mod folder;
+mod plan;
+
+use std::{
+    io::{self, Write as _},
+    path::Path,
+};
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use self::{apply::Held, folder::Folder, plan::Step};
+use crate::{
+    args::{Format, Install, Uninstall},
+    table::{print, print_json},
+};
+
+pub(super) fn install(install: &Install) -> Result<u8> {
+    let known: Vec<_> = wasm_cni_bundled::PLUGINS.iter().map(|plugin| plugin.name).collect();
+    if let Some(unknown) = install.only.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("{unknown:?} is no plugin of this program: {}", known.join(", "));
+    }
+    let wanted = |name: &&str| install.only.is_empty() || install.only.iter().any(|only| only == name);
+    let names: Vec<_> = known.into_iter().filter(wanted).collect();
+    let plan = |folder: &Folder| plan::install(folder, &names, install.replace);
+    run(&install.dir, install.dry_run, install.output.output, plan)
+}
+
+pub(super) fn uninstall(uninstall: &Uninstall) -> Result<u8> {
+    run(&uninstall.dir, uninstall.dry_run, uninstall.output.output, plan::uninstall)
+}
+
+fn run(path: &Path, dry_run: bool, format: Format, plan: impl FnOnce(&Folder) -> Result<Vec<Step>>) -> Result<u8> {
+    let folder = Folder { path: path.to_owned() };
+    let mut steps = Vec::new();
+    if dry_run {
+        steps = plan(&folder)?;
+    } else {
+        let mut held = Held::take(&folder)?;
+        held.clean();
+        let result = plan(&folder).and_then(|planned| {
+            for step in planned {
+                held.apply(&step)?;
+                steps.push(step);
+            }
+            held.finish()
+        });
+        if let Err(error) = result {
+            // What has been done is worth knowing.
+            let done: String = steps.iter().map(Step::text).collect();
+            let _ = io::stderr().write_all(done.as_bytes());
+            return Err(error);
+        }
+    }
+    match format {
+        Format::Json => print_json(&steps.iter().map(Step::json).collect::<Value>())?,
+        Format::Table if steps.is_empty() => 0,
+        Format::Table => print(&steps.iter().map(Step::text).collect::<String>())?,
+    };
+    if steps.is_empty() {
+        writeln!(io::stderr(), "nothing of wasm-cni is in {}", path.display())?;
+    } else if dry_run {
+        writeln!(io::stderr(), "nothing has been changed: --dry-run")?;
+    }
+    Ok(0)
+}
