@@ -68,3 +68,8 @@ pub use bindings::interface::wasm_cni::types::types::{Code, Error};
 pub use failure::{Context, PLUGIN_FAILED, all};
 pub use ipnet::IpNet;
 pub use plugin::{InterfacePlugin, IpamPlugin, require_host};
+
+/// The examples of `docs/plugin-authors.md` compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugin-authors.md")]
+struct PluginAuthors;

@@ -24,14 +24,22 @@ impl Abilities {
             World::Interface => abilities.interface(&grants, &imported),
             World::Ipam => abilities.ipam(&grants, &imported),
         }
-        abilities.say(imported("wasm-cni:system/random"), "get random bytes");
-        abilities.say(imported("wasm-cni:system/log"), "write lines to the log");
+        let prints = imported("wasi:cli/stdout") || imported("wasi:cli/stderr");
+        abilities.say(imported("wasm-cni:system/random") || imported("wasi:random/random"), "get random bytes");
+        abilities.say(imported("wasm-cni:system/log") || prints, "write lines to the log");
         let Limits { memory, time, host_calls, .. } = limits;
         let (memory, time) = (memory >> 20, time.as_secs_f32());
         abilities
             .can
             .push(format!("use {memory} MiB of memory, {time} s and {host_calls} host calls for an operation"));
-        let never = "see files, sockets, processes, the environment or a clock: there is no such import";
+        let wasi = imports.iter().any(|import| import.name.starts_with("wasi:"));
+        let never = match wasi {
+            false => "see files, sockets, processes, the environment or a clock: there is no such import",
+            true => {
+                "see files, sockets, processes or the environment (WASI: no files, no environment, no sockets; what it \
+                 prints goes to the log)"
+            }
+        };
         abilities.cannot.push(never.to_owned());
         abilities
     }

@@ -133,10 +133,8 @@ fn inspect(runtime: &Inner, inspected: Inspected) -> Result<Inspected, CniError>
         Ok(world) => world,
         Err(error) => return Ok(Inspected { imports, exports, refused: Some(error.msg), ..inspected }),
     };
-    let linker = match world {
-        World::Interface => runtime.interface_linker(),
-        World::Ipam => runtime.ipam_linker(),
-    };
+    let wasi = runtime.wasi_linker(world, &component)?;
+    let linker = wasi.as_ref().map_or_else(|| runtime.linker(world), Ok);
     let linker = linker.map_err(|e| CniError::internal(format!("cannot link: {e:#}")))?;
     let name = world_name(world);
     exports.iter_mut().for_each(|export| export.offered = export.name == exported(world));

@@ -61,6 +61,7 @@ fn in_instance(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Succes
         allowance: Arc::clone(&request.level.allowance),
         last_failure: Arc::clone(&last_failure),
         last_words: Arc::clone(&last_words),
+        printed: Default::default(),
     };
     call(state, sandbox.as_ref(), request).map_err(|ended| match ended {
         Ended::Refused(failure) => wire::error(failure),
@@ -134,7 +135,7 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
     let cni_call = || cni_call(&attempt, config);
     let output = match plugin.world {
         World::Interface => {
-            let linker = runtime.interface_linker()?;
+            let linker = plugin.linker(runtime)?;
             let guest =
                 InterfacePlugin::instantiate(&mut store, &plugin.component, linker).map_err(Ended::before_the_call)?;
             let guest = guest.wasm_cni_plugin_plugin();
@@ -171,7 +172,7 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
             }
         }
         World::Ipam => {
-            let linker = runtime.ipam_linker()?;
+            let linker = plugin.linker(runtime)?;
             let guest =
                 IpamPlugin::instantiate(&mut store, &plugin.component, linker).map_err(Ended::before_the_call)?;
             let guest = guest.wasm_cni_plugin_ipam();

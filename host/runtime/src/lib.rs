@@ -103,3 +103,8 @@ pub use version::SUPPORTED as SUPPORTED_VERSIONS;
 /// its settings.
 pub use wasm_cni_engine::KEY as ENGINE_KEY;
 pub use wasm_cni_kernel::Netns;
+
+/// The examples of `docs/embedding.md` compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct Embedding;

@@ -21,6 +21,7 @@ use crate::{
     host::{
         State,
         traced::{self, Traced},
+        wasi,
     },
     inspect,
     limits::Limits,
@@ -161,8 +162,17 @@ pub(crate) struct Plugin {
     pub(crate) bundled: bool,
     pub(crate) world: World,
     pub(crate) component: Component,
+    /// What it is linked with, if it imports WASI: that is made for each.
+    pub(crate) wasi: Option<Linker<State>>,
     /// SHA-256 of the file, if it is no part of this program.
     pub(crate) digest: Option<String>,
+}
+
+impl Plugin {
+    /// The functions that it can import, and no others.
+    pub(crate) fn linker<'a>(&'a self, runtime: &'a Inner) -> wasmtime::Result<&'a Linker<State>> {
+        self.wasi.as_ref().map_or_else(|| runtime.linker(self.world), Ok)
+    }
 }
 
 /// Which of `wit/plugin.wit`'s worlds it is of.
@@ -277,7 +287,9 @@ impl Inner {
                 Location::Bundled { .. } | Location::Native(_) => None,
             };
             let bundled = digest.is_none();
-            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component, digest }))
+            // Bundled ones import none, and need not be asked.
+            let wasi = if bundled { None } else { self.wasi_linker(world, &component)? };
+            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component, wasi, digest }))
         };
         let plugin = load();
         // A process of one call tries once, before it gives up being able to.
@@ -298,6 +310,20 @@ impl Inner {
         }
     }
 
+    /// What a component that imports WASI is linked with.
+    pub(crate) fn wasi_linker(&self, world: World, component: &Component) -> Result<Option<Linker<State>>, CniError> {
+        let linked = self.linker(world).and_then(|base| wasi::linker(base, &self.engine, component));
+        linked.map_err(|e| CniError::internal(format!("cannot link: {e:#}")))
+    }
+
+    /// What others of this world are linked with.
+    pub(crate) fn linker(&self, world: World) -> wasmtime::Result<&Linker<State>> {
+        match world {
+            World::Interface => self.interface_linker(),
+            World::Ipam => self.ipam_linker(),
+        }
+    }
+
     fn path(&self) -> String {
         let folders: Vec<_> = self.plugin_dirs.iter().map(|folder| folder.display().to_string()).collect();
         folders.join(" ")
@@ -309,7 +335,7 @@ impl Inner {
     }
 
     /// The functions that a plugin with namespaces can import, and no others.
-    pub(crate) fn interface_linker(&self) -> wasmtime::Result<&Linker<State>> {
+    fn interface_linker(&self) -> wasmtime::Result<&Linker<State>> {
         if let Some(linker) = self.interface.get() {
             return Ok(linker);
         }
@@ -325,7 +351,7 @@ impl Inner {
     }
 
     /// The functions that an IPAM plugin can import, and no others.
-    pub(crate) fn ipam_linker(&self) -> wasmtime::Result<&Linker<State>> {
+    fn ipam_linker(&self) -> wasmtime::Result<&Linker<State>> {
         if let Some(linker) = self.ipam.get() {
             return Ok(linker);
         }

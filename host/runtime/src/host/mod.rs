@@ -17,6 +17,7 @@ pub(crate) mod space;
 pub(crate) mod store;
 pub(crate) mod system;
 pub(crate) mod traced;
+pub(crate) mod wasi;
 
 #[cfg(test)]
 mod properties;
@@ -57,6 +58,8 @@ pub(crate) struct State {
     pub(crate) last_failure: Arc<Mutex<Option<String>>>,
     /// What the guest logged last at level error: a panic's message.
     pub(crate) last_words: Arc<Mutex<Option<String>>>,
+    /// What it printed, if it has WASI.
+    pub(crate) printed: wasi::Printed,
 }
 
 impl State {

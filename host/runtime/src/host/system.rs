@@ -19,15 +19,22 @@ const MAX_RESOLV_CONF: u64 = 64 << 10;
 impl log::Host for State {
     fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         self.enter()?;
-        let mut message = message;
+        if matches!(level, log::Level::Error) {
+            *self.last_words.lock().expect("no panic with the lock held") = Some(for_people(&message));
+        }
+        self.log(level, message);
+        Ok(())
+    }
+}
+
+impl State {
+    /// A line of the log, as much of it as the limit leaves.
+    pub(super) fn log(&self, level: log::Level, mut message: String) {
         let left = self.allowance.log_left();
         if message.len() > left {
             message.truncate(message.floor_char_boundary(left));
         }
         self.allowance.take_log(message.len());
-        if matches!(level, log::Level::Error) {
-            *self.last_words.lock().expect("no panic with the lock held") = Some(for_people(&message));
-        }
         if !message.is_empty() {
             (self.attempt.runtime.log)(&crate::plugin::LogLine {
                 level: match level {
@@ -43,7 +50,6 @@ impl log::Host for State {
                 message: &one_line(&message),
             });
         }
-        Ok(())
     }
 }
 
