@@ -42,7 +42,7 @@ impl InterfacePlugin for Ptp {
         output.ips.iter_mut().for_each(|ip| ip.iface = Some(CONTAINER));
 
         let quiet = has(false).then(|| Quiet::begin(&[(sandbox, ifname), (host, &name)])).transpose()?;
-        iface::configure(Batch::on(sandbox), sandbox, ifname, &output, true)?;
+        iface::configure(Batch::on(sandbox), sandbox, ifname, &output, false)?;
         routes::of_container(sandbox, ifname, &ends)?;
         routes::of_host(host, index, &ends)?;
         quiet.map_or(Ok(()), Quiet::end)?;

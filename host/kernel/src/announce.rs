@@ -1,99 +1,163 @@
-//! Telling a link's neighbours of its addresses before they ask. Must not know:
-//! why they moved.
-//!
-//! ARP announcements are the kernel's: a socket of ours that could send one
-//! (`AF_PACKET`) makes its closing wait for an RCU grace period, which takes longer
-//! than all the rest of an ADD.
+//! Telling a link's neighbours of an address before they ask. Must not know:
+//! why it moved.
 
-use std::net::{Ipv6Addr, SocketAddrV6};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::Ipv6MulticastHops;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, bind, sendto, setsockopt, socket,
-};
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 
-use crate::{Error, Link, LinkAttrs, Netlink, Netns};
+use crate::socket::retry;
+use crate::{Error, Netns};
 
-/// RFC 4861.
+// linux/if_ether.h, linux/if_arp.h
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_ARP: u16 = 0x0806;
+const ETH_P_IPV6: u16 = 0x86dd;
+const ARPHRD_ETHER: u16 = 1;
+const ARPOP_REQUEST: u16 = 1;
+
+/// Protocol numbers of IANA; RFC 4443, RFC 4861.
+const ICMPV6: u8 = 58;
 const NEIGHBOR_ADVERTISEMENT: u8 = 136;
 const OVERRIDE: u8 = 0x20;
 const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
-/// A router would have made it less; who gets less does not believe it.
-const HOP_LIMIT: i32 = 255;
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 type Mac = [u8; 6];
 
 impl Netns {
-    /// Tells the neighbours of an Ethernet link of its addresses: by ARP
-    /// announcements (RFC 5227, 3) of all of IPv4, and an unsolicited neighbour
-    /// advertisement (RFC 4861, 7.2.6) for each of `ipv6`. Who has such an address
-    /// in a cache corrects it. `EADDRNOTAVAIL` for an IPv6 address that the link does
-    /// not have, or that is tentative; `EINVAL` for a link that is no Ethernet
-    /// link. Needs `CAP_NET_RAW` for IPv6.
-    pub fn announce(&self, netlink: &mut Netlink, link: &Link, ipv4: bool, ipv6: &[Ipv6Addr]) -> Result<(), Error> {
-        let during = |error: Error| error.during(format!("announce index {}", link.index));
-        let Ok(mac) = Mac::try_from(link.mac.as_slice()) else {
+    /// Tells the neighbours of an Ethernet link that `addresses` are at `mac`
+    /// now, once each: by an ARP announcement (RFC 5227, 3) or an unsolicited
+    /// neighbour advertisement (RFC 4861, 7.2.6). Who has such an address in a
+    /// cache corrects it. `ENODEV` if there is no such link, `EINVAL` for one
+    /// that is no Ethernet link and for a MAC address of other than 6 octets,
+    /// `ENETDOWN` if the link is down. Needs `CAP_NET_RAW`.
+    pub fn announce(&self, link: u32, mac: &[u8], addresses: &[IpAddr]) -> Result<(), Error> {
+        let during = |error: Error| error.during(format!("announce index {link}"));
+        let Ok(mac) = Mac::try_from(mac) else {
             return Err(during(Error::from_errno(Errno::EINVAL)));
         };
-        if ipv4 {
-            self.announce_ipv4(netlink, link).map_err(during)?;
-        }
-        if ipv6.is_empty() {
-            return Ok(());
-        }
-        let send = || ipv6.iter().try_for_each(|address| send(link.index, mac, *address));
-        self.run(send).map_err(during)?.map_err(|errno| during(Error::from_errno(errno)))
-    }
-
-    /// The kernel announces the addresses of a link that gets a MAC address, also
-    /// the one that it has (`NETDEV_CHANGEADDR`), if the sysctl `arp_notify` is 1.
-    fn announce_ipv4(&self, netlink: &mut Netlink, link: &Link) -> Result<(), Error> {
-        let key = format!("net/ipv4/conf/{}/arp_notify", link.name);
-        let old = self.sysctls_get(&[&key])?.into_iter().flatten().next();
-        let set = |value: &str| self.sysctls_set(&[(&key, value)])?.into_iter().collect::<Result<(), _>>();
-        let restore = old.filter(|old| old != "1");
-        if restore.is_some() {
-            set("1")?;
-        }
-        let announced =
-            netlink.link_set(link.index, &LinkAttrs { mac: Some(link.mac.clone()), ..LinkAttrs::default() });
-        announced.and(restore.map_or(Ok(()), |old| set(&old)))
+        let frames: Vec<_> = addresses.iter().map(|address| frame(mac, *address)).collect();
+        self.run(|| send(link, &frames)).map_err(during)?.map_err(|error| during(Error::from_io(&error)))
     }
 }
 
-fn send(link: u32, mac: Mac, address: Ipv6Addr) -> nix::Result<()> {
-    let at = |address| SockaddrIn6::from(SocketAddrV6::new(address, 0, 0, link));
-    let socket = socket(AddressFamily::Inet6, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::IcmpV6)?;
-    setsockopt(&socket, Ipv6MulticastHops, &HOP_LIMIT)?;
-    bind(socket.as_raw_fd(), &at(address))?;
-    // The kernel puts the checksum in (RFC 3542, 3.1).
-    sendto(socket.as_raw_fd(), &advertisement(mac, address), &at(ALL_NODES), MsgFlags::empty())?;
+fn send(link: u32, frames: &[Vec<u8>]) -> io::Result<()> {
+    let to = link_address(link)?;
+    // Protocol 0: it receives nothing.
+    let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
+    for frame in frames {
+        retry(|| Ok(sendto(socket.as_raw_fd(), frame, &to, MsgFlags::empty())?))?;
+    }
     Ok(())
 }
 
-/// RFC 4861, 4.4, with the target's link-layer address.
+/// The `sockaddr_ll` of a link. Only getifaddrs(3) gives one to safe code; the
+/// socket reads no more of it than the index.
+fn link_address(link: u32) -> io::Result<LinkAddr> {
+    let found = getifaddrs()?
+        .filter_map(|entry| entry.address?.as_link_addr().copied())
+        .find(|address| address.ifindex() == link as usize)
+        .ok_or(Errno::ENODEV)?;
+    if found.hatype() != ARPHRD_ETHER {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(found)
+}
+
+fn frame(mac: Mac, address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => arp(mac, address),
+        IpAddr::V6(address) => advertisement(mac, address),
+    }
+}
+
+/// RFC 826: a request for our own address.
+fn arp(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
+    let mut frame = ethernet([0xff; 6], mac, ETH_P_ARP);
+    frame.extend(ARPHRD_ETHER.to_be_bytes());
+    frame.extend(ETH_P_IP.to_be_bytes());
+    frame.extend([6, 4]); // Octets of a hardware and of a protocol address.
+    frame.extend(ARPOP_REQUEST.to_be_bytes());
+    frame.extend(mac);
+    frame.extend(address.octets());
+    frame.extend([0; 6]);
+    frame.extend(address.octets());
+    frame
+}
+
+/// RFC 4861, 4.4, to all nodes, with the target's link-layer address.
 fn advertisement(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
     let mut message = vec![NEIGHBOR_ADVERTISEMENT, 0, 0, 0, OVERRIDE, 0, 0, 0];
     message.extend(address.octets());
     message.extend([TARGET_LINK_LAYER_ADDRESS, 1]); // One times eight octets.
     message.extend(mac);
-    message
+    let sum = checksum(address, ALL_NODES, &message);
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+
+    // RFC 2464, 7: 33:33 and the end of the group.
+    let mut frame = ethernet([0x33, 0x33, 0, 0, 0, 1], mac, ETH_P_IPV6);
+    frame.extend([0x60, 0, 0, 0]);
+    frame.extend((message.len() as u16).to_be_bytes());
+    frame.extend([ICMPV6, 255]); // A router would have made the hop limit less.
+    frame.extend(address.octets());
+    frame.extend(ALL_NODES.octets());
+    frame.extend(message);
+    frame
+}
+
+fn ethernet(to: Mac, from: Mac, kind: u16) -> Vec<u8> {
+    [&to[..], &from[..], &kind.to_be_bytes()].concat()
+}
+
+/// RFC 4443, 2.3: of the message, whose length is even, and the pseudo-header
+/// (RFC 8200, 8.1).
+fn checksum(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> u16 {
+    let words = message.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let pseudo = [message.len() as u16, ICMPV6.into()];
+    let words = from.segments().into_iter().chain(to.segments()).chain(pseudo).chain(words);
+    let sum: u32 = words.map(u32::from).sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    !((sum & 0xffff) + (sum >> 16)) as u16
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MAC: Mac = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
+
+    fn hex(octets: &[u8]) -> String {
+        octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+
+    /// What Linux itself sends with `arp_notify`.
+    #[test]
+    fn an_arp_announcement_asks_for_the_senders_own_address() {
+        let expected = "ffffffffffff021122334455080600010800060400010211223344550a0100020000000000000a010002";
+        assert_eq!(hex(&frame(MAC, "10.1.0.2".parse().unwrap())), expected);
+    }
+
     /// What Linux itself sends with `ndisc_notify`.
     #[test]
-    fn an_advertisement_overrides_what_is_known() {
-        let mac = [0x02, 0x11, 0x22, 0x33, 0x44, 0x55];
-        let octets: String =
-            advertisement(mac, "fd00::2".parse().unwrap()).iter().map(|octet| format!("{octet:02x}")).collect();
-        assert_eq!(octets, "8800000020000000fd0000000000000000000000000000020201021122334455");
+    fn an_advertisement_goes_to_all_nodes_with_a_right_checksum() {
+        for (address, expected) in [
+            (
+                "fd00::2",
+                "33330000000102112233445586dd6000000000203afffd000000000000000000000000000002ff02000000000000000000\
+                 00000000018800f40020000000fd0000000000000000000000000000020201021122334455",
+            ),
+            (
+                "fe80::11:22ff:fe33:4455",
+                "33330000000102112233445586dd6000000000203afffe80000000000000001122fffe334455ff02000000000000000000\
+                 0000000001880025d220000000fe80000000000000001122fffe3344550201021122334455",
+            ),
+        ] {
+            assert_eq!(hex(&frame(MAC, address.parse().unwrap())), expected);
+        }
     }
 }

@@ -236,41 +236,6 @@ fn a_new_address_is_announced() {
     }
 }
 
-/// Those of a device that comes with other addresses than it had.
-#[test]
-fn a_device_s_addresses_are_announced() {
-    let machine = Machine::new();
-    script(
-        &machine,
-        "ip link add outside type bridge; ip link set outside up
-         ip link add d0 type veth peer name p0; ip link set p0 master outside up; ip link set d0 up
-         ip link add keep type veth peer name p1; ip link set p1 master outside up; ip link set keep up
-         ip addr add 10.1.0.1/24 dev outside; ip addr add fd00:10::1/64 dev outside nodad
-         for ip in 10.1.0.2 fd00:10::2; do \
-         ip neigh replace $ip lladdr 02:00:00:00:00:99 nud stale dev outside; done",
-    );
-    let gateways = [("10.1.0.2/24", "10.1.0.1"), ("fd00:10::2/64", "fd00:10::1")];
-    let addresses = gateways.map(|(address, gateway)| json!({ "address": address, "gateway": gateway }));
-    let plugin = json!({ "type": "host-device", "device": "d0", "ipam": { "type": "static", "addresses": addresses } });
-    let network = machine.network("n1", plugin);
-    let container = machine.netns("c1");
-    let added = machine.add(&network, &container);
-    for ip in ["10.1.0.2", "fd00:10::2"] {
-        let deadline = Instant::now() + Duration::from_secs(3);
-        loop {
-            let known = machine.ip(&format!("neigh show {ip}"))[0]["lladdr"].clone();
-            if known == added["interfaces"][0]["mac"] {
-                break;
-            }
-            assert!(Instant::now() < deadline, "{ip} is still known under {known}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-    let mut sysctl = machine.command("ip");
-    sysctl.args(["netns", "exec", "c1", "cat", "/proc/sys/net/ipv4/conf/eth0/arp_notify"]);
-    assert_eq!(sysctl.output().unwrap().stdout, b"0\n", "it is as it was");
-}
-
 #[test]
 fn container_to_gateway_and_container_to_container() {
     let machine = Machine::new();

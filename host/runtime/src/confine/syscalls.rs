@@ -139,10 +139,8 @@ fn program() -> BpfProgram {
     program.allow_if(libc::SYS_clone, &[Argument::masked(0, libc::CLONE_THREAD | new_namespaces, libc::CLONE_THREAD)]);
     program.allow_if(libc::SYS_setns, &[Argument::equal(1, libc::CLONE_NEWNET)]);
     program.allow_if(libc::SYS_socket, &[Argument::equal(0, libc::AF_NETLINK)]);
-    // What neighbour advertisements go out by.
-    let raw = Argument::equal(1, libc::SOCK_RAW | libc::SOCK_CLOEXEC);
-    let icmpv6 = [Argument::equal(0, libc::AF_INET6), raw, Argument::equal(2, libc::IPPROTO_ICMPV6)];
-    program.allow_if(libc::SYS_socket, &icmpv6);
+    // What announcements go out by.
+    program.allow_if(libc::SYS_socket, &[Argument::equal(0, libc::AF_PACKET)]);
     // The code that there is is all the code there will be.
     program.allow_if(libc::SYS_mmap, &[no_code]);
     program.allow_if(libc::SYS_mprotect, &[no_code]);

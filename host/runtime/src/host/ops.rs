@@ -52,6 +52,14 @@ pub(crate) fn commit(state: &mut State, spaces: &[Arc<Space>], operations: &[net
     Ok(commit.made)
 }
 
+/// Nobody asks for a link-local address by heart.
+fn is_announced(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !ip.is_loopback(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    }
+}
+
 fn sysctl(operation: &net::Op) -> Option<&net::Sysctl> {
     match &operation.act {
         net::Action::SysctlSet(sysctl) => Some(sysctl),
@@ -238,19 +246,11 @@ impl Commit<'_> {
             .netlink(|netlink| Ok((netlink.link_get(kernel::LinkRef::Index(index))?, netlink.addresses(Some(index))?)))
             .map_err(|e| kernel_error(&e))?;
         let usable = addresses.iter().filter(|address| address.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) == 0);
-        let (mut ipv4, mut ipv6) = (false, Vec::new());
-        for address in usable {
-            match address.ip.addr() {
-                IpAddr::V4(ip) => ipv4 |= !ip.is_loopback(),
-                // Nobody asks for a link-local address by heart.
-                IpAddr::V6(ip) if ip.is_loopback() || ip.is_unicast_link_local() => {}
-                IpAddr::V6(ip) => ipv6.push(ip),
-            }
-        }
-        if link.mac.len() != 6 || (!ipv4 && ipv6.is_empty()) {
+        let addresses: Vec<_> = usable.map(|address| address.ip.addr()).filter(|ip| is_announced(*ip)).collect();
+        if link.mac.len() != 6 || addresses.is_empty() {
             return Ok(());
         }
-        space.netlink(|netlink| space.netns.announce(netlink, &link, ipv4, &ipv6)).map_err(|e| kernel_error(&e))
+        space.netns.announce(index, &link.mac, &addresses).map_err(|e| kernel_error(&e))
     }
 
     fn address(
