@@ -184,11 +184,6 @@ impl Attempt {
         }
     }
 
-    /// Did this attempt make the link?
-    pub(crate) fn made_link(&self, space: &Space, index: u32) -> bool {
-        self.journal().entries().any(|undo| undo.makes(space.place(), index))
-    }
-
     /// Whose doing it is, of this plugin's call.
     pub(crate) fn who<'a>(&'a self, plugin: &'a str, depth: u32) -> Who<'a> {
         let Self { container_id, ifname, network, .. } = self;

@@ -28,6 +28,9 @@ use nix::{
 use self::index::Index;
 use crate::{boot, limits::Deadline, undo::Undo};
 
+/// Where the folders of networks lie, if a configuration does not say.
+pub(crate) const DATA_DIR: &str = "/var/lib/cni/networks";
+
 /// Largest value, octets.
 pub(crate) const MAX_VALUE: u64 = 64 << 10;
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::field,
+    directory::DATA_DIR,
     plugin::World,
     policy::{Filter, Namespace, Operation, PluginTable, Sysctl},
     protocol::is_name,
@@ -199,7 +200,7 @@ impl PluginTable {
         let delegates = self.delegates.unwrap_or_default();
         let may_delegate = |kind: &String| matches_any(&delegates, kind);
         // The name has been checked for a slash, but not by every caller.
-        let data_dir = PathBuf::from(asked.data_dir.as_deref().unwrap_or("/var/lib/cni/networks"));
+        let data_dir = PathBuf::from(asked.data_dir.as_deref().unwrap_or(DATA_DIR));
         let may_store = self.data_dirs.unwrap_or_default().iter().any(|folder| is_below(&data_dir, folder));
         let resolv_conf = self.resolv_conf.unwrap_or_default();
         Grants {

@@ -57,6 +57,11 @@ impl Known {
         self.own.get(&(at, index))
     }
 
+    /// Has the attempt made it?
+    pub(crate) fn made(&self, at: Place, index: u32) -> bool {
+        self.own(at, index).is_some_and(|own| !own.moved)
+    }
+
     pub(crate) fn renamed(&mut self, at: Place, index: u32, name: &str) {
         if let Some(own) = self.own.get_mut(&(at, index)) {
             name.clone_into(&mut own.name);

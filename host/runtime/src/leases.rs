@@ -14,7 +14,7 @@ use nix::libc;
 
 use crate::{
     boot,
-    directory::{Directory, MAX_VALUE},
+    directory::{DATA_DIR, Directory, MAX_VALUE},
     error::{CniError, code},
     folder::reason,
     journal,
@@ -22,9 +22,6 @@ use crate::{
     protocol::is_name,
     runtime::{Attachment, Runtime},
 };
-
-/// Where the leases of a network lie, if its configuration does not say.
-const DATA_DIR: &str = "/var/lib/cni/networks";
 
 /// Time to get the lock: an ADD holds it for a moment only.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -172,11 +172,6 @@ impl Undo {
         Self::Delegated { kind, path, env, stdin }
     }
 
-    /// Is it the making of this link?
-    pub(crate) fn makes(&self, place: Place, link: u32) -> bool {
-        matches!(self, Self::Link { at, index: Some(index), .. } if *index == link && *at == place)
-    }
-
     /// The link that was to be made has been.
     pub(crate) fn has_made(&mut self, link: u32) {
         match self {

@@ -135,12 +135,15 @@ impl Needs {
         self.files.extend(grants.resolver);
         if grants.masquerade && plugin.world == World::Interface && self.processes == Processes::None {
             let iptables = Iptables::new(&attempt.runtime, &attempt.host, Who::default());
+            // What costs least first.
             let used = match attempt.command {
-                Command::Add | Command::Check | Command::Status => asked.masquerades_by_iptables(),
+                Command::Add | Command::Check | Command::Status => {
+                    asked.masquerades_by_iptables() && iptables.is_installed()
+                }
                 // Whatever the configuration says by now.
-                _ => iptables.has_rules(),
+                _ => iptables.is_installed() && iptables.has_rules(),
             };
-            if used && iptables.is_installed() {
+            if used {
                 self.processes = Processes::Iptables;
             }
         }

@@ -446,7 +446,7 @@ impl Commit<'_> {
 
     /// What a `link-set` on a link that is not this attempt's will change.
     fn note_link_attrs(&self, space: &Space, index: u32, attrs: &LinkAttrs) -> Result<(), types::Error> {
-        if !self.state.attempt.undoes() || self.state.attempt.made_link(space, index) || self.is_alone(space, index) {
+        if !self.state.attempt.undoes() || self.state.attempt.known().made(space.place(), index) {
             return self.state.count().map(drop);
         }
         // A link that is not there fails in the operation itself.

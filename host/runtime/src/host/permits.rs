@@ -197,7 +197,7 @@ impl Commit<'_> {
     /// Of the host's links, a plugin deletes those that this attempt made, and in
     /// a DEL the end of a pair that the attachment's result says is its.
     pub(super) fn may_delete(&self, space: &Arc<Space>, index: u32) -> Permitted {
-        if space.label != HOST || self.known().own(Place::Host, index).is_some_and(|own| !own.moved) {
+        if space.label != HOST || self.known().made(Place::Host, index) {
             return Ok(());
         }
         let what = format!("link-del {index}");
