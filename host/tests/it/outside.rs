@@ -12,7 +12,7 @@ pub(crate) fn plugins() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT
         .get_or_init(|| {
-            let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+            let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
             // Where the bundled plugins are built too.
             let target = PathBuf::from(crate::machine::PROGRAM).ancestors().nth(2).unwrap().join("guests");
             let mut cargo = Command::new(env!("CARGO"));

@@ -54,7 +54,7 @@ fn link_statically() -> io::Result<()> {
 
 /// The commit that is built, if this is a checkout.
 fn commit() -> Option<String> {
-    let git = Path::new("../../.git");
+    let git = Path::new("../.git");
     if !git.exists() {
         return None;
     }

@@ -13,7 +13,7 @@ const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// The packages that a workspace of ours needs on this platform.
 fn packages(manifest: &str) -> Vec<Value> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(manifest);
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(manifest);
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--offline", "--locked", "--format-version=1", "--filter-platform", &platform]);

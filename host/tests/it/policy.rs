@@ -125,7 +125,7 @@ fn limits_are_the_policy_s() {
 #[test]
 fn the_example_is_a_policy() {
     let machine = Machine::new();
-    let example = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/policy.toml");
+    let example = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/policy.toml");
     write(&machine, "policy.toml", &fs::read_to_string(example).unwrap());
     refused(&machine, bridge(&["10.1.0.0/24"]), &["has no grant for a bridge of this name"]);
     let mut plugin = bridge(&["10.1.0.0/24"]);

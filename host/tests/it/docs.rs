@@ -24,7 +24,7 @@ fn every_command_of_the_documents_is_run() {
     if !installed(&["ip", "jq"]) {
         return;
     }
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| {
         path.extension().is_some_and(|extension| extension == "md") && !path.ends_with("performance.md")

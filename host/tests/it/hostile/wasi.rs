@@ -25,7 +25,7 @@ fn plugins() -> Option<PathBuf> {
         if !installed() {
             return None;
         }
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
         let target = PathBuf::from(PROGRAM).ancestors().nth(2).unwrap().join("guests");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--profile=guest", "--target=wasm32-wasip2", "-p", "hostile-wasi"]);
