@@ -26,6 +26,7 @@ mod policy;
 mod processes;
 mod reboot;
 mod reference;
+mod reproducible;
 mod run;
 mod show;
 mod trace;

@@ -1,0 +1,119 @@
+//! How the bundled plugins are built: the same bytes wherever the sources, the
+//! registry, the toolchain and the build lie. A test builds them a second time
+//! (`host/tests/it/reproducible.rs`), by this file.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// The bundled plugins, ordered by name.
+pub(crate) const PLUGINS: &[&str] = &["bridge", "host-device", "host-local", "loopback", "ptp", "static"];
+
+/// The name of a plugin's file in the folder that [`build`] gives.
+pub(crate) fn module(plugin: &str) -> String {
+    format!("{}.wasm", plugin.replace('-', "_"))
+}
+
+/// Builds them from the sources at `root`, in the folder `target`; `home` is cargo's.
+pub(crate) fn build(root: &Path, target: &Path, home: &Path) -> Result<PathBuf> {
+    ensure_wasm_target()?;
+    let mut command = cargo();
+    command.args(["build", "--locked", "--profile=guest", "--target", WASM]);
+    command.arg("--manifest-path").arg(root.join("Cargo.toml"));
+    command.arg("--target-dir").arg(target);
+    for name in PLUGINS {
+        command.args(["--package", name]);
+    }
+    command.env("CARGO_HOME", home);
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags(root, target, home)?);
+    run(&mut command)?;
+    Ok(target.join(WASM).join("guest"))
+}
+
+/// Where cargo keeps the registry: it does not say so to a build script, but rustup
+/// does, where there is rustup.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    let home = env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    home.or_else(|| Some(env::home_dir()?.join(".cargo"))).context("neither CARGO_HOME nor a home folder")
+}
+
+/// What panics and `file!` say of where a file lies is in the bytes.
+fn flags(root: &Path, target: &Path, home: &Path) -> Result<String> {
+    let mut names = vec![
+        (root.to_owned(), "/wasm-cni".to_owned()),
+        (target.to_owned(), "/target".to_owned()),
+        (home.to_owned(), "/cargo".to_owned()),
+        // With the component rust-src the standard library's files are said to lie there.
+        (PathBuf::from(rustc(&["--print=sysroot"])?).join("lib/rustlib/src/rust"), format!("/rustc/{}", commit()?)),
+    ];
+    // A folder for each index or mirror of the registry. What builds this has come from it.
+    for index in fs::read_dir(home.join("registry/src")).into_iter().flatten() {
+        names.push((index?.path(), "/registry".to_owned()));
+    }
+    // The last one that fits counts, and one may lie in the other.
+    names.sort();
+    let flags: Vec<_> =
+        names.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect();
+    Ok(flags.join("\x1f"))
+}
+
+/// The compiler's.
+fn commit() -> Result<String> {
+    let version = rustc(&["-vV"])?;
+    let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: "));
+    Ok(commit.context("rustc has no commit")?.to_owned())
+}
+
+fn rustc(arguments: &[&str]) -> Result<String> {
+    let program = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(program).args(arguments).output().context("cannot run rustc")?;
+    ensure!(output.status.success(), "rustc {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// `rust-toolchain.toml` names the target, so rustup has normally installed it;
+/// not where automatic installation is switched off.
+fn ensure_wasm_target() -> Result<()> {
+    let directory = PathBuf::from(rustc(&["--print=target-libdir", "--target", WASM])?);
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", WASM]);
+    // A mirror's first answer may be that it has yet to fetch the file.
+    let added = run(&mut rustup).or_else(|_| run(&mut rustup));
+    added.with_context(|| format!("the Rust target {WASM} is missing: rustup target add {WASM}"))?;
+    ensure!(directory.is_dir(), "rustup installed {WASM}, but not at {}", directory.display());
+    Ok(())
+}
+
+/// The cargo that runs this script, without what the outer run set for it:
+/// flags and wrappers of the host's build are not for these.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let Some(text) = name.to_str() else { continue };
+        let keep = ["CARGO_HOME", "CARGO_MAKEFLAGS", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"].contains(&text)
+            || ["CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_"].iter().any(|p| text.starts_with(p));
+        let ours = ["CARGO", "RUST"].iter().any(|p| text.starts_with(p))
+            || ["TARGET", "HOST", "PROFILE", "OPT_LEVEL", "DEBUG"].contains(&text);
+        if ours && !keep {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} failed: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
