@@ -30,6 +30,8 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-env=WASM_CNI_COMMIT={}", commit().as_deref().unwrap_or("no commit"));
     println!("cargo::rustc-env=WASM_CNI_TARGET={}", env::var("TARGET").unwrap_or_default());
+    println!("cargo::rustc-env=WASM_CNI_PROFILE={}", env::var("PROFILE").unwrap_or_default());
+    println!("cargo::rustc-env=WASM_CNI_RUSTC={}", rustc().as_deref().unwrap_or("unknown"));
     link_statically()
 }
 
@@ -52,11 +54,11 @@ fn link_statically() -> io::Result<()> {
     Ok(())
 }
 
-/// The commit that is built, if this is a checkout.
+/// The commit that is built, if this is a checkout, or an archive that git made.
 fn commit() -> Option<String> {
     let git = Path::new("../.git");
     if !git.exists() {
-        return None;
+        return archived();
     }
     // HEAD's log grows by a line whenever HEAD comes to stand for another commit.
     for file in ["HEAD", "logs/HEAD"].map(|file| git.join(file)).into_iter().filter(|file| file.exists()) {
@@ -65,6 +67,23 @@ fn commit() -> Option<String> {
     let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
     let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !commit.is_empty()).then_some(commit)
+}
+
+/// What git has put in place of a word of its own (`.gitattributes`), as in the
+/// tarball of a release.
+fn archived() -> Option<String> {
+    const FILE: &str = "commit.txt";
+    println!("cargo::rerun-if-changed={FILE}");
+    let commit = fs::read_to_string(FILE).ok()?;
+    let commit = commit.trim();
+    commit.bytes().all(|octet| octet.is_ascii_hexdigit()).then(|| commit.get(..12).map(str::to_owned))?
+}
+
+/// `1.95.0 (59807616e 2026-04-14)`.
+fn rustc() -> Option<String> {
+    let output = Command::new(env::var_os("RUSTC")?).arg("--version").output().ok()?;
+    let version = String::from_utf8(output.stdout).ok()?;
+    Some(version.trim().strip_prefix("rustc ")?.to_owned())
 }
 
 /// Where the C compiler has a library.

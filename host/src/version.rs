@@ -45,7 +45,9 @@ pub(crate) fn long() -> &'static str {
     let engine = wasm_cni::ENGINE_KEY.trim_start_matches("wasm-cni-");
     let (wasmtime, settings) = engine.rsplit_once('-').unwrap_or((engine, ""));
     let mut text = format!("{}\n", build());
-    text += &format!("engine   wasmtime {wasmtime}, settings {settings}\ntarget   {}\n", env!("WASM_CNI_TARGET"));
+    text += &format!("engine   wasmtime {wasmtime}, settings {settings}\n");
+    text += &format!("target   {}, {}\n", env!("WASM_CNI_TARGET"), env!("WASM_CNI_PROFILE"));
+    text += &format!("rustc    {}\n", env!("WASM_CNI_RUSTC"));
     let plugins = wasm_cni_bundled::PLUGINS.iter();
     let lines: Vec<_> =
         plugins.map(|plugin| format!("plugin   {:<11}  sha256:{}", plugin.name, plugin.digest)).collect();

@@ -16,7 +16,10 @@ fn the_version_names_the_build_and_what_is_in_it() {
     assert!(short.starts_with("wasm-cni 0.") && short.lines().count() == 1, "{short}");
     let long = run(&["--version"]);
     assert!(long.starts_with(&short), "{long}");
-    for expected in ["\nengine   wasmtime ", "\ntarget   ", "-linux-", "\nplugin   bridge       sha256:"] {
+    let profile = if cfg!(debug_assertions) { ", debug\n" } else { ", release\n" };
+    for expected in
+        ["\nengine   wasmtime ", "\ntarget   ", "-linux-", profile, "\nrustc    1.", "\nplugin   bridge       sha256:"]
+    {
         assert!(long.contains(expected), "{expected:?} is not in\n{long}");
     }
 }
