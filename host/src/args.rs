@@ -234,6 +234,9 @@ pub(crate) struct Install {
     /// Take the place of files that are not wasm-cni's; `uninstall` puts them back
     #[arg(long)]
     pub(crate) replace: bool,
+    /// Only what `install` has put there before; nothing where it has not
+    #[arg(long, conflicts_with = "replace")]
+    pub(crate) upgrade: bool,
     /// Only say what there is to do
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -129,6 +129,40 @@ fn another_build_of_the_program_is_replaced() {
 }
 
 #[test]
+fn an_upgrade_is_of_what_is_there_and_of_nothing_else() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let nothing = |folder: &Path| {
+        let output = run(&["install", "--upgrade"], folder);
+        assert!(output.status.success() && output.stdout.is_empty(), "{}", text(&output));
+        assert!(text(&output).contains("nothing of wasm-cni is in "), "{}", text(&output));
+    };
+    nothing(&path("nope"));
+    assert!(!path("nope").exists());
+    // Links to the program where it is: they are up to date by themselves.
+    std::os::unix::fs::symlink(PROGRAM, path("bridge")).unwrap();
+    nothing(folder.path());
+    assert_eq!(names(folder.path()), ["bridge"]);
+    assert_eq!(fs::read_link(path("bridge")).unwrap(), PathBuf::from(PROGRAM));
+    fs::remove_file(path("bridge")).unwrap();
+
+    let mut other = fs::read(PROGRAM).unwrap();
+    let at = marked(&other);
+    other[at..at + 5].copy_from_slice(b"0.0.9");
+    fs::write(path("wasm-cni"), other).unwrap();
+    shell("ln wasm-cni bridge; ln -s wasm-cni ptp; echo foreign >static", folder.path());
+    let out = done(&["install", "--upgrade"], folder.path());
+    assert!(out.contains("wasm-cni: write, in place of version 0.0.9 ("), "{out}");
+    for name in ["wasm-cni", "bridge", "ptp"] {
+        assert!(fs::read(path(name)).unwrap() == fs::read(PROGRAM).unwrap(), "{name}");
+    }
+    assert_eq!(names(folder.path()), ["bridge", "ptp", "static", "wasm-cni", "wasm-cni-compile"]);
+    assert_eq!(fs::read_to_string(path("static")).unwrap(), "foreign\n");
+    let again = done(&["install", "--upgrade"], folder.path());
+    assert!(again.lines().count() == 4 && again.lines().all(|line| line.ends_with(": is up to date")), "{again}");
+}
+
+#[test]
 fn foreign_files_are_refused_or_kept_and_put_back_to_the_byte() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);

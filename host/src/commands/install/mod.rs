@@ -26,7 +26,10 @@ pub(super) fn install(install: &Install) -> Result<u8> {
     }
     let wanted = |name: &&str| install.only.is_empty() || install.only.iter().any(|only| only == name);
     let names: Vec<_> = known.into_iter().filter(wanted).collect();
-    let plan = |folder: &Folder| plan::install(folder, &names, install.replace);
+    let plan = |folder: &Folder| match install.upgrade {
+        true => plan::upgrade(folder, &names),
+        false => plan::install(folder, &names, install.replace),
+    };
     run(&install.dir, install.dry_run, install.output.output, plan)
 }
 
@@ -43,6 +46,9 @@ fn run(path: &Path, dry_run: bool, format: Format, plan: impl FnOnce(&Folder) ->
         let mut held = Held::take(&folder)?;
         held.clean();
         let result = plan(&folder).and_then(|planned| {
+            if planned.is_empty() {
+                return Ok(());
+            }
             for step in planned {
                 held.apply(&step)?;
                 steps.push(step);

@@ -124,6 +124,26 @@ pub(super) fn install(folder: &Folder, names: &[&str], replace: bool) -> Result<
     Ok(steps)
 }
 
+/// What puts this build in place of another one, under the names that it has there.
+pub(super) fn upgrade(folder: &Folder, names: &[&str]) -> Result<Vec<Step>> {
+    if !is_installed(folder, PROGRAM) {
+        return Ok(Vec::new());
+    }
+    let names: Vec<_> = names.iter().copied().filter(|name| is_installed(folder, name)).collect();
+    install(folder, &names, false)
+}
+
+/// Is it a name that `install` has made, or a link to one? Not one that leads to a
+/// program elsewhere: that one is brought up to date there.
+fn is_installed(folder: &Folder, name: &str) -> bool {
+    let is_symlink = || fs::symlink_metadata(folder.file(name)).is_ok_and(|metadata| metadata.is_symlink());
+    match folder.there(name) {
+        Ok(There::Link) => true,
+        Ok(There::Ours(_)) => !is_symlink(),
+        _ => false,
+    }
+}
+
 /// What takes out all that is ours, and puts back what was replaced.
 pub(super) fn uninstall(folder: &Folder) -> Result<Vec<Step>> {
     let read = || format!("cannot read {}", folder.path.display());
