@@ -1,12 +1,13 @@
 //! A filter as classic BPF. Before the kernel takes one it tries it with every call
-//! that there is, so that its length is time at each start: calls are looked up as
-//! ranges of their numbers, where general compilers compare with each of them.
+//! that there is and translates it, so that its path and its length are time at each
+//! start: calls are looked up by halving, where general compilers compare with each
+//! of them.
 
-use std::mem::offset_of;
+use std::{collections::BTreeMap, mem::offset_of};
 
 use nix::libc::{
-    self, BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W,
-    SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, seccomp_data,
+    self, BPF_ABS, BPF_ALU, BPF_AND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
+    SECCOMP_RET_ERRNO, seccomp_data,
 };
 use seccompiler::{BpfProgram, sock_filter};
 
@@ -20,7 +21,7 @@ const ARCH: u32 = 0xc000_00b7;
 const DENY: u32 = SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
 
 /// A condition on one argument of a call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Argument {
     number: u8,
     mask: u32,
@@ -47,35 +48,122 @@ impl Argument {
 
 /// A filter that is being made.
 pub(super) struct Program {
-    instructions: Vec<sock_filter>,
-    /// The first and the last of calls that are allowed.
-    ranges: Vec<(u32, u32)>,
+    /// Calls that are allowed, and with what.
+    calls: BTreeMap<u32, Allowed>,
+}
+
+/// The arguments that a call may have.
+#[derive(Clone, PartialEq)]
+enum Allowed {
+    Any,
+    /// All conditions of one of these.
+    Either(Vec<Vec<Argument>>),
+}
+
+/// Where a jump leads.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    Deny,
+    Allow,
+    /// The conditions that bear this number.
+    Conditions(usize),
 }
 
 impl Program {
     /// One that allows these calls, with any arguments.
     pub(super) fn new(allowed: impl Iterator<Item = libc::c_long>) -> Self {
-        let mut numbers: Vec<u32> = allowed.filter_map(|number| u32::try_from(number).ok()).collect();
-        numbers.sort_unstable();
-        let mut ranges: Vec<(u32, u32)> = Vec::new();
-        for number in numbers {
-            match ranges.last_mut() {
-                Some((_, last)) if number <= *last + 1 => *last = number,
-                _ => ranges.push((number, number)),
-            }
-        }
-        let instructions = vec![
-            load(offset_of!(seccomp_data, arch)),
-            jump(BPF_JEQ, ARCH, 1, 0),
-            give(DENY),
-            load(offset_of!(seccomp_data, nr)),
-        ];
-        Self { instructions, ranges }
+        let numbers = allowed.filter_map(|number| u32::try_from(number).ok());
+        Self { calls: numbers.map(|number| (number, Allowed::Any)).collect() }
     }
 
     /// Allows a call with such arguments; a call that is named twice, with either.
     pub(super) fn allow_if(&mut self, call: libc::c_long, arguments: &[Argument]) {
         let Ok(number) = u32::try_from(call) else { return };
+        if let Allowed::Either(either) = self.calls.entry(number).or_insert_with(|| Allowed::Either(Vec::new())) {
+            either.push(arguments.to_vec());
+        }
+    }
+
+    pub(super) fn finish(self) -> BpfProgram {
+        let mut conditions = Vec::new();
+        // From each number on, to that of the next, the answer is the same.
+        let mut steps = vec![(0, Target::Deny)];
+        for (number, allowed) in self.calls {
+            let target = match allowed {
+                Allowed::Any => Target::Allow,
+                Allowed::Either(either) => {
+                    conditions.push(checks(&either));
+                    Target::Conditions(conditions.len() - 1)
+                }
+            };
+            for step in [(number, target), (number + 1, Target::Deny)] {
+                match steps.last_mut() {
+                    Some(last) if last.0 == step.0 => last.1 = step.1,
+                    _ => steps.push(step),
+                }
+            }
+        }
+        steps.dedup_by_key(|step| step.1);
+
+        let mut search = Vec::new();
+        halve(&steps, &mut search);
+        // Behind the search come the conditions, and behind them the answers.
+        let mut at = search.len();
+        let mut starts = Vec::new();
+        for checks in &conditions {
+            starts.push(at);
+            at += checks.len();
+        }
+        let place = |jump: Jump| match jump {
+            Jump::To(Target::Conditions(i)) => starts[i],
+            Jump::To(Target::Deny) => at,
+            Jump::To(Target::Allow) => at + 1,
+            Jump::At(place) => place,
+        };
+        let mut program = vec![
+            load(offset_of!(seccomp_data, arch)),
+            jump(BPF_JEQ, ARCH, 1, 0),
+            give(DENY),
+            load(offset_of!(seccomp_data, nr)),
+        ];
+        for (i, Step { number, then, or_else }) in search.into_iter().enumerate() {
+            program.push(jump(BPF_JGE, number, distance(place(then) - i - 1), distance(place(or_else) - i - 1)));
+        }
+        program.extend(conditions.into_iter().flatten());
+        program.extend([give(DENY), give(SECCOMP_RET_ALLOW)]);
+        program
+    }
+}
+
+/// Is the call's number this one or a higher one?
+struct Step {
+    number: u32,
+    then: Jump,
+    or_else: Jump,
+}
+
+#[derive(Clone, Copy)]
+enum Jump {
+    To(Target),
+    /// A place in the search.
+    At(usize),
+}
+
+/// Searches for the last of the steps that the number reaches; where that begins.
+fn halve(steps: &[(u32, Target)], search: &mut Vec<Step>) -> Jump {
+    let [_, .., _] = steps else { return Jump::To(steps[0].1) };
+    let (low, high) = steps.split_at(steps.len() / 2);
+    let place = search.len();
+    search.push(Step { number: high[0].0, then: Jump::At(0), or_else: Jump::At(0) });
+    search[place].or_else = halve(low, search);
+    search[place].then = halve(high, search);
+    Jump::At(place)
+}
+
+/// Allows what meets all of one's conditions, and nothing else.
+fn checks(either: &[Vec<Argument>]) -> BpfProgram {
+    let mut all = Vec::new();
+    for arguments in either {
         let mut checks = Vec::new();
         for argument in arguments {
             let low = offset_of!(seccomp_data, args) + usize::from(argument.number) * 8;
@@ -88,36 +176,23 @@ impl Program {
             }
             checks.push(jump(BPF_JEQ, argument.value, 0, 0));
         }
-        // What does not hold leads past the end of them, and past the permission.
+        // What does not hold leads past the permission.
         let end = checks.len();
         for (at, check) in checks.iter_mut().enumerate() {
             if check.code == code(BPF_JMP | BPF_JEQ | BPF_K) {
                 check.jf = distance(end - at);
             }
         }
-        // The number is needed again for what follows.
-        checks.extend([give(SECCOMP_RET_ALLOW), load(offset_of!(seccomp_data, nr))]);
-        self.instructions.push(jump(BPF_JEQ, number, 0, distance(checks.len())));
-        self.instructions.extend(checks);
+        checks.push(give(SECCOMP_RET_ALLOW));
+        all.extend(checks);
     }
-
-    pub(super) fn finish(mut self) -> BpfProgram {
-        // Each range is two instructions, and behind all of them come the results.
-        let end = self.ranges.len() * 2;
-        for (i, (first, last)) in self.ranges.into_iter().enumerate() {
-            let left = end - i * 2;
-            // Below it and not in any before.
-            self.instructions.push(jump(BPF_JGE, first, 0, distance(left - 1)));
-            self.instructions.push(jump(BPF_JGT, last, 0, distance(left - 1)));
-        }
-        self.instructions.extend([give(DENY), give(SECCOMP_RET_ALLOW)]);
-        self.instructions
-    }
+    all.push(give(DENY));
+    all
 }
 
 /// Within a program that is as short as ours.
 fn distance(instructions: usize) -> u8 {
-    u8::try_from(instructions).expect("fewer than 128 ranges, and a handful of conditions")
+    u8::try_from(instructions).expect("fewer than 256 instructions")
 }
 
 fn load(offset: usize) -> sock_filter {
@@ -163,8 +238,6 @@ mod tests {
                 jump(accumulator == k);
             } else if code == BPF_JMP | BPF_JGE | BPF_K {
                 jump(accumulator >= k);
-            } else if code == BPF_JMP | BPF_JGT | BPF_K {
-                jump(accumulator > k);
             } else {
                 assert_eq!(code, BPF_RET | BPF_K);
                 return k;
