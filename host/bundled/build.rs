@@ -25,9 +25,14 @@ fn main() -> Result<()> {
     for path in ["host/compile/Cargo.toml", "host/compile/Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
-    // OUT_DIR is <target>/<profile>/build/<package>/out.
+    // OUT_DIR is <target>/<profile>/build/<package>/out, or with --target
+    // <target>/<triple>/<profile>/build/<package>/out.
     let profile = out.ancestors().nth(3).context("unexpected OUT_DIR")?;
-    let target = profile.parent().context("unexpected OUT_DIR")?;
+    let mut target = profile.parent().context("unexpected OUT_DIR")?;
+    if target.file_name() == env::var_os("TARGET").as_deref() {
+        // What is made with the compiler is the same for all of an architecture.
+        target = target.parent().context("unexpected OUT_DIR")?;
+    }
 
     let compiler = build_compiler(&root, &target.join("compiler"))?;
     // Beside the program that will look for it there.

@@ -13,7 +13,7 @@ mod trace;
 mod version;
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::{self, Write as _},
     path::Path,
 };
@@ -29,16 +29,15 @@ fn main() {
 }
 
 /// What the process does; its exit status.
-fn run() -> u8 {
+fn run(arguments: Vec<OsString>) -> u8 {
     let mut env = Env::of_process();
-    let mut arguments = std::env::args_os();
-    let program = arguments.next().unwrap_or_default();
+    let program = arguments.first().cloned().unwrap_or_default();
     if Path::new(&program).file_name() == Some(OsStr::new("cnitool")) {
-        return commands::cnitool::run(&mut arguments, env);
+        return commands::cnitool::run(&mut arguments.into_iter().skip(1), env);
     }
     match plugin_name(&program) {
         Some(name) => be_plugin(name, &mut env),
-        None => match commands::run(Args::parse(), env) {
+        None => match commands::run(Args::parse_from(arguments), env) {
             Ok(status) => status,
             Err(error) => {
                 let _ = writeln!(io::stderr(), "Error: {error:#}");

@@ -13,13 +13,15 @@ use wasmtime::{Config, ModuleVersionStrategy, Result};
 pub const KEY: &str = concat!("wasm-cni-", "48.0.8", "-3");
 
 /// The target that bundled plugins are compiled for: the baseline CPU of this
-/// architecture, so that code does not depend on the machine that built it.
-pub const TARGET: &str = if cfg!(target_arch = "x86_64") {
-    "x86_64-unknown-linux-gnu"
-} else if cfg!(target_arch = "aarch64") {
-    "aarch64-unknown-linux-gnu"
-} else {
-    panic!("wasm-cni runs on x86_64 and aarch64")
+/// architecture, so that code does not depend on the machine that built it. Of which
+/// C library the compiler or the host is makes no difference to the code.
+pub const TARGET: &str = match (cfg!(target_arch = "x86_64"), cfg!(target_arch = "aarch64"), cfg!(target_env = "musl"))
+{
+    (true, _, false) => "x86_64-unknown-linux-gnu",
+    (true, _, true) => "x86_64-unknown-linux-musl",
+    (_, true, false) => "aarch64-unknown-linux-gnu",
+    (_, true, true) => "aarch64-unknown-linux-musl",
+    _ => panic!("wasm-cni runs on x86_64 and aarch64"),
 };
 
 /// Stack that a guest may use, octets.

@@ -76,9 +76,10 @@ impl Netns {
             Errno::ENOENT => OpenError::Missing { path: named() },
             errno => other(errno),
         })?;
-        let magic = fstatfs(&place).map_err(other)?.filesystem_type().0;
-        if magic != libc::NSFS_MAGIC {
-            return Err(OpenError::NotANamespace { path: named(), magic: magic as u64 });
+        // C libraries do not agree on its type.
+        let magic = fstatfs(&place).map_err(other)?.filesystem_type().0 as u64;
+        if magic != libc::NSFS_MAGIC as u64 {
+            return Err(OpenError::NotANamespace { path: named(), magic });
         }
         // The same file again, whatever the path names by now: setns(2) takes no O_PATH.
         let again = format!("/proc/self/fd/{}", place.as_raw_fd());
