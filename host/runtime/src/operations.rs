@@ -1,7 +1,7 @@
 //! ADD, CHECK, DEL, GC and STATUS on a network: its plugins in order, one
 //! attempt for all of them, the result cache.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Map, Value};
@@ -262,7 +262,11 @@ impl Runtime {
             let found = network.plugins.iter().map(|plugin| self.inner.find(&plugin.kind)).zip(&asked);
             // A DEL goes on without what cannot be found.
             let found = found.filter_map(|(found, asked)| Some((found.ok()?, asked)));
-            confine::before_plugins(&attempt, found, Some(self.cache().folder().to_owned()))?;
+            // GC is about those of all attachments that go.
+            let cached = if command == Command::Gc { self.cache().of_network(&network.name)? } else { Vec::new() };
+            let folders = cached.iter().filter_map(|cached| Path::new(&cached.attachment.netns).parent());
+            let namespaces = folders.map(Path::to_owned).collect();
+            confine::before_plugins(&attempt, found, Some(self.cache().folder().to_owned()), namespaces)?;
         }
         Ok(attempt)
     }

@@ -1,7 +1,7 @@
 //! The plugin's side of the protocol: being called under a plugin's name, with
 //! parameters in the environment and the configuration on standard input.
 
-use std::{io::Read, sync::Arc};
+use std::{collections::BTreeSet, io::Read, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
@@ -206,7 +206,7 @@ impl Call<'_> {
         let attempt = self.attempt()?;
         let plugin = self.runtime.inner.bundled(self.plugin)?;
         let asked = Asked::of(&self.config.object);
-        confine::before_plugins(&attempt, [(Found::Component(Arc::clone(&plugin)), &asked)], None)?;
+        confine::before_plugins(&attempt, [(Found::Component(Arc::clone(&plugin)), &asked)], None, BTreeSet::new())?;
         let _watchdog = Watchdog::start(&self.runtime.inner, &attempt.deadline);
         let mut left = Vec::new();
         let verb = match self.command {

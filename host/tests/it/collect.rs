@@ -217,3 +217,17 @@ fn del_needs_no_plugin_that_is_not_installed_any_more() {
         assert!(!state.contains("/networks/n1/10."), "{state}");
     }
 }
+
+#[test]
+fn gc_by_the_command_detaches_containers_whose_namespace_is_there() {
+    let machine = Machine::new();
+    let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
+    for id in ["c1", "c2"] {
+        let netns = machine.netns(id);
+        let output = machine.wasm_cni(&["add", &network, &netns, "--container-id", id]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    let output = machine.wasm_cni(&["gc", &network, "--keep", "c2/eth0"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!((machine.devices("-n c1 "), machine.leases("n1")), (vec!["lo".to_owned()], vec!["10.1.0.3".to_owned()]));
+}

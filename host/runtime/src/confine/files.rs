@@ -33,6 +33,9 @@ pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
     for file in needs.files.iter().filter(|file| file.is_file()) {
         rules = rules.allow(file, AccessFs::ReadFile.into())?;
     }
+    for folder in &needs.namespaces {
+        rules = rules.allow(folder, AccessFs::ReadFile.into())?;
+    }
     for folder in &needs.folders {
         // What is yet to be made is made in what there is.
         if let Some(found) = folder.ancestors().find_map(|folder| PathFd::new(folder).ok()) {

@@ -46,6 +46,8 @@ struct Needs {
     folders: BTreeSet<PathBuf>,
     /// Files to read.
     files: BTreeSet<PathBuf>,
+    /// Folders of namespaces that are yet to be opened.
+    namespaces: BTreeSet<PathBuf>,
     /// Entries that bear a mark of this boot.
     stores: bool,
     /// sysfs.
@@ -71,12 +73,13 @@ pub(crate) fn before_plugins<'a>(
     attempt: &Attempt,
     plugins: impl IntoIterator<Item = (Found, &'a Asked)>,
     folder: Option<PathBuf>,
+    namespaces: BTreeSet<PathBuf>,
 ) -> Result<(), CniError> {
     static DONE: AtomicBool = AtomicBool::new(false);
     if !attempt.runtime.own_process || DONE.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
-    let mut needs = Needs::default();
+    let mut needs = Needs { namespaces, ..Needs::default() };
     needs.folders.extend(folder);
     needs.folders.insert(attempt.runtime.under_root("/run/wasm-cni"));
     for (found, asked) in plugins {
