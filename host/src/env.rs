@@ -12,7 +12,7 @@ use std::{
 
 use wasm_cni::{CniError, LogLine, Runtime};
 
-use crate::trace;
+use crate::{progress, trace};
 
 /// Where network configurations lie by default.
 const NETCONFPATH: &str = "/etc/cni/net.d";
@@ -100,8 +100,12 @@ impl Env {
             .own_process(!self.goes_on)
             .plugin_path(self.text("CNI_PATH"))
             .env(self.variables().map(|(key, value)| (key.clone(), value.clone())))
-            .stderr(|text| drop(io::stderr().write_all(text)))
-            .log(print_log);
+            .stderr(|text| {
+                progress::clear();
+                drop(io::stderr().write_all(text));
+            })
+            .log(print_log)
+            .progress(progress::of_runtime);
         if let Some(file) = self.trace.clone() {
             builder = builder.trace(move |line| trace::append(&file, line));
         }
@@ -140,5 +144,6 @@ impl Env {
 pub(crate) fn print_log(line: &LogLine<'_>) {
     let LogLine { level, plugin, network, container_id, message } = line;
     let text = format!("wasm-cni: {level} network={network} container={container_id} plugin={plugin}: {message}\n");
+    progress::clear();
     let _ = io::stderr().write_all(text.as_bytes());
 }

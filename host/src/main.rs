@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod env;
 mod isolation;
+mod progress;
 mod start;
 mod table;
 mod trace;
@@ -40,6 +41,7 @@ fn run(arguments: Vec<OsString>) -> u8 {
         None => match commands::run(Args::parse_from(arguments), env) {
             Ok(status) => status,
             Err(error) => {
+                progress::clear();
                 let _ = writeln!(io::stderr(), "Error: {error:#}");
                 1
             }

@@ -7,6 +7,8 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::progress;
+
 /// Blanks between two columns.
 const GAP: usize = 2;
 
@@ -88,6 +90,8 @@ pub(crate) fn print_json(value: &Value) -> Result<u8> {
 
 /// Text that ends with a newline.
 pub(crate) fn print(text: &str) -> Result<u8> {
+    // It may be on the same terminal.
+    progress::clear();
     let mut stdout = anstream::stdout();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;

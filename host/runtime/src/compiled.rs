@@ -37,6 +37,7 @@ use crate::{
     folder::reason,
     native,
     plugin::Inner,
+    progress::Progress,
     trace::Who,
 };
 
@@ -96,7 +97,8 @@ pub(crate) fn outside(runtime: &Inner, kind: &str, path: &Path) -> Result<Compon
     if let Some(component) = load(&runtime.engine, &cached) {
         return Ok(component);
     }
-    let native = compile(runtime, kind, &wasm).map_err(failed)?;
+    let compiling = Progress::Compiling { plugin: kind };
+    let native = runtime.saying(&compiling, || compile(runtime, kind, &wasm)).map_err(failed)?;
     create_folders(&folder, 0o700).map_err(|e| failed(e.to_string()))?;
     replace(&cached, &native, true).map_err(|e| failed(format!("{}: {}", cached.display(), reason(&e))))?;
     load(&runtime.engine, &cached)

@@ -15,6 +15,7 @@ use crate::{
     grants::Asked,
     limits::{CallOptions, Deadline},
     plugin::Command,
+    progress::Progress,
     protocol, records, render, result,
     runtime::{Added, Attachment, Runtime, roll_back},
     schema,
@@ -174,12 +175,15 @@ impl Runtime {
         let attempt = self.confined(Command::Gc, network, &nothing, &CallOptions::default())?;
         let held = self.hold_cache(&attempt, FlockArg::LockExclusiveNonblock)?;
         let mut errors = Vec::new();
-        for stale in self.cache().of_network(&network.name)? {
-            let at = &stale.attachment;
+        let mut stale = self.cache().of_network(&network.name)?;
+        stale.retain(|cached| {
+            let at = &cached.attachment;
             let is_live = |(id, ifname): &(String, String)| *id == at.container_id && *ifname == at.ifname;
-            if live.is_some_and(|live| live.iter().any(is_live)) {
-                continue;
-            }
+            !live.is_some_and(|live| live.iter().any(is_live))
+        });
+        for (number, cached) in stale.iter().enumerate() {
+            let at = &cached.attachment;
+            (self.inner.progress)(&Progress::Detaching { attachment: at, number: number + 1, of: stale.len() });
             let deleted = self
                 .attempt(Command::Del, network, at, &CallOptions::default())
                 .and_then(|attempt| self.del_held(&attempt, network, at));
@@ -187,6 +191,7 @@ impl Runtime {
                 errors.push(format!("failed to delete stale attachment {} {}: {e}", at.container_id, at.ifname));
             }
         }
+        (self.inner.progress)(&Progress::Over);
         drop(held);
         if number(network)? >= [1, 1, 0] {
             let attachment =

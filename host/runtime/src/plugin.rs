@@ -27,6 +27,7 @@ use crate::{
     limits::Limits,
     native::Exec,
     policy::Policy,
+    progress::ProgressSink,
     trace::Trace,
 };
 
@@ -139,6 +140,7 @@ pub(crate) struct Inner {
     /// What operators have said, or what is wrong with it.
     pub(crate) policy: Result<Policy, CniError>,
     pub(crate) log: LogSink,
+    pub(crate) progress: ProgressSink,
     pub(crate) trace: Trace,
     /// How native plugins are found and run, with which environment.
     pub(crate) exec: Arc<dyn Exec>,

@@ -8,6 +8,7 @@ use crate::{
     host::space::Space,
     journal::{self, Orphan},
     plugin::{Inner, LogLine},
+    progress::Progress,
     runtime::Runtime,
     undo,
 };
@@ -38,11 +39,18 @@ impl Runtime {
     pub fn recover(&self, dry_run: bool) -> Result<Vec<Recovered>, CniError> {
         let host = Arc::new(Space::new(crate::host::space::HOST, self.host()?));
         let orphans = journal::orphans(&journal::folder(&self.inner), host.netns.id(), true);
-        let take = |orphan: Orphan| {
-            let found = found(&orphan);
-            if dry_run { found } else { take_back(&self.inner, &host, orphan) }
+        if dry_run {
+            return Ok(orphans.iter().map(found).collect());
+        }
+        let of = orphans.len();
+        let take = |(number, orphan): (usize, Orphan)| {
+            let container_id = &*orphan.attached.heading.container_id;
+            (self.inner.progress)(&Progress::TakingBack { container_id, number: number + 1, of });
+            take_back(&self.inner, &host, orphan)
         };
-        Ok(orphans.into_iter().map(take).collect())
+        let recovered = orphans.into_iter().enumerate().map(take).collect();
+        (self.inner.progress)(&Progress::Over);
+        Ok(recovered)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     native::{Exec, Processes},
     plugin::{Inner, Location, LogLine, LogSink, StderrSink, under},
     policy::Policy,
+    progress::{Progress, ProgressSink},
     result::Success,
     trace::Trace,
     undo,
@@ -46,6 +47,7 @@ pub struct Builder {
     cache_dir: Option<PathBuf>,
     limits: Limits,
     log: LogSink,
+    progress: ProgressSink,
     trace: Trace,
     exec: Arc<dyn Exec>,
     env: Vec<(OsString, OsString)>,
@@ -96,6 +98,7 @@ impl Runtime {
             cache_dir: None,
             limits: Limits::default(),
             log: Box::new(|_| {}),
+            progress: Box::new(|_| {}),
             trace: Trace::default(),
             exec: Arc::new(Processes),
             env: Vec::new(),
@@ -243,6 +246,14 @@ impl Builder {
         self
     }
 
+    /// Who is told of work that may take long, for people who wait. By default
+    /// nobody.
+    #[must_use]
+    pub fn progress(mut self, sink: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
+        self.progress = Box::new(sink);
+        self
+    }
+
     /// Where the trace goes, by lines of JSON with their newlines: every call of a
     /// plugin, every call that it makes of the host, every process that is
     /// started, every effect that is taken back. By default nowhere, and then
@@ -336,6 +347,7 @@ impl Builder {
             compiler: self.compiler,
             allow_host: self.allow_host,
             log: self.log,
+            progress: self.progress,
             trace: self.trace,
             exec: self.exec,
             env: self.env,

@@ -23,6 +23,7 @@ use wasm_cni::{Attachment, LogLine, Network};
 use crate::{
     args::{Args, Command},
     env::{Env, print_log},
+    progress,
 };
 
 /// Does what the arguments say. Gives the exit status.
@@ -44,6 +45,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         }
     }
     env.open_trace()?;
+    progress::enable(&env.text("TERM"));
     match args.command {
         Command::Add(target) => attach::add(&target, &env),
         Command::Del(target) => attach::del(&target, &env),

@@ -24,6 +24,7 @@ mod outside;
 mod plugin_mode;
 mod policy;
 mod processes;
+mod progress;
 mod reboot;
 mod reference;
 mod reproducible;

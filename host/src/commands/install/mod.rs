@@ -16,6 +16,7 @@ use serde_json::Value;
 use self::{apply::Held, folder::Folder, plan::Step};
 use crate::{
     args::{Format, Install, Uninstall},
+    progress,
     table::{print, print_json},
 };
 
@@ -50,11 +51,13 @@ fn run(path: &Path, dry_run: bool, format: Format, plan: impl FnOnce(&Folder) ->
                 return Ok(());
             }
             for step in planned {
+                progress::show(step.text().trim_end());
                 held.apply(&step)?;
                 steps.push(step);
             }
             held.finish()
         });
+        progress::clear();
         if let Err(error) = result {
             // What has been done is worth knowing.
             let done: String = steps.iter().map(Step::text).collect();

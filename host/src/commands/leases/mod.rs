@@ -23,6 +23,7 @@ use super::show::{age, seconds};
 use crate::{
     args::{Format, Leases},
     env::Env,
+    progress,
     table::{Cell, GOOD, NOTICE, Table, print, print_json},
 };
 
@@ -61,6 +62,7 @@ pub(super) fn stale(runtime: &Runtime, env: &Env) -> Result<usize> {
 fn pools(folders: Folders, runtime: &Runtime, env: &Env) -> Result<Vec<Pool>> {
     let known = Known::of(runtime, &env.cache());
     let pool = |((network, folder), ranges): ((String, PathBuf), Vec<Range>)| {
+        progress::show(&format!("reading the leases of {network} ..."));
         let leases = runtime.leases(&folder)?.into_iter();
         let leases = leases.map(|lease| (known.state(&network, &lease), lease)).map(|(state, lease)| (lease, state));
         Ok(Pool { leases: leases.collect(), network, folder, ranges })
@@ -180,6 +182,7 @@ fn for_people(pools: &[Pool]) -> String {
 fn prune(args: &Leases, folders: &Folders, runtime: &Runtime, env: &Env) -> Result<u8> {
     let mut removed = Vec::new();
     for (network, folder) in folders.keys() {
+        progress::show(&format!("looking for stale leases of {network} ..."));
         // What is known is looked up with the lock held: what has been given since
         // is young.
         let known = OnceCell::new();
