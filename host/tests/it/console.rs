@@ -2,6 +2,7 @@
 //! their order, in one shell.
 
 use std::{
+    ffi::OsString,
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -48,11 +49,7 @@ pub(crate) fn follow(what: &str, document: &str, mut shell: Command) -> Vec<Ran>
     for command in &commands {
         script += &format!("{command}\nprintf '\\036%d\\036' $?\n");
     }
-    // The programs that were built, under the names that documents have for them.
-    let folder = PathBuf::from(PROGRAM).parent().unwrap().to_owned();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap();
-    let output = shell.args(["-c", &script]).env("PATH", path).stdin(Stdio::null()).output().unwrap();
+    let output = shell.args(["-c", &script]).env("PATH", path()).stdin(Stdio::null()).output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut parts = out.split('\u{1e}');
     let mut ran = Vec::new();
@@ -64,6 +61,14 @@ pub(crate) fn follow(what: &str, document: &str, mut shell: Command) -> Vec<Ran>
         ran.push(Ran { command, output: printed.to_owned() });
     }
     ran
+}
+
+/// PATH with the programs that were built, under the names that documents have for
+/// them.
+pub(crate) fn path() -> OsString {
+    let folder = PathBuf::from(PROGRAM).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap()
 }
 
 /// What the one command with these words printed.

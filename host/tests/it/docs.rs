@@ -2,51 +2,177 @@
 //! the project but its programs in the path. `performance.md` is made by the
 //! benchmark, which is run as a test of its own.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
-    console::{commands, follow},
-    machine::{Machine, PROGRAM, installed},
+    console::{Ran, commands, follow, printed},
+    machine::{Machine, PROGRAM, installed, text},
 };
 
 /// Folders of the machine's own: nothing of the real ones is written to.
 const FOLDERS: &str = "\
     mkdir \"$1/etc\"; cp -r /etc/. \"$1/etc\" 2>/dev/null || true
     mount --bind \"$1/etc\" /etc; rm -rf /etc/cni /etc/wasm-cni
-    for folder in /opt /var/lib /var/cache /var/log; do
+    for folder in /opt /var/lib /var/cache /var/log /usr/local/share; do
         case \"$2\" in $folder/*) continue;; esac
         mount -t tmpfs tmpfs $folder
-    done
-    ip netns add c1; ip netns add c2";
+    done";
 
-#[test]
-fn every_command_of_the_documents_is_run() {
-    if !installed(&["ip", "jq"]) {
-        return;
-    }
+/// A node with native plugins, and a container that they have attached.
+const NATIVE: &str = r#"
+    mkdir -p /etc/cni/net.d /opt/cni/bin
+    cp "$1"/* /opt/cni/bin
+    echo '{ "cniVersion": "1.0.0", "name": "old", "plugins": [{ "type": "bridge", "bridge": "old0", "isGateway": true,
+        "ipam": { "type": "host-local", "subnet": "10.72.0.0/24" } }] }' >/etc/cni/net.d/20-old.conflist
+    ip netns add old
+    wasm-cni --prefer-native --plugin-path /opt/cni/bin add old /run/netns/old
+    sha256sum /opt/cni/bin/* >before"#;
+
+/// The same files, and a container that they still know.
+const NATIVE_AGAIN: &str = "\
+    sha256sum --quiet -c before
+    [ ! -e /opt/cni/bin/.wasm-cni-replaced ] && [ ! -e /opt/cni/bin/wasm-cni ]
+    for verb in check del; do
+        wasm-cni --prefer-native --plugin-path /opt/cni/bin $verb old /run/netns/old
+    done
+    ip netns delete old";
+
+/// Made by `tests/clean-root/run`: the root folder of a system that has nothing of
+/// the project but its programs.
+const CLEAN_ROOT: &str = "CNI_CLEAN_ROOT";
+
+fn documents() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| {
         path.extension().is_some_and(|extension| extension == "md") && !path.ends_with("performance.md")
     });
     files.sort();
+    files
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// A shell on a machine whose folders can be written to, in a folder of its own.
+fn shell(machine: &Machine) -> Command {
+    let home = machine.folder().join("home");
+    if !home.exists() {
+        let mut setup = machine.command("sh");
+        let setup = setup.args(["-euc", FOLDERS, "sh"]).arg(machine.folder()).arg(PROGRAM).output().unwrap();
+        assert!(setup.status.success(), "{}", text(&setup));
+        fs::create_dir(&home).unwrap();
+    }
+    // Who enters a mount namespace is at its root.
+    let mut shell = machine.command("env");
+    shell.arg("-C").arg(home).arg("sh").env_remove("NETCONFPATH").env_remove("WASM_CNI_ROOT");
+    shell
+}
+
+/// Follows one of the documents.
+fn follow_document(path: &Path, shell: Command) {
+    let ran = follow(&name(path), &fs::read_to_string(path).unwrap(), shell);
+    if path.ends_with("operators.md") {
+        operated(&ran);
+    }
+}
+
+/// What the operator is to see.
+fn operated(ran: &[Ran]) {
+    let see = |words: &str, expected: &str| {
+        let seen = printed(ran, words);
+        assert!(seen.contains(expected), "{words}: {expected:?} is not in {seen}");
+    };
+    see("wasm-cni install --dry-run", "bridge: link to wasm-cni\n");
+    see("CNI_COMMAND=VERSION", "\"supportedVersions\"");
+    see("\"alive\"", "10.71.0.");
+    see("wasm-cni run lan -- ip", "eth0");
+    see("wasm-cni check lan /run/netns/c1  # fails", "eth0");
+    see("wasm-cni uninstall --dry-run", "bridge: remove\n");
+    let all: Vec<_> = ran.iter().filter(|ran| ran.command == "wasm-cni list").collect();
+    let [.., stale, none] = &all[..] else { panic!("`list` is not there three times") };
+    assert!(stale.output.contains("stale") && none.output.lines().count() == 1, "{}{}", stale.output, none.output);
+}
+
+/// `operators.md` from native plugins and back, with native plugins that are in use.
+fn migrate(shell: &dyn Fn() -> Command, native: &Path) {
+    let run = |script: &str| {
+        let mut command = shell();
+        command.args(["-euc", script, "sh"]).arg(native).env("PATH", crate::console::path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{script}: {}", text(&output));
+    };
+    let path = documents().into_iter().find(|path| path.ends_with("operators.md")).unwrap();
+    let document = fs::read_to_string(path).unwrap();
+    let at = document.find("\n## From native plugins, and back").unwrap();
+    run(NATIVE);
+    let ran = follow("from native plugins", &document[at..], shell());
+    let kept = "bridge: link to wasm-cni, keep the file that is there as .wasm-cni-replaced/bridge\n";
+    assert!(printed(&ran, "install --replace --dry-run").contains(kept), "{}", printed(&ran, "--dry-run"));
+    assert!(printed(&ran, "uninstall --dry-run").contains("bridge: restore from .wasm-cni-replaced/bridge\n"));
+    run(NATIVE_AGAIN);
+}
+
+/// The folder of reference plugins, if there is one.
+fn native() -> Option<PathBuf> {
+    let folder = std::env::var_os("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: from native plugins and back: CNI_REFERENCE_PLUGINS names no folder");
+    }
+    folder
+}
+
+#[test]
+fn every_command_of_the_documents_is_run() {
+    if !installed(&["ip", "jq"]) {
+        return;
+    }
     let mut followed = 0;
-    for path in files {
-        let document = fs::read_to_string(&path).unwrap();
-        if commands(&document).is_empty() {
+    for path in documents() {
+        if commands(&fs::read_to_string(&path).unwrap()).is_empty() {
             continue;
         }
         let machine = Machine::new();
-        let mut setup = machine.command("sh");
-        let setup = setup.args(["-euc", FOLDERS, "sh"]).arg(machine.folder()).arg(PROGRAM).output().unwrap();
-        assert!(setup.status.success(), "{}", crate::machine::text(&setup));
-        // Who enters a mount namespace is at its root.
-        let home = machine.folder().join("home");
-        fs::create_dir(&home).unwrap();
-        let mut shell = machine.command("env");
-        shell.arg("-C").arg(home).arg("sh").env_remove("NETCONFPATH").env_remove("WASM_CNI_ROOT");
-        follow(&path.file_name().unwrap().to_string_lossy(), &document, shell);
+        follow_document(&path, shell(&machine));
         followed += 1;
     }
     assert!(followed > 0);
+}
+
+#[test]
+fn native_plugins_are_replaced_and_put_back_as_the_document_says() {
+    if !installed(&["ip"]) {
+        return;
+    }
+    if let Some(native) = native() {
+        let machine = Machine::new();
+        migrate(&|| shell(&machine), &native);
+    }
+}
+
+#[test]
+fn operators_md_is_followed_in_a_clean_root() {
+    let Some(root) = std::env::var_os(CLEAN_ROOT).map(PathBuf::from) else {
+        eprintln!("skipped: {CLEAN_ROOT} is not set; tests/clean-root/run makes one");
+        return;
+    };
+    let shell = || {
+        let mut shell = Command::new("chroot");
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        shell.arg(&root).args(["env", "-i", "-C", "/root", "HOME=/root", path, "sh"]);
+        shell
+    };
+    let path = documents().into_iter().find(|path| path.ends_with("operators.md")).unwrap();
+    follow_document(&path, shell());
+    // With them in it.
+    let inside = Path::new("/native");
+    match root.join("native").is_dir() {
+        true => migrate(&shell, inside),
+        false => eprintln!("skipped: from native plugins and back: there is no folder of reference plugins"),
+    }
 }
