@@ -55,6 +55,10 @@ fn documents() -> Vec<PathBuf> {
     files
 }
 
+fn document(name: &str) -> PathBuf {
+    documents().into_iter().find(|path| path.ends_with(name)).unwrap()
+}
+
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
@@ -107,8 +111,7 @@ fn migrate(shell: &dyn Fn() -> Command, native: &Path) {
         let output = command.output().unwrap();
         assert!(output.status.success(), "{script}: {}", text(&output));
     };
-    let path = documents().into_iter().find(|path| path.ends_with("operators.md")).unwrap();
-    let document = fs::read_to_string(path).unwrap();
+    let document = fs::read_to_string(document("operators.md")).unwrap();
     let at = document.find("\n## From native plugins, and back").unwrap();
     run(NATIVE);
     let ran = follow("from native plugins", &document[at..], shell());
@@ -156,7 +159,7 @@ fn native_plugins_are_replaced_and_put_back_as_the_document_says() {
 }
 
 #[test]
-fn operators_md_is_followed_in_a_clean_root() {
+fn the_documents_are_followed_in_a_clean_root() {
     let Some(root) = std::env::var_os(CLEAN_ROOT).map(PathBuf::from) else {
         eprintln!("skipped: {CLEAN_ROOT} is not set; tests/clean-root/run makes one");
         return;
@@ -167,9 +170,10 @@ fn operators_md_is_followed_in_a_clean_root() {
         shell.arg(&root).args(["env", "-i", "-C", "/root", "HOME=/root", path, "sh"]);
         shell
     };
-    let path = documents().into_iter().find(|path| path.ends_with("operators.md")).unwrap();
-    follow_document(&path, shell());
-    // With them in it.
+    // Those that need no more than the programs: of packages others take care.
+    for name in ["operators.md", "plugin-authors.md"] {
+        follow_document(&document(name), shell());
+    }
     let inside = Path::new("/native");
     match root.join("native").is_dir() {
         true => migrate(&shell, inside),
