@@ -111,20 +111,36 @@ impl Attempt {
         if let Some(sandbox) = self.sandbox.get() {
             return Ok(sandbox.clone());
         }
-        let sandbox = self.open_sandbox()?.map(|netns| Arc::new(Space::new(SANDBOX, netns)));
+        let sandbox = self.open_sandbox()?;
         Ok(self.sandbox.get_or_init(|| sandbox).clone())
     }
 
-    fn open_sandbox(&self) -> Result<Option<Netns>, CniError> {
+    /// The container's namespace, opened by the caller.
+    ///
+    /// # Errors
+    ///
+    /// If it is the host's, and may not be.
+    pub(crate) fn lend(&self, netns: Netns) -> Result<(), CniError> {
+        let sandbox = self.as_sandbox(netns)?;
+        self.sandbox.get_or_init(|| Some(sandbox));
+        Ok(())
+    }
+
+    fn as_sandbox(&self, netns: Netns) -> Result<Arc<Space>, CniError> {
+        if !self.own_netns && netns.is_same(&self.host.netns) {
+            let text = "plugin's netns and netns from CNI_NETNS should not be the same";
+            return Err(CniError::new(code::NETNS, text));
+        }
+        Ok(Arc::new(Space::new(SANDBOX, netns)))
+    }
+
+    fn open_sandbox(&self) -> Result<Option<Arc<Space>>, CniError> {
         let path = &self.netns;
         if path.is_empty() && self.command == Command::Del {
             return Ok(None);
         }
         match Netns::open(Path::new(path)) {
-            Ok(netns) if !self.own_netns && netns.is_same(&self.host.netns) => {
-                Err(CniError::new(code::NETNS, "plugin's netns and netns from CNI_NETNS should not be the same"))
-            }
-            Ok(netns) => Ok(Some(netns)),
+            Ok(netns) => self.as_sandbox(netns).map(Some),
             Err(OpenError::Missing { .. }) if self.command == Command::Del => Ok(None),
             Err(e) => Err(CniError::internal(e.to_string())),
         }

@@ -1,10 +1,11 @@
 //! ADD, CHECK, DEL, GC and STATUS on a network: its plugins in order, one
 //! attempt for all of them, the result cache.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{collections::HashMap, fs::File, path::Path, sync::Arc};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Map, Value};
+use wasm_cni_kernel::Netns;
 
 use crate::{
     attempt::{Attempt, Subject},
@@ -172,6 +173,7 @@ impl Runtime {
             return Ok(());
         }
         let nothing = Attachment::default();
+        let mut opened = self.through_processes(network)?;
         let attempt = self.confined(Command::Gc, network, &nothing, &CallOptions::default())?;
         let held = self.hold_cache(&attempt, FlockArg::LockExclusiveNonblock)?;
         let mut errors = Vec::new();
@@ -184,9 +186,12 @@ impl Runtime {
         for (number, cached) in stale.iter().enumerate() {
             let at = &cached.attachment;
             (self.inner.progress)(&Progress::Detaching { attachment: at, number: number + 1, of: stale.len() });
-            let deleted = self
-                .attempt(Command::Del, network, at, &CallOptions::default())
-                .and_then(|attempt| self.del_held(&attempt, network, at));
+            let deleted = self.attempt(Command::Del, network, at, &CallOptions::default()).and_then(|attempt| {
+                if let Some(netns) = opened.remove(&at.netns) {
+                    attempt.lend(netns)?;
+                }
+                self.del_held(&attempt, network, at)
+            });
             if let Err(e) = deleted {
                 errors.push(format!("failed to delete stale attachment {} {}: {e}", at.container_id, at.ifname));
             }
@@ -251,6 +256,17 @@ impl Runtime {
             let _ = attempt.note(Undo::Folders { created });
         }
         Ok(held)
+    }
+
+    /// The namespaces of a network's attachments whose paths lead through other
+    /// processes: who has confined itself cannot follow them.
+    fn through_processes(&self, network: &Network) -> Result<HashMap<String, Netns>, CniError> {
+        if !self.inner.own_process {
+            return Ok(HashMap::new());
+        }
+        let paths = self.cache().of_network(&network.name)?.into_iter().map(|cached| cached.attachment.netns);
+        let paths = paths.filter(|path| path.starts_with("/proc/"));
+        Ok(paths.filter_map(|path| Some((path.clone(), Netns::open(Path::new(&path)).ok()?))).collect())
     }
 
     /// An attempt, the first of its operation.

@@ -2,6 +2,7 @@
 //! are no longer valid go, and no others.
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -222,12 +223,22 @@ fn del_needs_no_plugin_that_is_not_installed_any_more() {
 fn gc_by_the_command_detaches_containers_whose_namespace_is_there() {
     let machine = Machine::new();
     let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
-    for id in ["c1", "c2"] {
-        let netns = machine.netns(id);
+    // One by its name, one by a process that is in it.
+    let mut unshare = machine.command("unshare");
+    unshare.args(["--net", "sh", "-c", "echo ready; exec cat >/dev/null"]);
+    let mut inside = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(inside.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let process = format!("/proc/{}/ns/net", inside.id());
+    for (id, netns) in [("c1", machine.netns("c1")), ("c2", machine.netns("c2")), ("c3", process.clone())] {
         let output = machine.wasm_cni(&["add", &network, &netns, "--container-id", id]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
     }
     let output = machine.wasm_cni(&["gc", &network, "--keep", "c2/eth0"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    assert_eq!((machine.devices("-n c1 "), machine.leases("n1")), (vec!["lo".to_owned()], vec!["10.1.0.3".to_owned()]));
+    assert_eq!((machine.devices("-n c1 "), pairs(&machine).len()), (vec!["lo".to_owned()], 1));
+    assert_eq!(machine.leases("n1"), ["10.1.0.3"]);
+    drop(inside.stdin.take());
+    inside.wait().unwrap();
 }
