@@ -1,7 +1,6 @@
 //! The start of the process, without what Rust's own does before `main`: it reads
 //! the memory map for a guard page, and sets up a handler and a stack for it, which
-//! takes a good part of the time of a short call. What is left of that is here, and
-//! where memory comes from.
+//! takes a good part of the time of a short call. What is left of that is here.
 #![expect(unsafe_code, reason = "the name that libc looks for, and calls of libc, see below")]
 
 use std::{
@@ -10,13 +9,7 @@ use std::{
 };
 
 /// Memory that is taken from the kernel at once, octets.
-#[cfg(target_env = "gnu")]
-const MEMORY: c_int = 1 << 20;
-
-/// musl's own takes a system call for almost every piece.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+const MEMORY: usize = 1 << 20;
 
 // SAFETY: there is no other `main`, and libc calls it once, as C has it. In tests
 // it is a function like any other.
@@ -27,8 +20,11 @@ pub(crate) extern "C" fn main(count: c_int, arguments: *const *const c_char) -> 
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         #[cfg(target_env = "gnu")]
-        libc::mallopt(libc::M_TOP_PAD, MEMORY);
+        libc::mallopt(libc::M_TOP_PAD, MEMORY as c_int);
     }
+    // What is given back is there for what follows.
+    #[cfg(target_env = "musl")]
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(MEMORY)));
     // std knows them by itself with glibc only.
     let argument = |i| {
         // SAFETY: there are `count` of them, strings of C that outlast this.

@@ -1,14 +1,15 @@
 //! Network namespaces as file descriptors. Must not know: what is done inside.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::{Mode, fstat, stat};
@@ -72,10 +73,11 @@ impl Netns {
         let named = || path.to_owned();
         let other = |errno: Errno| OpenError::Other { path: named(), source: errno.into() };
 
-        let place = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| match errno {
-            Errno::ENOENT => OpenError::Missing { path: named() },
-            errno => other(errno),
-        })?;
+        let place =
+            openat(AT_FDCWD, path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| match errno {
+                Errno::ENOENT => OpenError::Missing { path: named() },
+                errno => other(errno),
+            })?;
         // C libraries do not agree on its type.
         let magic = fstatfs(&place).map_err(other)?.filesystem_type().0 as u64;
         if magic != libc::NSFS_MAGIC as u64 {
@@ -130,15 +132,32 @@ impl Netns {
     /// leaving a namespace that belongs to another user namespace, goes on a new
     /// thread instead. Entering needs `CAP_SYS_ADMIN`. (setns(2))
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
-        if stat(OWN).is_ok_and(|own| (own.st_dev, own.st_ino) == self.id) {
+        let here = match HOME.get() {
+            Some(home) => Some(AWAY.get().unwrap_or(home.id)),
+            None => stat(OWN).ok().map(|own| (own.st_dev, own.st_ino)),
+        };
+        if here == Some(self.id) {
             return Ok(f());
         }
         let Some(way_back) = WayBack::find() else { return self.run_apart(f) };
         setns(&self.fd, CloneFlags::CLONE_NEWNET).map_err(|errno| Error::from_errno(errno).during("netns-enter"))?;
+        AWAY.set(Some(self.id));
         let result = f();
         // Also when `f` panics.
         drop(way_back);
         Ok(result)
+    }
+
+    /// Says that no code of this process moves threads between namespaces but this
+    /// module's, and none starts threads inside of one, so that where they are is
+    /// known: for a process of one operation, which saves it some system calls.
+    /// Where there is no way back to the namespace that the process is in, it
+    /// changes nothing.
+    pub fn moves_all_threads() {
+        if let (Ok(home), Some(way_back)) = (Self::current(), WayBack::find()) {
+            drop(way_back);
+            let _ = HOME.set(home);
+        }
     }
 
     /// The same on a new thread that ends with it: for what changes more of its
@@ -146,6 +165,7 @@ impl Netns {
     pub fn run_apart<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
         on_new_thread(|| {
             setns(&self.fd, CloneFlags::CLONE_NEWNET)?;
+            AWAY.set(Some(self.id));
             Ok(f())
         })
         .map_err(|error| error.during("netns-enter"))
@@ -161,7 +181,7 @@ impl Netns {
     }
 
     fn from_file(path: &str) -> nix::Result<Self> {
-        let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let fd = openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let stat = fstat(&fd)?;
         Ok(Self { fd, id: (stat.st_dev, stat.st_ino), first: Mutex::new(None) })
     }
@@ -173,25 +193,51 @@ impl AsFd for Netns {
     }
 }
 
+/// Where the threads of this process are, if nobody moves them but this module: then
+/// that need not be asked each time.
+static HOME: OnceLock<Netns> = OnceLock::new();
+
+thread_local! {
+    /// The namespace that this thread is in, if it has left [`HOME`].
+    static AWAY: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+}
+
 /// Brings the calling thread back to where it is now, when it is dropped.
-struct WayBack(OwnedFd);
+struct WayBack {
+    to: Place,
+    away: Option<(u64, u64)>,
+}
+
+enum Place {
+    Home(&'static Netns),
+    Other(OwnedFd),
+}
 
 impl WayBack {
     /// None if there is none, which is tried: into the namespace where it is.
     fn find() -> Option<Self> {
-        let own = open(OWN, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let away = AWAY.get();
+        if let (Some(home), None) = (HOME.get(), away) {
+            return Some(Self { to: Place::Home(home), away });
+        }
+        let own = openat(AT_FDCWD, OWN, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
         setns(&own, CloneFlags::CLONE_NEWNET).ok()?;
-        Some(Self(own))
+        Some(Self { to: Place::Other(own), away })
     }
 }
 
 impl Drop for WayBack {
     fn drop(&mut self) {
-        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
-            // It worked a moment ago. Whatever this thread would do next, it would
-            // do in a container.
+        let to = match &self.to {
+            Place::Home(home) => home.as_fd(),
+            Place::Other(own) => own.as_fd(),
+        };
+        if setns(to, CloneFlags::CLONE_NEWNET).is_err() {
+            // It worked before. Whatever this thread would do next, it would do in a
+            // container.
             std::process::abort();
         }
+        AWAY.set(self.away);
     }
 }
 

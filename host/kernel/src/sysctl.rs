@@ -3,12 +3,13 @@
 //! `/proc/sys/net` shows the namespace of the thread that looks, so a list is
 //! read or written by one thread inside.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
-use crate::{Error, Netns};
+use crate::{Error, Netns, open};
 
 impl Netns {
     /// The values of `keys`, without the final newline; `None` where there is no
@@ -34,7 +35,7 @@ fn named(verb: &str, key: &str, error: io::Error) -> Error {
 
 fn get(key: &str) -> io::Result<Option<String>> {
     let mut value = [0; 4096];
-    let read = File::open(path(key)?).and_then(|mut file| {
+    let read = open(Path::new(&path(key)?), OFlag::O_RDONLY, 0).and_then(|mut file| {
         // The kernel gives a value whole or not at all; only those that are longer
         // than any of ours take a second read.
         let size = file.read(&mut value)?;
@@ -56,7 +57,7 @@ fn get(key: &str) -> io::Result<Option<String>> {
 
 /// In one write(2): the kernel takes each for a value of its own.
 fn set(key: &str, value: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path(key)?)?;
+    let mut file = open(Path::new(&path(key)?), OFlag::O_WRONLY, 0)?;
     match file.write(value.as_bytes())? {
         size if size == value.len() => Ok(()),
         _ => Err(Errno::EINVAL.into()),

@@ -8,7 +8,9 @@
 
 use std::{fs::File, io::Read as _, path::Path, sync::OnceLock};
 
+use nix::fcntl::OFlag;
 use rustix::fs::{XattrFlags, fsetxattr, lgetxattr};
+use wasm_cni_kernel::open;
 
 const NAME: &str = "user.wasm-cni.boot";
 
@@ -49,7 +51,7 @@ impl Boot {
     fn read() -> Option<Self> {
         let read = |path: &str| {
             let mut octets = [0; 64];
-            let length = File::open(path).and_then(|mut file| file.read(&mut octets)).ok()?;
+            let length = open(Path::new(path), OFlag::O_RDONLY, 0).and_then(|mut file| file.read(&mut octets)).ok()?;
             let text = std::str::from_utf8(&octets[..length]).ok()?.trim();
             let plain = (1..=60).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
             plain.then(|| text.to_owned())

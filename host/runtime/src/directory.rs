@@ -20,10 +20,11 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg},
+    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag},
     libc,
     unistd::linkat,
 };
+use wasm_cni_kernel::open;
 
 use self::index::Index;
 use crate::{boot, limits::Deadline, undo::Undo};
@@ -109,18 +110,14 @@ impl Directory {
     /// Waits for exclusive use.
     pub(crate) fn lock(self: &Arc<Self>, deadline: &Deadline) -> Result<Locked, Failure> {
         let path = self.path.join(LOCK);
-        let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
-        let open = || {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(0o750).custom_flags(flags);
-            match options.open(&path) {
-                // Somebody who was the last to use the folder has removed it.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    create_folders(&self.path, 0o755).map_err(|failure| failure.source)?;
-                    options.open(&path)
-                }
-                opened => opened,
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW;
+        let open = || match open(&path, flags, 0o750) {
+            // Somebody who was the last to use the folder has removed it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                create_folders(&self.path, 0o755).map_err(|failure| failure.source)?;
+                open(&path, flags, 0o750)
             }
+            opened => opened,
         };
         let lock = lock_linked(open, FlockArg::LockExclusiveNonblock, deadline);
         let operation = |e: &io::Error| if e.raw_os_error() == Some(libc::ETIMEDOUT) { "lock" } else { "open" };
@@ -174,9 +171,9 @@ impl Locked {
     /// The value under a key.
     pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
         let path = self.path(key);
-        let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let read = || {
-            let mut file = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
+            let mut file = open(&path, flags, 0)?;
             // Most are a few octets, and need not be asked for their end.
             let mut start = [0; 512];
             let length = file.read(&mut start)?;
@@ -314,16 +311,9 @@ impl Locked {
         let path = self.path(key);
         // In place, as the reference does: these are hints, and a reader takes
         // a damaged one for absent.
-        let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW;
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            // Cut afterwards: to cut a file to nothing first, and write it then, makes
-            // some file systems flush it.
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(flags)
-            .open(&path)
+        // Cut afterwards: to cut a file to nothing first, and write it then, makes
+        // some file systems flush it.
+        open(&path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW, 0o600)
             .and_then(|mut file| file.write_all(value).and_then(|()| file.set_len(value.len() as u64)))
             .map_err(|e| Failure::new("open", &path, e))
     }
@@ -361,9 +351,7 @@ impl Drop for Locked {
 /// A nameless file, written and then linked. Where the file system has no such
 /// files, the plain way.
 fn write_whole(folder: &Path, path: &Path, value: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
-    match options.custom_flags(libc::O_TMPFILE | libc::O_CLOEXEC).open(folder) {
+    match open(folder, OFlag::O_WRONLY | OFlag::O_TMPFILE, 0o600) {
         Ok(mut file) => {
             use std::os::fd::AsRawFd as _;
             file.write_all(value)?;

@@ -8,9 +8,8 @@
 //! behind is not here: see `boot`.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -21,11 +20,11 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg},
+    fcntl::{Flock, FlockArg, OFlag},
     libc,
 };
 use serde::{Deserialize, Serialize};
-use wasm_cni_kernel::Netns;
+use wasm_cni_kernel::{Netns, open};
 
 use crate::{
     directory::{create_folders, remove_created},
@@ -246,13 +245,12 @@ impl Opened {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let name = format!("{now:024x}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let unborn = folder.join(format!("{UNBORN}{name}"));
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
-        let opened = match options.open(&unborn) {
+        let create = || open(&unborn, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW, 0o600);
+        let opened = match create() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 create_folders(folder, 0o700).map_err(|failure| failure.source).and_then(|made| {
                     *created = made;
-                    options.open(&unborn)
+                    create()
                 })
             }
             opened => opened,
@@ -346,8 +344,7 @@ impl Attached {
 /// The record of an attachment, if there is one that can be read.
 pub(crate) fn attached(path: &Path) -> Option<Attached> {
     let mut text = Vec::new();
-    let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let file = open(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0).ok()?;
     file.take(MAX_FILE).read_to_end(&mut text).ok()?;
     read(&text)
 }
@@ -375,8 +372,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 fn orphan(path: PathBuf, host: (u64, u64)) -> Option<Orphan> {
-    let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
+    let file = open(&path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0).ok()?;
     let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
     // The attempt may have come to its end, or somebody have been faster, since
     // the folder was read: then the file is gone, or is the attachment's now.

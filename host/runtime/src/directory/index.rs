@@ -9,18 +9,19 @@
 //! in place. All of it under the directory's lock.
 
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, Metadata},
     io,
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
-use nix::libc;
+use nix::fcntl::OFlag;
 use rustix::{
     fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat},
     rand::{GetRandomFlags, getrandom},
 };
 use sha2::{Digest as _, Sha256};
+use wasm_cni_kernel::open;
 
 /// Of this format.
 const MAGIC: [u8; 8] = *b"wcni-ix1";
@@ -62,9 +63,7 @@ impl Index {
     /// The table, if there is one and nobody else has changed the directory.
     pub(super) fn open(folder: &Path, directory: &Path) -> Option<Self> {
         let metadata = fs::metadata(directory).ok()?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
-        let file = options.open(path(folder, &metadata)).ok()?;
+        let file = open(&path(folder, &metadata), OFlag::O_RDWR | OFlag::O_NOFOLLOW, 0).ok()?;
         let mut header = [0; HEADER];
         file.read_exact_at(&mut header, 0).ok()?;
         let number = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("eight octets"));
@@ -98,9 +97,8 @@ impl Index {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()?;
         }
         let _ = fs::remove_file(&path);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600).custom_flags(libc::O_CLOEXEC | libc::O_NOFOLLOW);
-        let file = options.open(&path).ok()?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+        let file = open(&path, flags, 0o600).ok()?;
         let mut index = Self { file, directory: directory.to_owned(), slots, used, is_valid: false };
         let written = index.file.write_all_at(&table, 0).and_then(|()| index.seal());
         if written.is_err() {
