@@ -144,6 +144,9 @@ impl Subject {
         };
         let Ok(output) = output else { return String::new() };
         let text = [output.stdout, output.stderr].concat();
-        String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
+        let text = String::from_utf8_lossy(&text);
+        let target =
+            text.lines().find_map(|line| line.strip_prefix("target")).map(|target| format!(", {}", target.trim()));
+        text.lines().next().unwrap_or_default().trim().to_owned() + &target.unwrap_or_default()
     }
 }

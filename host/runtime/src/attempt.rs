@@ -6,7 +6,7 @@ use std::{
     io,
     os::fd::AsFd as _,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -55,7 +55,7 @@ pub(crate) struct Attempt {
     journal: Mutex<Journal>,
     known: Mutex<Known>,
     /// Held while attaching, so that nobody takes a bridge for unused meanwhile.
-    _attaching: Option<Flock<File>>,
+    attaching: Mutex<Option<Flock<File>>>,
 }
 
 /// What an [`Attempt`] is about.
@@ -97,7 +97,7 @@ impl Attempt {
             deadline,
             journal: Mutex::default(),
             known: Mutex::default(),
-            _attaching: attaching,
+            attaching: Mutex::new(attaching),
         })
     }
 
@@ -231,8 +231,8 @@ impl Attempt {
     pub(crate) fn roll_back(self: Arc<Self>) -> Vec<String> {
         let mut journal = std::mem::take(&mut *self.journal());
         let scene = self.scene();
-        // With it goes the lock that others' roll-backs wait for.
-        drop(self);
+        // Others' roll-backs wait for it, and this one too.
+        drop(self.attaching.lock().unwrap_or_else(PoisonError::into_inner).take());
         let failures = undo::undo(journal.entries(), &scene);
         // What is left is for `recover` to try again.
         if failures.is_empty() {

@@ -2,11 +2,8 @@
 //! where the process is ours, else a thread.
 
 use std::{
-    sync::{
-        OnceLock,
-        mpsc::{self, RecvTimeoutError, Sender},
-    },
-    thread::JoinHandle,
+    collections::BTreeMap,
+    sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -28,46 +25,95 @@ use crate::{limits::Deadline, plugin::Inner};
 /// cleans up, has to end too.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// How long the thread stays when there is nothing to watch.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// Watches one operation until it is dropped.
-pub(crate) struct Watchdog {
+pub(crate) enum Watchdog {
     /// Disarmed by being dropped.
-    _timer: Option<Timer>,
-    /// Dropped to say that the operation is over.
-    over: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    Timer { _timer: Timer },
+    /// One of those that the thread watches.
+    Watched(u64),
 }
 
 impl Watchdog {
     pub(crate) fn start(runtime: &Inner, deadline: &Deadline) -> Self {
-        // A thread costs more than all that is done in many a call. But a signal
-        // is for who owns the process, and says nothing of a call's cancellation.
+        // A signal is for who owns the process, and says nothing of a call's
+        // cancellation.
         let timer = runtime.own_process.then(|| timer(&runtime.engine, deadline).ok()).flatten();
-        if timer.is_some() {
-            return Self { _timer: timer, over: None, thread: None };
+        match timer {
+            Some(timer) => Self::Timer { _timer: timer },
+            None => Self::Watched(Watch::lock().add(&runtime.engine, deadline)),
         }
-        let (over, ended) = mpsc::channel::<()>();
-        let (engine, deadline) = (runtime.engine.clone(), deadline.clone());
-        let watch = move || {
-            loop {
-                let time = if deadline.passed() { AGAIN } else { deadline.remaining().min(AGAIN) };
-                if ended.recv_timeout(time) != Err(RecvTimeoutError::Timeout) {
-                    return;
-                }
-                if deadline.passed() {
-                    engine.increment_epoch();
-                }
-            }
-        };
-        let builder = std::thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10);
-        Self { _timer: None, over: Some(over), thread: builder.spawn(watch).ok() }
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        drop(self.over.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Self::Watched(number) = self {
+            Watch::lock().operations.remove(number);
+        }
+    }
+}
+
+/// What the thread watches, one for the process: starting one for each operation
+/// would be a good part of what it costs.
+struct Watch {
+    operations: BTreeMap<u64, Deadline>,
+    next: u64,
+    thread: Thread,
+}
+
+#[derive(PartialEq)]
+enum Thread {
+    None,
+    Watching,
+    /// It has to be told that there is something to watch.
+    Idle,
+}
+
+static WATCH: Mutex<Watch> = Mutex::new(Watch { operations: BTreeMap::new(), next: 0, thread: Thread::None });
+static NEWS: Condvar = Condvar::new();
+
+impl Watch {
+    fn lock() -> MutexGuard<'static, Self> {
+        WATCH.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&mut self, engine: &Engine, deadline: &Deadline) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.operations.insert(number, deadline.clone());
+        if self.thread == Thread::None {
+            let engine = engine.clone();
+            let builder = std::thread::Builder::new().name("watchdog".to_owned()).stack_size(64 << 10);
+            if builder.spawn(move || watch(&engine)).is_ok() {
+                self.thread = Thread::Watching;
+            }
+        } else if self.thread == Thread::Idle || deadline.remaining() < AGAIN {
+            NEWS.notify_one();
+        }
+        number
+    }
+}
+
+fn watch(engine: &Engine) {
+    let mut watch = Watch::lock();
+    loop {
+        let time = if watch.operations.is_empty() {
+            IDLE
+        } else if watch.operations.values().any(Deadline::passed) {
+            engine.increment_epoch();
+            AGAIN
+        } else {
+            watch.operations.values().map(Deadline::remaining).min().unwrap_or(AGAIN).min(AGAIN)
+        };
+        watch.thread = if time == IDLE { Thread::Idle } else { Thread::Watching };
+        let (locked, waited) = NEWS.wait_timeout(watch, time).unwrap_or_else(PoisonError::into_inner);
+        watch = locked;
+        if time == IDLE && waited.timed_out() && watch.operations.is_empty() {
+            watch.thread = Thread::None;
+            return;
         }
     }
 }
