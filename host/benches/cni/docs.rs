@@ -40,14 +40,15 @@ const COMMANDS: &str = "\
 ```console
 $ .ci/reference-plugins target/reference-plugins
 $ rustup target add x86_64-unknown-linux-musl
-$ cargo bench --target x86_64-unknown-linux-musl -p wasm-cni-cli --bench cni -- \\
+$ cargo build --release --target x86_64-unknown-linux-musl -p wasm-cni-cli
+$ cargo bench -p wasm-cni-cli --bench cni -- --program target/x86_64-unknown-linux-musl/release/wasm-cni \\
       --reference target/reference-plugins --json performance.json
-$ cargo bench --target x86_64-unknown-linux-musl -p wasm-cni-cli --bench cni -- \\
-      --from performance.json --docs docs/performance.md --chart docs/performance.svg
+$ cargo bench -p wasm-cni-cli --bench cni -- --from performance.json \\
+      --docs docs/performance.md --chart docs/performance.svg
 ```
 
-The package is built for that target. Without it program and floor have the C library that the machine has: glibc asks the
-processor so much at each start that it takes 0.4 ms more in a virtual machine like this one.
+The package is built for that target. Without `--program` it is a build for this machine's C library that is measured, and the
+floor has the same: glibc asks the processor so much at each start that it takes a virtual machine 0.4 ms more.
 `--quick` leaves out what takes long, `--only NAME,...` takes some cases, `--syscalls` lists system calls by name.
 ";
 

@@ -13,10 +13,10 @@ use crate::namespaces::FOLDER;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor.rs");
 
-pub(crate) fn build() -> Result<PathBuf> {
-    // With the C library that the program has.
-    if cfg!(target_env = "musl") {
-        return compile(&["--target", env!("WASM_CNI_TARGET")]);
+/// With the C library that the program has, by what that says of itself.
+pub(crate) fn build(version: &str) -> Result<PathBuf> {
+    if let Some(target) = version.split(", ").find(|part| part.ends_with("-musl")) {
+        return compile(&["--target", target]);
     }
     // Where the C library is not to be had as a static one.
     compile(&["-C", "target-feature=+crt-static"]).or_else(|_| compile(&[]))

@@ -111,7 +111,7 @@ fn subjects(plan: &Plan, remarks: &mut Vec<Remark>) -> Result<Vec<Subject>> {
             remarks.push(Remark::skipped("all", Who::Reference, why));
         }
     }
-    match floor::build().and_then(Subject::floor) {
+    match floor::build(&subjects[0].version()).and_then(Subject::floor) {
         Ok(floor) => subjects.push(floor),
         Err(error) => remarks.push(Remark::skipped("all", Who::Floor, format_args!("{error:#}"))),
     }

@@ -145,8 +145,9 @@ impl Subject {
         let Ok(output) = output else { return String::new() };
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
-        let target =
-            text.lines().find_map(|line| line.strip_prefix("target")).map(|target| format!(", {}", target.trim()));
-        text.lines().next().unwrap_or_default().trim().to_owned() + &target.unwrap_or_default()
+        // The name, and what it was built for, if it says so.
+        let target = text.lines().find_map(|line| line.strip_prefix("target "));
+        let parts = text.lines().next().into_iter().chain(target).map(str::trim);
+        parts.collect::<Vec<_>>().join(", ")
     }
 }
