@@ -2,6 +2,7 @@
 
 use crate::{
     report::Report,
+    subject::Who::{Floor, WasmCni},
     tables::{self, Cells},
 };
 
@@ -15,6 +16,7 @@ pub(crate) fn markdown(report: &Report, chart: Option<&str>) -> String {
         "## Calls\n\nMedians; in brackets processor time, user and system.\n\n{}",
         table(&tables::comparison(report))
     ));
+    sections.extend(parts(report).map(|parts| format!("## Where the time of an ADD goes\n\n{parts}")));
     sections.push(format!("## Leases\n\nADD of `host-local` by itself.\n\n{}", table(&tables::leases(report))));
     let remarks: Vec<_> = tables::remarks(report).iter().map(|line| format!("- {}", capital(line))).collect();
     sections.push(format!("## Resources\n\n{}\n\n{}", table(&tables::resources(report)), remarks.join("\n")));
@@ -49,6 +51,7 @@ $ cargo bench -p wasm-cni-cli --bench cni -- --from performance.json \\
 
 The package is built for that target. Without `--program` it is a build for this machine's C library that is measured, and the
 floor has the same: glibc asks the processor so much at each start that it takes a virtual machine 0.4 ms more.
+
 `--quick` leaves out what takes long, `--only NAME,...` takes some cases, `--syscalls` lists system calls by name.
 ";
 
@@ -72,6 +75,33 @@ who comes first changes from round to round. Namespaces of users, networks and m
 - The library attaches all containers and then detaches them. The kernel accounts what a process takes of the processor
   to user and system time; over many calls that is exact enough to tell the guest's and the host's own part, user time,
   from the kernel's. Some calls more, with a trace, tell the guest's part from the host's: tracing costs time itself.";
+
+/// What an ADD of bridge consists of, by calls that have some of the same parts.
+fn parts(report: &Report) -> Option<String> {
+    let row = |case: &str, call: &str, by| report.row(case, call, by);
+    let add = row("bridge", "ADD", WasmCni)?;
+    let start = row("version", "VERSION", WasmCni)?.wall.median;
+    let plugin = row("loopback", "ADD", WasmCni)?.wall.median;
+    let floor = row("bridge", "ADD", Floor)?;
+    let rest = add.wall.median - plugin - floor.wall.median;
+    let cells: Cells = [
+        ("part", "ms".to_owned(), "measured as"),
+        ("start and end of the process", tables::short(start), "VERSION"),
+        ("engine, one plugin, what the process gives up, a record", tables::short(plugin - start), "ADD of loopback"),
+        ("the messages that the result needs", tables::short(floor.wall.median), "the floor, a process too"),
+        ("a second plugin, the lease, what is looked at first, sysctls", tables::short(rest), "the rest"),
+    ]
+    .map(|(part, time, by)| vec![part.to_owned(), time, by.to_owned()])
+    .into();
+    let kernel = 100.0 * add.system.mean / (add.user.mean + add.system.mean);
+    let of_floor = 100.0 * floor.cpu.median / add.cpu.median;
+    Some(format!(
+        "ADD of bridge takes {} ms:\n\n{}\n\nOf its processor time {kernel:.0} % is the kernel's. The floor's is \
+         {of_floor:.0} % of it.",
+        tables::short(add.wall.median),
+        table(&cells)
+    ))
+}
 
 fn method(report: &Report) -> String {
     let method = &report.method;
