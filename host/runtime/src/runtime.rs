@@ -298,6 +298,9 @@ impl Builder {
     /// need: capabilities(7), files (landlock(7)), system calls (seccomp(2)), more
     /// privileges (`PR_SET_NO_NEW_PRIVS`), as far as the kernel can. It gives up
     /// nothing if one of them is a native plugin.
+    ///
+    /// What it has open when the operation is over is left to the process's end, and
+    /// nobody else may have its threads enter other network namespaces.
     #[must_use]
     pub fn own_process(mut self, own: bool) -> Self {
         self.own_process = own;
