@@ -1,12 +1,12 @@
 //! The bridge itself, on the host: there for all containers, and never removed.
 
 use cni_plugin::{
-    Address, Batch, Bridge, Context, Failure, Iface, IpNet, Link, LinkAttr, LinkKind, LinkRef, Netns, Tables,
+    Address, Batch, Bridge, Code, Context, Failure, Iface, IpNet, Link, LinkAttr, LinkKind, LinkRef, Netns, Tables,
     Tolerance, forwarding, go, link, result,
 };
 
 use crate::config::Config;
-use crate::gateway;
+use crate::gateway::{self, Changes};
 use crate::port::Pair;
 
 /// The bridge as it was before this ADD gave it a port.
@@ -145,28 +145,47 @@ fn shape(batch: &mut Batch<'_>, link: &LinkRef, name: &str, promisc: bool, up: b
 }
 
 /// Gives `link`, which had `has` and its MAC before, the gateways' addresses.
+///
+/// Of several ADDs that do so at the same time, who comes too late leaves the MAC
+/// to the first: containers may know the gateway by it already.
 fn set_addresses(host: &Netns, config: &Config, link: &Link, has: &[IpNet], gateways: &[IpNet]) -> Result<(), Failure> {
     let changes = gateway::changes(&link.name, has.to_vec(), gateways, config.force_address)?;
     if changes.add.is_empty() {
         return Ok(());
     }
+    let mut batch = Batch::on(host);
+    addresses(&mut batch, link, changes, Tolerance::Strict);
+    // Otherwise it would change with the ports, under the containers' ARP entries.
+    batch
+        .set_link(LinkRef::Index(link.index), [LinkAttr::Mac(pinned_mac(host, link)?)])
+        .or_say("could not set bridge's mac");
+    match batch.commit() {
+        Ok(_) => return Ok(()),
+        Err(failed) if failed.cause.code != Code::Exists => return Err(failed.into()),
+        Err(_) => {}
+    }
+    let Some((_, now)) = link::find(host, LinkRef::Index(link.index), Tables::ADDRESSES)? else {
+        return Err(format!("could not lookup {}: Link not found", go::quoted(&link.name)).into());
+    };
+    let changes = gateway::changes(&link.name, nets(&now.addresses), gateways, config.force_address)?;
+    let mut batch = Batch::on(host);
+    addresses(&mut batch, link, changes, Tolerance::OkIfExists);
+    batch.commit()?;
+    Ok(())
+}
+
+fn addresses(batch: &mut Batch<'_>, link: &Link, changes: Changes, tolerance: Tolerance) {
     let name = go::quoted(&link.name);
     let index = LinkRef::Index(link.index);
-    let mut batch = Batch::on(host);
     for address in changes.delete {
         batch.delete_address(index.clone(), address).or_say(format!("could not remove IP address from {name}"));
     }
     for address in changes.add {
         batch
             .add_address(index.clone(), address)
-            .tolerate(Tolerance::OkIfExists)
+            .tolerate(tolerance)
             .or_say(format!("could not add IP address {address} to {name}"));
     }
-    // Otherwise the MAC would change with the ports, under the containers'
-    // ARP entries.
-    batch.set_link(index, [LinkAttr::Mac(pinned_mac(host, link)?)]).or_say("could not set bridge's mac");
-    batch.commit()?;
-    Ok(())
 }
 
 /// The MAC from before the port, or, where there was none, the one of now.

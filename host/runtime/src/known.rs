@@ -14,6 +14,9 @@ use crate::{host::space::Place, result::IpConfig, wire::Attachment};
 
 /// Most addresses that are kept: more than a result can have.
 const MAX_IPS: usize = 8192;
+/// Most MACs of a bridge that are kept: it has as many in an attempt's time as
+/// other attempts give it first ports.
+const MAX_MACS: usize = 64;
 
 /// A link that is the attempt's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +35,20 @@ impl Own {
     }
 }
 
+/// A bridge that was found.
+#[derive(Debug)]
+struct Bridge {
+    /// As it was at first.
+    link: Link,
+    /// Until somebody gives it a MAC, it has the lowest of its ports'.
+    macs: BTreeSet<Vec<u8>>,
+}
+
 /// Shared by every instance that takes part in the operation.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     own: BTreeMap<(Place, u32), Own>,
-    bridges: BTreeMap<u32, Link>,
+    bridges: BTreeMap<u32, Bridge>,
     ips: Vec<IpConfig>,
     live: BTreeSet<(String, String)>,
 }
@@ -75,20 +87,29 @@ impl Known {
     }
 
     /// A link of the host has been seen. Of a bridge it is remembered how it was
-    /// at first: its MAC follows its ports.
+    /// at first, and which MACs it had.
     pub(crate) fn saw(&mut self, link: &Link) {
         if link.kind == "bridge" {
-            self.bridges.entry(link.index).or_insert_with(|| link.clone());
+            let new = || Bridge { link: link.clone(), macs: BTreeSet::new() };
+            let bridge = self.bridges.entry(link.index).or_insert_with(new);
+            if bridge.macs.len() < MAX_MACS {
+                bridge.macs.insert(link.mac.clone());
+            }
         }
     }
 
     /// A bridge of the host, as it was when it was first seen.
     pub(crate) fn bridge(&self, index: u32) -> Option<&Link> {
-        self.bridges.get(&index)
+        self.bridges.get(&index).map(|bridge| &bridge.link)
     }
 
     pub(crate) fn bridge_named(&self, name: &str) -> Option<&Link> {
-        self.bridges.values().find(|link| link.name == name)
+        self.bridges.values().map(|bridge| &bridge.link).find(|link| link.name == name)
+    }
+
+    /// Has the bridge had this MAC since it was first seen?
+    pub(crate) fn bridge_had(&self, index: u32, mac: &[u8]) -> bool {
+        self.bridges.get(&index).is_some_and(|bridge| bridge.macs.contains(mac))
     }
 
     /// Somebody who is to be believed has given the attachment addresses.
@@ -209,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bridge_is_remembered_as_it_was_first_seen() {
+    fn a_bridge_is_remembered_as_it_was_first_seen_and_with_every_mac() {
         let link = |kind: &str, mac: u8| Link {
             index: 3,
             kind: kind.into(),
@@ -222,5 +243,7 @@ mod tests {
         known.saw(&link("bridge", 2));
         known.saw(&link("bridge", 3));
         assert_eq!(known.bridge(3).unwrap().mac[5], 2);
+        let had = |mac: u8| known.bridge_had(3, &[2, 0, 0, 0, 0, mac]);
+        assert_eq!([had(1), had(2), had(3), had(4)], [false, true, true, false]);
     }
 }

@@ -83,7 +83,7 @@ impl Commit<'_> {
     }
 
     /// A bridge that was there is everybody's: it is set up, promiscuous, and
-    /// has gateways' addresses, under the MAC that it has.
+    /// has gateways' addresses, under a MAC that it had.
     fn may_change_bridge(&self, space: &Space, index: u32, change: Change<'_>, what: &str) -> Permitted {
         match change {
             Change::Attrs(attrs) => {
@@ -93,8 +93,7 @@ impl Commit<'_> {
                     return self.deny_bridge(space, index, what);
                 }
                 let Some(mac) = &attrs.mac else { return Ok(()) };
-                let had = self.known().bridge(index).is_some_and(|bridge| bridge.mac == *mac);
-                if had || found(space, index)?.mac == *mac {
+                if self.known().bridge_had(index, mac) || found(space, index)?.mac == *mac {
                     return Ok(());
                 }
                 self.deny_bridge(space, index, what)
