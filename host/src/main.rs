@@ -7,8 +7,6 @@ mod args;
 mod commands;
 mod env;
 mod isolation;
-#[cfg(target_env = "musl")]
-mod memory;
 mod progress;
 mod start;
 mod table;

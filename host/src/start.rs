@@ -11,6 +11,11 @@ use std::{
 /// Memory that is taken from the kernel at once, octets.
 const MEMORY: usize = 1 << 20;
 
+/// musl's own makes a system call for almost every piece.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 // SAFETY: there is no other `main`, and libc calls it once, as C has it. In tests
 // it is a function like any other.
 #[cfg_attr(not(test), unsafe(no_mangle))]

@@ -3,7 +3,7 @@
 //!
 //! A [`Netlink`] talks to one network namespace for as long as it lives: the
 //! kernel ties a socket to the namespace it was opened in, so no thread has to
-//! stay there. [`Netns::run`] is the one place that calls `setns`.
+//! stay there. Only [`Netns::run`] and [`Netns::run_apart`] call `setns`.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -154,8 +154,9 @@ impl Netns {
     /// Where there is no way back to the namespace that the process is in, it
     /// changes nothing.
     pub fn moves_all_threads() {
-        if let (Ok(home), Some(way_back)) = (Self::current(), WayBack::find()) {
-            drop(way_back);
+        if let Ok(home) = Self::current()
+            && setns(&home.fd, CloneFlags::CLONE_NEWNET).is_ok()
+        {
             let _ = HOME.set(home);
         }
     }

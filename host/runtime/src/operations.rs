@@ -9,6 +9,7 @@ use wasm_cni_kernel::Netns;
 
 use crate::{
     attempt::{Attempt, Subject},
+    cache::Cached,
     config::{Network, PluginConfig},
     confine,
     dispatch::{self, CallConfig, Labelled, Level, Verb},
@@ -48,7 +49,7 @@ impl Runtime {
         protocol::check_container_id(&at.container_id)?;
         protocol::check_name(&network.name)?;
         protocol::check_ifname(&at.ifname)?;
-        let attempt = self.confined(Command::Add, network, at, options)?;
+        let attempt = self.confined(Command::Add, network, at, options, &[])?;
         let _watchdog = Watchdog::start(&self.inner, &attempt.deadline);
         let done = self.hold_cache(&attempt, FlockArg::LockSharedNonblock).and_then(|_held| {
             let last = chain(&attempt, network, at)?;
@@ -89,7 +90,7 @@ impl Runtime {
             let text = format!("failed to get network {:?} cached result: {e}", network.name);
             CniError::new(code::DECODE, text)
         })?;
-        let attempt = self.confined(Command::Check, network, at, options)?;
+        let attempt = self.confined(Command::Check, network, at, options, &[])?;
         let _watchdog = Watchdog::start(&self.inner, &attempt.deadline);
         for plugin in &network.plugins {
             one(&attempt, network, &at.capability_args, plugin, previous.clone())?;
@@ -114,7 +115,7 @@ impl Runtime {
     ///
     /// The same.
     pub fn del_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
-        let attempt = self.confined(Command::Del, network, at, options)?;
+        let attempt = self.confined(Command::Del, network, at, options, &[])?;
         let _held = self.hold_cache(&attempt, FlockArg::LockSharedNonblock);
         self.del_held(&attempt, network, at)
     }
@@ -173,8 +174,9 @@ impl Runtime {
             return Ok(());
         }
         let nothing = Attachment::default();
-        let mut opened = self.through_processes(network)?;
-        let attempt = self.confined(Command::Gc, network, &nothing, &CallOptions::default())?;
+        let cached = if self.inner.own_process { self.cache().of_network(&network.name)? } else { Vec::new() };
+        let mut opened = through_processes(&cached);
+        let attempt = self.confined(Command::Gc, network, &nothing, &CallOptions::default(), &cached)?;
         let held = self.hold_cache(&attempt, FlockArg::LockExclusiveNonblock)?;
         let mut errors = Vec::new();
         let mut stale = self.cache().of_network(&network.name)?;
@@ -233,7 +235,7 @@ impl Runtime {
         if version::parse(supported(network)).is_ok_and(|number| number < [1, 1, 0]) {
             return Ok(());
         }
-        let attempt = self.confined(Command::Status, network, &Attachment::default(), &CallOptions::default())?;
+        let attempt = self.confined(Command::Status, network, &Attachment::default(), &CallOptions::default(), &[])?;
         let _watchdog = Watchdog::start(&self.inner, &attempt.deadline);
         for plugin in &network.plugins {
             dispatch::run(&attempt, &plugin.kind, &bare(network, plugin), Verb::Status, Level::top(&attempt))?;
@@ -258,24 +260,14 @@ impl Runtime {
         Ok(held)
     }
 
-    /// The namespaces of a network's attachments whose paths lead through other
-    /// processes: who has confined itself cannot follow them.
-    fn through_processes(&self, network: &Network) -> Result<HashMap<String, Netns>, CniError> {
-        if !self.inner.own_process {
-            return Ok(HashMap::new());
-        }
-        let paths = self.cache().of_network(&network.name)?.into_iter().map(|cached| cached.attachment.netns);
-        let paths = paths.filter(|path| path.starts_with("/proc/"));
-        Ok(paths.filter_map(|path| Some((path.clone(), Netns::open(Path::new(&path)).ok()?))).collect())
-    }
-
-    /// An attempt, the first of its operation.
+    /// An attempt, the first of its operation, which is about `others` too.
     fn confined(
         &self,
         command: Command,
         network: &Network,
         at: &Attachment,
         options: &CallOptions,
+        others: &[Cached],
     ) -> Result<Arc<Attempt>, CniError> {
         let attempt = self.attempt(command, network, at, options)?;
         if self.inner.own_process {
@@ -283,9 +275,7 @@ impl Runtime {
             let found = network.plugins.iter().map(|plugin| self.inner.find(&plugin.kind)).zip(&asked);
             // A DEL goes on without what cannot be found.
             let found = found.filter_map(|(found, asked)| Some((found.ok()?, asked)));
-            // GC is about those of all attachments that go.
-            let cached = if command == Command::Gc { self.cache().of_network(&network.name)? } else { Vec::new() };
-            let folders = cached.iter().filter_map(|cached| Path::new(&cached.attachment.netns).parent());
+            let folders = others.iter().filter_map(|cached| Path::new(&cached.attachment.netns).parent());
             let namespaces = folders.map(Path::to_owned).collect();
             confine::before_plugins(&attempt, found, Some(self.cache().folder().to_owned()), namespaces)?;
         }
@@ -312,6 +302,13 @@ impl Runtime {
         let deadline = options.deadline(self.inner.limits.time);
         Ok(Attempt::new(Arc::clone(&self.inner), command, subject, deadline))
     }
+}
+
+/// The namespaces of attachments whose paths lead through other processes: who has
+/// confined itself cannot follow them.
+fn through_processes(cached: &[Cached]) -> HashMap<String, Netns> {
+    let paths = cached.iter().map(|cached| &cached.attachment.netns).filter(|path| path.starts_with("/proc/"));
+    paths.filter_map(|path| Some((path.clone(), Netns::open(Path::new(path)).ok()?))).collect()
 }
 
 /// The plugins of an ADD, in order.

@@ -330,9 +330,6 @@ impl Builder {
     /// If the engine does not run on this machine.
     pub fn build(self) -> Result<Runtime, CniError> {
         let engine = compiled::engine()?;
-        if self.own_process {
-            Netns::moves_all_threads();
-        }
         let plugin_path = self.plugin_path.unwrap_or_else(|| {
             let folders: Vec<&OsStr> = self.plugin_dirs.iter().map(|folder| folder.as_os_str()).collect();
             folders.join(OsStr::new(":"))

@@ -26,6 +26,20 @@ pub(crate) fn plugins() -> PathBuf {
         .clone()
 }
 
+/// `hostile.wasm`, that imports `wasm-cni:net/nat@0.1.0` in place of an interface that
+/// there is.
+pub(crate) fn importing_what_there_is_not() -> Vec<u8> {
+    let wasm = fs::read(plugins().join("hostile.wasm")).unwrap();
+    let (wanted, other) = (b"wasm-cni:net/net@0.1.0", b"wasm-cni:net/nat@0.1.0");
+    let mut changed = wasm.clone();
+    for at in 0..wasm.len() - wanted.len() {
+        if wasm[at..].starts_with(wanted) {
+            changed[at..at + other.len()].copy_from_slice(other);
+        }
+    }
+    changed
+}
+
 #[test]
 fn compiled_once_into_a_private_cache_and_again_when_it_cannot_be_trusted() {
     let machine = Machine::new();
@@ -105,16 +119,7 @@ fn what_is_no_component_is_refused() {
 fn a_capability_that_is_not_offered_is_named() {
     let machine = Machine::new();
     let netns = machine.netns("c1");
-    // A plugin that imports an interface that there is not.
-    let wasm = fs::read(plugins().join("hostile.wasm")).unwrap();
-    let (wanted, other) = (b"wasm-cni:net/net@0.1.0", b"wasm-cni:net/nat@0.1.0");
-    let mut changed = wasm.clone();
-    for at in 0..wasm.len() - wanted.len() {
-        if wasm[at..].starts_with(wanted) {
-            changed[at..at + other.len()].copy_from_slice(other);
-        }
-    }
-    fs::write(machine.folder().join("other.wasm"), changed).unwrap();
+    fs::write(machine.folder().join("other.wasm"), importing_what_there_is_not()).unwrap();
     let network = machine.network("n1", json!({ "type": "other", "mode": "ok" }));
     let output = machine
         .wasm_cni(&["add", &network, &netns, "--allow-host", "hostile"])

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     machine::{Machine, PROGRAM, bridge, installed, text},
-    outside::plugins,
+    outside::{importing_what_there_is_not, plugins},
 };
 
 #[test]
@@ -278,16 +278,8 @@ fn inspect_tells_what_a_plugin_from_elsewhere_can_do_once_it_is_allowed_to() {
 #[test]
 fn inspect_names_the_import_that_keeps_a_plugin_from_running() {
     let machine = Machine::new();
-    let wasm = fs::read(plugins().join("hostile.wasm")).unwrap();
-    let (wanted, other) = (b"wasm-cni:net/net@0.1.0", b"wasm-cni:net/nat@0.1.0");
-    let mut changed = wasm.clone();
-    for at in 0..wasm.len() - wanted.len() {
-        if wasm[at..].starts_with(wanted) {
-            changed[at..at + other.len()].copy_from_slice(other);
-        }
-    }
     let path = machine.folder().join("other.wasm");
-    fs::write(&path, changed).unwrap();
+    fs::write(&path, importing_what_there_is_not()).unwrap();
     let (other, status) = inspect(&machine, &[path.to_str().unwrap()]);
     assert_eq!((status, &other["runs"], &other["can"]), (Some(1), &json!(false), &json!([])));
     assert_eq!(other["refused"], "the host offers no wasm-cni:net/nat@0.1.0 to an interface-plugin");

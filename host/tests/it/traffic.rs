@@ -189,21 +189,25 @@ fn bridge_12_hairpin_sends_frames_back_where_they_came_from() {
     }
 }
 
+/// Two containers reach the gateway and each other, in both families.
+fn assert_all_are_reached(machine: &Machine, network: &str) {
+    for name in ["c1", "c2"] {
+        let netns = machine.netns(name);
+        machine.add(network, &netns);
+    }
+    for (gateway, first, second) in [("10.1.0.1", "10.1.0.2", "10.1.0.3"), ("fd00:10::1", "fd00:10::2", "fd00:10::3")] {
+        assert_eq!(exchange(machine, "c1", None, gateway.parse().unwrap()), first);
+        assert_eq!(exchange(machine, "c1", Some("c2"), second.parse().unwrap()), first);
+        assert_eq!(exchange(machine, "c2", Some("c1"), first.parse().unwrap()), second);
+    }
+}
+
 #[test]
 fn ptp_38_both_families_reach_the_host_and_each_other() {
     let machine = Machine::new();
     let mut plugin = bridge(&["10.1.0.0/24", "fd00:10::/64"]);
     plugin["type"] = "ptp".into();
-    let network = machine.network("n1", plugin);
-    for name in ["c1", "c2"] {
-        let netns = machine.netns(name);
-        machine.add(&network, &netns);
-    }
-    for (gateway, first, second) in [("10.1.0.1", "10.1.0.2", "10.1.0.3"), ("fd00:10::1", "fd00:10::2", "fd00:10::3")] {
-        assert_eq!(exchange(&machine, "c1", None, gateway.parse().unwrap()), first);
-        assert_eq!(exchange(&machine, "c1", Some("c2"), second.parse().unwrap()), first);
-        assert_eq!(exchange(&machine, "c2", Some("c1"), first.parse().unwrap()), second);
-    }
+    assert_all_are_reached(&machine, &machine.network("n1", plugin));
 }
 
 /// The neighbours of a container that was there before under another MAC.
@@ -239,16 +243,7 @@ fn a_new_address_is_announced() {
 #[test]
 fn container_to_gateway_and_container_to_container() {
     let machine = Machine::new();
-    let network = machine.network("n1", bridge(&["10.1.0.0/24", "fd00:10::/64"]));
-    for name in ["c1", "c2"] {
-        let netns = machine.netns(name);
-        machine.add(&network, &netns);
-    }
-    for (gateway, first, second) in [("10.1.0.1", "10.1.0.2", "10.1.0.3"), ("fd00:10::1", "fd00:10::2", "fd00:10::3")] {
-        assert_eq!(exchange(&machine, "c1", None, gateway.parse().unwrap()), first);
-        assert_eq!(exchange(&machine, "c1", Some("c2"), second.parse().unwrap()), first);
-        assert_eq!(exchange(&machine, "c2", Some("c1"), first.parse().unwrap()), second);
-    }
+    assert_all_are_reached(&machine, &machine.network("n1", bridge(&["10.1.0.0/24", "fd00:10::/64"])));
 }
 
 #[test]

@@ -238,17 +238,7 @@ fn version_and_status() {
 fn check_finds_what_is_no_longer_as_it_was() {
     let Some(reference) = reference() else { return };
     let plain = || d0("changed", routes(json!([{ "dst": "0.0.0.0/0" }])));
-    let cases = [
-        "ip -n c1 addr del 10.1.0.2/24 dev eth0",
-        "ip -n c1 route del default",
-        "ip -n c1 link set eth0 down",
-        "ip -n c1 link set eth0 address 02:00:00:00:00:01",
-        "ip -n c1 link del eth0",
-        "ip -n c1 link del eth0; ip -n c1 link add eth0 type bridge",
-        "ip -n c1 link set eth0 name eth1",
-        "rm $FOLDER/data/n1/10.1.0.2 $FOLDER/data/n1/fd00:10::2",
-    ];
-    super::check_after_each(&reference, plain, &cases);
+    super::check_after_each(&reference, plain, &super::CHANGES);
 }
 
 #[test]

@@ -21,7 +21,7 @@ const ARCH: u32 = 0xc000_00b7;
 const DENY: u32 = SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
 
 /// A condition on one argument of a call.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Argument {
     number: u8,
     mask: u32,
@@ -53,7 +53,6 @@ pub(super) struct Program {
 }
 
 /// The arguments that a call may have.
-#[derive(Clone, PartialEq)]
 enum Allowed {
     Any,
     /// All conditions of one of these.
