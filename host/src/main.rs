@@ -72,7 +72,17 @@ fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
     let reply = wasm_cni::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
     // A reader that is gone cannot be told anything.
     let _ = io::stderr().write_all(reply.stderr.as_bytes());
-    let _ = io::stdout().write_all(reply.stdout.as_bytes());
-    let _ = io::stdout().flush();
+    print(reply.stdout.as_bytes());
     reply.status
+}
+
+/// By one write(2), where std would make one for each of its last two lines.
+fn print(mut text: &[u8]) {
+    while !text.is_empty() {
+        match nix::unistd::write(io::stdout(), text) {
+            Ok(written) => text = &text[written..],
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
 }

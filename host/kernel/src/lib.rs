@@ -43,7 +43,7 @@ mod wait;
 pub use address::Address;
 pub use bridge_vlan::BridgeVlan;
 pub use error::{Error, errno_text};
-pub use file::open;
+pub use file::{Entry, entries, open};
 pub use link::{Link, LinkAttrs, LinkKind, LinkRef, NewLink, VethPeer};
 pub use netlink::Netlink;
 pub use netns::{Netns, OpenError};

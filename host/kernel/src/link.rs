@@ -134,6 +134,14 @@ impl Netlink {
         self.try_link_set(index, attrs).map_err(|error| error.during(format!("link-set index {index}")))
     }
 
+    /// Has the kernel tell the neighbours where the link's addresses are: sysctl
+    /// `arp_notify` is 1. Unlike a look at `/proc/sys`, it takes no longer with
+    /// more namespaces on the machine. (`RTM_SETLINK` with `IFLA_INET_CONF`)
+    pub fn link_notify_by_arp(&mut self, index: u32) -> Result<(), Error> {
+        let done = self.request(SetLink(message::notify_by_arp(index)), 0);
+        done.map(drop).map_err(|error| error.during(format!("link-notify-by-arp index {index}")))
+    }
+
     /// Deletes a link, and its peer. `ENODEV` if there is none. (`RTM_DELLINK`)
     pub fn link_del(&mut self, index: u32) -> Result<(), Error> {
         let request = DelLink(message::named(LinkRef::Index(index)));

@@ -7,8 +7,8 @@
 use netlink_packet_core::{DefaultNla, NlasIterator, parse_string, parse_u8, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
-    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkInfo,
-    LinkMessage, LinkProtoInfoBridge,
+    AfSpecInet, AfSpecUnspec, InetDevConf, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask,
+    LinkFlags, LinkHeader, LinkInfo, LinkMessage, LinkProtoInfoBridge,
 };
 
 use crate::netlink::Reply;
@@ -79,6 +79,16 @@ pub(crate) fn set_link(index: u32, attrs: &LinkAttrs) -> Option<LinkMessage> {
     add_attrs(&mut message, attrs);
     let flags = !message.header.change_mask.is_empty();
     (flags || !message.attributes.is_empty()).then_some(message)
+}
+
+/// The one of IPv4's settings of a link that is set so: `IPV4_DEVCONF_ARP_NOTIFY`.
+pub(crate) fn notify_by_arp(index: u32) -> LinkMessage {
+    let mut message = named(LinkRef::Index(index));
+    let mut settings = InetDevConf::default();
+    settings.arp_notify = 1;
+    let of_ipv4 = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(settings)]);
+    message.attributes.push(LinkAttribute::AfSpecUnspec(vec![of_ipv4]));
+    message
 }
 
 /// The attributes of a bridge port: a message of their own, in the bridge's

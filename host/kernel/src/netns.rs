@@ -148,16 +148,16 @@ impl Netns {
         Ok(result)
     }
 
-    /// Says that no code of this process moves threads between namespaces but this
-    /// module's, and none starts threads inside of one, so that where they are is
-    /// known: for a process of one operation, which saves it some system calls.
-    /// Where there is no way back to the namespace that the process is in, it
-    /// changes nothing.
-    pub fn moves_all_threads() {
-        if let Ok(home) = Self::current()
-            && setns(&home.fd, CloneFlags::CLONE_NEWNET).is_ok()
+    /// Says that all threads of this process are in this namespace, that no code
+    /// moves them between namespaces but this module's, and none starts threads
+    /// inside of another one, so that where they are is known: for a process of one
+    /// operation, which saves it some system calls. Where there is no way back to
+    /// this namespace, it changes nothing.
+    pub fn is_home_of_all_threads(&self) {
+        if let Ok(fd) = self.fd.try_clone()
+            && setns(&fd, CloneFlags::CLONE_NEWNET).is_ok()
         {
-            let _ = HOME.set(home);
+            let _ = HOME.set(Self { fd, id: self.id, first: Mutex::default() });
         }
     }
 

@@ -7,6 +7,7 @@
 mod index;
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -24,7 +25,7 @@ use nix::{
     libc,
     unistd::linkat,
 };
-use wasm_cni_kernel::open;
+use wasm_cni_kernel::{entries, open};
 
 use self::index::Index;
 use crate::{boot, limits::Deadline, undo::Undo};
@@ -264,18 +265,12 @@ impl Locked {
     /// Every key, in order.
     pub(crate) fn keys(&self) -> Result<Vec<String>, Failure> {
         let path = &self.directory.path;
-        let entries = fs::read_dir(path).map_err(|e| Failure::new("open", path, e))?;
-        let mut keys = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|e| Failure::new("read", path, e))?;
-            // Entries are regular files with names that are text.
-            if entry.file_type().is_ok_and(|kind| kind.is_file())
-                && let Ok(name) = entry.file_name().into_string()
-                && name != LOCK
-            {
-                keys.push(name);
-            }
-        }
+        let entries = entries(path).map_err(|e| Failure::new("open", path, e))?;
+        let asked = |name: &OsStr| fs::symlink_metadata(path.join(name)).is_ok_and(|metadata| metadata.is_file());
+        // Ours are regular files with names that are text.
+        let files = entries.into_iter().filter(|entry| entry.is_file.unwrap_or_else(|| asked(&entry.name)));
+        let names = files.filter_map(|entry| entry.name.into_string().ok());
+        let mut keys: Vec<_> = names.filter(|name| name != LOCK).collect();
         keys.sort_unstable();
         Ok(keys)
     }

@@ -13,13 +13,12 @@ use wasmtime::{
 
 use crate::{
     attempt::Attempt,
-    bindings::{InterfacePlugin, IpamPlugin},
     dispatch::{CallConfig, Level, Verb},
     error::{CniError, code},
     grants::{self, Asked, Grants},
     host::{State, net::Namespace, space::Space},
     limits::{Meter, Stop},
-    plugin::{Command, Inner, Plugin, World},
+    plugin::{Command, Inner, Linked, Plugin, World},
     policy::PluginTable,
     result::Success,
     wire,
@@ -135,13 +134,10 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
     });
     let plugin = &request.plugin;
     let config = &request.config;
-    let depth = request.level.depth;
     let cni_call = || cni_call(&attempt, config);
-    let output = match plugin.world {
-        World::Interface => {
-            let linker = plugin.linker(runtime)?;
-            let guest =
-                InterfacePlugin::instantiate(&mut store, &plugin.component, linker).map_err(Ended::before_the_call)?;
+    let output = match plugin.linked(runtime).map_err(Ended::Unlinked)? {
+        Linked::Interface(guest) => {
+            let guest = guest.instantiate(&mut store).map_err(Ended::before_the_call)?;
             let guest = guest.wasm_cni_plugin_plugin();
             let mut lend = |granted: bool, space: Option<&Arc<Space>>| {
                 let space = space.filter(|_| granted).cloned();
@@ -175,10 +171,8 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
                 Verb::Gc(Some(live)) => none(guest.call_gc(&mut store, &config.text, &live, borrow(&host))?)?,
             }
         }
-        World::Ipam => {
-            let linker = plugin.linker(runtime)?;
-            let guest =
-                IpamPlugin::instantiate(&mut store, &plugin.component, linker).map_err(Ended::before_the_call)?;
+        Linked::Ipam(guest) => {
+            let guest = guest.instantiate(&mut store).map_err(Ended::before_the_call)?;
             let guest = guest.wasm_cni_plugin_ipam();
             match request.verb {
                 Verb::Call(Command::Add) => Some(guest.call_add(&mut store, &cni_call())?.map_err(Ended::Refused)?),
@@ -190,7 +184,7 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
             }
         }
     };
-    if runtime.own_process && attempt.plugin.is_some() && depth == 0 {
+    if runtime.own_process && attempt.plugin.is_some() && request.level.allowance.leaves_instance() {
         // The process ends with it, and the kernel takes its memory back at less cost.
         // What it has open is closed: others may wait for it.
         store.data_mut().table = ResourceTable::new();

@@ -24,7 +24,7 @@ use nix::{
     libc,
 };
 use serde::{Deserialize, Serialize};
-use wasm_cni_kernel::{Netns, open};
+use wasm_cni_kernel::{Netns, entries, open};
 
 use crate::{
     directory::{create_folders, remove_created},
@@ -352,8 +352,8 @@ pub(crate) fn attached(path: &Path) -> Option<Attached> {
 /// The files that nobody works on, the youngest first, but for those of other hosts' namespaces and
 /// of other versions; with `stuck`, also those that were tried in vain.
 pub(crate) fn orphans(folder: &Path, host: (u64, u64), stuck: bool) -> Vec<Orphan> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let entries = entries(folder).unwrap_or_default();
+    let mut paths: Vec<_> = entries.into_iter().map(|entry| folder.join(entry.name)).collect();
     let is_born = |path: &PathBuf| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     paths.retain(|path| is_born(path) && (stuck || !is_stuck(path)));
     paths.sort();

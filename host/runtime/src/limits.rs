@@ -87,22 +87,36 @@ impl ResourceLimiter for Meter {
     }
 }
 
+/// Most instances that a process of one call leaves to its end, each with all the
+/// memory that it has: a plugin and its IPAM plugin.
+const MAX_LEFT: u32 = 2;
+
 /// What a plugin and the plugins that it delegates to may use up between them:
 /// each instance has a share of its own of nothing but memory.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     calls: AtomicU32,
     log: AtomicUsize,
+    instances: AtomicU32,
 }
 
 impl Allowance {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
-        Arc::new(Self { calls: AtomicU32::new(limits.host_calls), log: AtomicUsize::new(limits.log_octets) })
+        Arc::new(Self {
+            calls: AtomicU32::new(limits.host_calls),
+            log: AtomicUsize::new(limits.log_octets),
+            instances: AtomicU32::new(MAX_LEFT),
+        })
     }
 
     /// One host call less; false if there is none left.
     pub(crate) fn take_call(&self) -> bool {
         self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// May one more instance be left to the end of the process?
+    pub(crate) fn leaves_instance(&self) -> bool {
+        self.instances.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     /// The octets of log that are left.

@@ -15,7 +15,10 @@ use wasmtime::{
 };
 
 use crate::{
-    bindings::{delegate, devices, log, masquerade, net, random, resolver, spoof_check, store},
+    bindings::{
+        InterfacePluginPre, IpamPluginPre, delegate, devices, log, masquerade, net, random, resolver, spoof_check,
+        store,
+    },
     compiled,
     error::CniError,
     host::{
@@ -168,13 +171,33 @@ pub(crate) struct Plugin {
     pub(crate) wasi: Option<Linker<State>>,
     /// SHA-256 of the file, if it is no part of this program.
     pub(crate) digest: Option<String>,
+    linked: OnceLock<Linked>,
 }
 
 impl Plugin {
-    /// The functions that it can import, and no others.
-    pub(crate) fn linker<'a>(&'a self, runtime: &'a Inner) -> wasmtime::Result<&'a Linker<State>> {
-        self.wasi.as_ref().map_or_else(|| runtime.linker(self.world), Ok)
+    /// What its instances are made of.
+    ///
+    /// # Errors
+    ///
+    /// That it imports what it is not offered.
+    pub(crate) fn linked(&self, runtime: &Inner) -> wasmtime::Result<&Linked> {
+        if let Some(linked) = self.linked.get() {
+            return Ok(linked);
+        }
+        let linker = self.wasi.as_ref().map_or_else(|| runtime.linker(self.world), Ok)?;
+        let pre = linker.instantiate_pre(&self.component)?;
+        let linked = match self.world {
+            World::Interface => Linked::Interface(InterfacePluginPre::new(pre)?),
+            World::Ipam => Linked::Ipam(IpamPluginPre::new(pre)?),
+        };
+        Ok(self.linked.get_or_init(|| linked))
     }
+}
+
+/// A component with all that it imports, found to be of the right types.
+pub(crate) enum Linked {
+    Interface(InterfacePluginPre<State>),
+    Ipam(IpamPluginPre<State>),
 }
 
 /// Which of `wit/plugin.wit`'s worlds it is of.
@@ -291,7 +314,8 @@ impl Inner {
             let bundled = digest.is_none();
             // Bundled ones import none, and need not be asked.
             let wasi = if bundled { None } else { self.wasi_linker(world, &component)? };
-            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component, wasi, digest }))
+            let linked = OnceLock::new();
+            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component, wasi, digest, linked }))
         };
         let plugin = load();
         // A process of one call tries once, before it gives up being able to.

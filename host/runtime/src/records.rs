@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use wasm_cni_kernel::Netns;
+use wasm_cni_kernel::{Netns, entries};
 
 use crate::{
     attempt::Attempt,
@@ -46,12 +46,10 @@ pub(crate) fn path(attempt: &Attempt) -> PathBuf {
 /// of plugins are a list's to find, and those by each of its plugins.
 pub(crate) fn all(attempt: &Attempt) -> Vec<PathBuf> {
     let prefix = if attempt.plugin.is_none() { String::new() } else { prefix(attempt) };
-    let Ok(entries) = fs::read_dir(folder(&attempt.runtime, &attempt.host.netns)) else { return Vec::new() };
-    let is_ours = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with(&prefix))
-    };
-    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_ours).collect()
+    let folder = folder(&attempt.runtime, &attempt.host.netns);
+    let entries = entries(&folder).unwrap_or_default();
+    let ours = entries.into_iter().filter(|entry| entry.name.as_encoded_bytes().starts_with(prefix.as_bytes()));
+    ours.map(|entry| folder.join(entry.name)).collect()
 }
 
 /// What the attachment's record says of a component that is not there any more:

@@ -148,8 +148,14 @@ impl Runtime {
         match &self.host_netns {
             Some(path) => Netns::open(path)
                 .map_err(|e| CniError::new(code::NETNS, format!("cannot open the host's namespace: {e}"))),
-            None => Netns::current()
-                .map_err(|e| CniError::new(code::NETNS, format!("cannot open this process's namespace: {e}"))),
+            None => {
+                let own = Netns::current()
+                    .map_err(|e| CniError::new(code::NETNS, format!("cannot open this process's namespace: {e}")))?;
+                if self.inner.own_process {
+                    own.is_home_of_all_threads();
+                }
+                Ok(own)
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! Which files may be reached: Landlock (landlock(7)), as far as the kernel has
 //! it.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreated,
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, Ruleset, RulesetAttr as _, RulesetCreated,
     RulesetCreatedAttr as _, RulesetError, Scope,
 };
+use nix::fcntl::OFlag;
+use wasm_cni_kernel::open;
 
 use super::{Needs, Processes};
 
@@ -38,12 +40,17 @@ pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
     }
     for folder in &needs.folders {
         // What is yet to be made is made in what there is.
-        if let Some(found) = folder.ancestors().find_map(|folder| PathFd::new(folder).ok()) {
+        if let Some(found) = folder.ancestors().find_map(place) {
             rules = rules.allow_open(found, write)?;
         }
     }
     // The caller has seen to it, whether or not there is Landlock.
     rules.ruleset.no_new_privs(false).restrict_self().map(drop)
+}
+
+/// A path, as a rule takes it, if it is there.
+fn place(path: &Path) -> Option<File> {
+    open(path, OFlag::O_PATH, 0).ok()
 }
 
 struct Rules {
@@ -53,13 +60,13 @@ struct Rules {
 impl Rules {
     /// What is not there needs no rule.
     fn allow(self, path: impl AsRef<Path>, access: BitFlags<AccessFs>) -> Result<Self, RulesetError> {
-        match PathFd::new(path) {
-            Ok(file) => self.allow_open(file, access),
-            Err(_) => Ok(self),
+        match place(path.as_ref()) {
+            Some(file) => self.allow_open(file, access),
+            None => Ok(self),
         }
     }
 
-    fn allow_open(self, file: PathFd, access: BitFlags<AccessFs>) -> Result<Self, RulesetError> {
+    fn allow_open(self, file: File, access: BitFlags<AccessFs>) -> Result<Self, RulesetError> {
         let ruleset = self.ruleset.add_rule(PathBeneath::new(file, access))?;
         Ok(Self { ruleset })
     }

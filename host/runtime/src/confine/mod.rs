@@ -17,7 +17,6 @@ use std::{
 };
 
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities, set_no_new_privs};
-use wasm_cni_kernel::Netns;
 
 use crate::{
     attempt::Attempt,
@@ -80,7 +79,6 @@ pub(crate) fn before_plugins<'a>(
     if !attempt.runtime.own_process || DONE.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
-    Netns::moves_all_threads();
     let mut needs = Needs { namespaces, ..Needs::default() };
     needs.folders.extend(folder);
     needs.folders.insert(attempt.runtime.under_root("/run/wasm-cni"));

@@ -371,7 +371,7 @@ impl Commit<'_> {
             let note = undo.map(|undo| self.state.note(undo)).transpose();
             notes.push(note.and_then(|note| note.map_or_else(|| self.state.count(), Ok)).map_err(|e| (0, e))?);
         }
-        let results = space.netns.sysctls_set(&pairs).map_err(|e| failed(&e))?;
+        let results = self.write_sysctls(&space, &pairs).map_err(|e| failed(&e))?;
         for (i, (result, operation)) in results.into_iter().zip(run).enumerate() {
             if result.is_err() {
                 self.state.attempt.strike(notes[i]);
@@ -380,6 +380,24 @@ impl Commit<'_> {
             self.made.push(None);
         }
         Ok(())
+    }
+
+    /// By netlink what it has a message for; the rest by files.
+    fn write_sysctls(
+        &self,
+        space: &Space,
+        pairs: &[(&str, &str)],
+    ) -> Result<Vec<Result<(), kernel::Error>>, kernel::Error> {
+        let by_netlink = |(key, value): &(&str, &str)| {
+            let name = key.strip_prefix("net/ipv4/conf/")?.strip_suffix("/arp_notify").filter(|_| *value == "1")?;
+            let (index, _) = self.state.attempt.known().own_named(space.place(), name)?;
+            space.netlink(|netlink| netlink.link_notify_by_arp(index)).ok()
+        };
+        let done: Vec<_> = pairs.iter().map(|pair| by_netlink(pair).is_some()).collect();
+        let rest: Vec<_> = pairs.iter().zip(&done).filter(|(_, done)| !**done).map(|(pair, _)| *pair).collect();
+        let rest = if rest.is_empty() { Vec::new() } else { space.netns.sysctls_set(&rest)? };
+        let mut rest = rest.into_iter();
+        Ok(done.into_iter().map(|done| if done { Ok(()) } else { rest.next().expect("one for each") }).collect())
     }
 
     fn link(&self, space: &Space, link: &net::LinkRef, what: &str) -> Result<u32, types::Error> {
