@@ -32,6 +32,11 @@ fn main() -> io::Result<()> {
     println!("cargo::rustc-env=WASM_CNI_TARGET={}", env::var("TARGET").unwrap_or_default());
     println!("cargo::rustc-env=WASM_CNI_PROFILE={}", env::var("PROFILE").unwrap_or_default());
     println!("cargo::rustc-env=WASM_CNI_RUSTC={}", rustc().as_deref().unwrap_or("unknown"));
+    // As `packaging/program` wants it linked.
+    println!("cargo::rerun-if-env-changed=WASM_CNI_LINK_ARGS");
+    for argument in env::var("WASM_CNI_LINK_ARGS").unwrap_or_default().split_whitespace() {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
     link_statically()
 }
 

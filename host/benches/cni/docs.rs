@@ -41,8 +41,7 @@ const COMMANDS: &str = "\
 
 ```console
 $ .ci/reference-plugins target/reference-plugins
-$ rustup target add x86_64-unknown-linux-musl
-$ cargo build --release --target x86_64-unknown-linux-musl -p wasm-cni-cli
+$ packaging/program
 $ cargo bench -p wasm-cni-cli --bench cni -- --program target/x86_64-unknown-linux-musl/release/wasm-cni \\
       --reference target/reference-plugins --json performance.json
 $ cargo bench -p wasm-cni-cli --bench cni -- --from performance.json \\
