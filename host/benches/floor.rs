@@ -1,8 +1,9 @@
-//! The least that attaching a container to a bridge can cost: only the netlink
-//! messages that the result needs, and no answer to any other question.
+//! The least that attaching a container to a bridge, or to the host alone, can
+//! cost: only the netlink messages that the result needs, and no answer to any
+//! other question.
 //!
 //! `floor add BRIDGE NETNS HOST-NAME IFNAME ADDRESS/PREFIX GATEWAY`, the bridge by
-//! its index, and `floor del HOST-NAME`. Needs nothing but std, so that the
+//! its index or `-` for none, and `floor del HOST-NAME`. Needs nothing but std, so that the
 //! benchmark can compile it by itself: static and optimised whatever the profile.
 //! Must not know: the benchmark.
 #![expect(unsafe_code, reason = "socket(2) and setns(2) without a crate")]
@@ -44,12 +45,18 @@ const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
+const IFA_FLAGS: u16 = 8;
+const IFA_F_NOPREFIXROUTE: u32 = 0x200;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 
 const AF_INET: u8 = 2;
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_BOOT: u8 = 3;
 const RTN_UNICAST: u8 = 1;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
 
 /// The index of the container's end: given with its creation, nobody has to ask
 /// for it. The kernel takes it if the host's end is given one too; devices that
@@ -64,7 +71,8 @@ fn main() -> Result<()> {
             let (address, prefix) = address.split_once('/').ok_or_else(usage)?;
             let container =
                 Container { ifname, address: parse(address)?, prefix: parse(prefix)?, gateway: parse(gateway)? };
-            add(parse(bridge)?, netns, host, &container)
+            let bridge = if bridge == "-" { None } else { Some(parse(bridge)?) };
+            add(bridge, netns, host, &container)
         }
         ["del", host] => {
             let message = Message::new(RTM_DELLINK, ACK, &link(0, false)).text(IFLA_IFNAME, host);
@@ -81,7 +89,7 @@ struct Container<'a> {
     gateway: Ipv4Addr,
 }
 
-fn add(bridge: u32, netns: &str, host: &str, container: &Container<'_>) -> Result<()> {
+fn add(bridge: Option<u32>, netns: &str, host: &str, container: &Container<'_>) -> Result<()> {
     let netns = File::open(netns)?;
     let mut peer = link(INDEX, false).to_vec();
     attribute(&mut peer, IFLA_IFNAME, &terminated(container.ifname));
@@ -90,29 +98,61 @@ fn add(bridge: u32, netns: &str, host: &str, container: &Container<'_>) -> Resul
     attribute(&mut data, VETH_INFO_PEER, &peer);
     attribute(&mut info, IFLA_INFO_KIND, b"veth");
     attribute(&mut info, IFLA_INFO_DATA, &data);
-    let pair = Message::new(RTM_NEWLINK, ACK | CREATE_EXCL, &link(INDEX + std::process::id(), true))
-        .text(IFLA_IFNAME, host)
-        .with(IFLA_MASTER, &bridge.to_ne_bytes())
-        .with(IFLA_LINKINFO, &info);
-    talk(&[pair])?;
+    let host_end = INDEX + std::process::id();
+    let mut pair = Message::new(RTM_NEWLINK, ACK | CREATE_EXCL, &link(host_end, true)).text(IFLA_IFNAME, host);
+    if let Some(bridge) = bridge {
+        pair = pair.with(IFLA_MASTER, &bridge.to_ne_bytes());
+    }
+    talk(&[pair.with(IFLA_LINKINFO, &info)])?;
+    if bridge.is_none() {
+        talk(&[
+            address(host_end, 32, container.gateway, 0),
+            route(ACK, 32, RT_SCOPE_LINK)
+                .with(RTA_DST, &container.address.octets())
+                .with(RTA_OIF, &host_end.to_ne_bytes()),
+        ])?;
+    }
 
     if setns(netns.as_raw_fd(), CLONE_NEWNET) != 0 {
         return Err(Error::last_os_error());
     }
-    let mut ifaddrmsg = vec![AF_INET, container.prefix, 0, 0];
-    ifaddrmsg.extend(INDEX.to_ne_bytes());
-    let mask = u32::MAX.checked_shr(container.prefix.into()).unwrap_or(0);
-    let broadcast = (container.address.to_bits() | mask).to_be_bytes();
-    let rtmsg = [AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0, 0, 0, 0];
+    let gateway = container.gateway.octets();
+    let default = route(ACK, 0, RT_SCOPE_UNIVERSE).with(RTA_GATEWAY, &gateway);
+    let up = Message::new(RTM_NEWLINK, 0, &link(INDEX, true));
     // The kernel takes them in their order, and says no to whichever it is.
+    if bridge.is_some() {
+        return talk(&[up, address(INDEX, container.prefix, container.address, 0), default]);
+    }
+    // Its network is behind the gateway, which is at the other end.
+    let network = container.address.to_bits() & !hosts(container.prefix);
     talk(&[
-        Message::new(RTM_NEWLINK, 0, &link(INDEX, true)),
-        Message::new(RTM_NEWADDR, CREATE_EXCL, &ifaddrmsg)
-            .with(IFA_LOCAL, &container.address.octets())
-            .with(IFA_ADDRESS, &container.address.octets())
-            .with(IFA_BROADCAST, &broadcast),
-        Message::new(RTM_NEWROUTE, ACK | CREATE_EXCL, &rtmsg).with(RTA_GATEWAY, &container.gateway.octets()),
+        up,
+        address(INDEX, container.prefix, container.address, IFA_F_NOPREFIXROUTE),
+        route(0, 32, RT_SCOPE_LINK).with(RTA_DST, &gateway).with(RTA_OIF, &INDEX.to_ne_bytes()),
+        route(0, container.prefix, RT_SCOPE_UNIVERSE).with(RTA_DST, &network.to_be_bytes()).with(RTA_GATEWAY, &gateway),
+        default,
     ])
+}
+
+/// The bits of an address that are not its network's.
+fn hosts(prefix: u8) -> u32 {
+    u32::MAX.checked_shr(prefix.into()).unwrap_or(0)
+}
+
+fn address(link: u32, prefix: u8, address: Ipv4Addr, flags: u32) -> Message {
+    let mut ifaddrmsg = vec![AF_INET, prefix, 0, 0];
+    ifaddrmsg.extend(link.to_ne_bytes());
+    let broadcast = (address.to_bits() | hosts(prefix)).to_be_bytes();
+    Message::new(RTM_NEWADDR, CREATE_EXCL, &ifaddrmsg)
+        .with(IFA_LOCAL, &address.octets())
+        .with(IFA_ADDRESS, &address.octets())
+        .with(IFA_BROADCAST, &broadcast)
+        .with(IFA_FLAGS, &flags.to_ne_bytes())
+}
+
+fn route(flags: u16, prefix: u8, scope: u8) -> Message {
+    let rtmsg = [AF_INET, prefix, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0, 0, 0, 0];
+    Message::new(RTM_NEWROUTE, flags | CREATE_EXCL, &rtmsg)
 }
 
 /// struct ifinfomsg: a link by its index, to be up or as it is.

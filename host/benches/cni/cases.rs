@@ -104,14 +104,18 @@ impl Case {
     }
 
     pub(crate) fn is_for(&self, who: Who) -> bool {
-        who != Who::Floor || matches!(self.kind, Kind::Bridge | Kind::Counted)
+        who != Who::Floor || matches!(self.kind, Kind::Bridge | Kind::Ptp | Kind::Counted)
     }
 
     /// Prepares what the calls of one round need, and gives them. After the last
     /// of them all is as it was before the first.
     pub(crate) fn steps(&self, subject: &Subject) -> Result<Vec<Step>> {
         if subject.who == Who::Floor {
-            return floor(subject, if matches!(self.kind, Kind::Counted) { 201 } else { 200 });
+            return match self.kind {
+                Kind::Ptp => Ok(floor(subject, 202, None)),
+                Kind::Counted => floor_on_bridge(subject, 201),
+                _ => floor_on_bridge(subject, 200),
+            };
         }
         let plain = |plugin: &str, verbs: &[&'static str]| {
             verbs.iter().map(|&verb| step(verb, subject.plugin(plugin, verb, self.name))).collect()
@@ -225,16 +229,19 @@ fn step(verb: &'static str, call: Call) -> Step {
 }
 
 /// A bridge that is there, as it is for the others after their first call.
-fn floor(subject: &Subject, subnet: u8) -> Result<Vec<Step>> {
-    let [gateway, address] = [1, 2].map(|host| format!("10.{subnet}.0.{host}"));
-    let prefixed = |address: &str| format!("{address}/16");
-    let index = namespaces::bridge(&format!("brf{subnet}"), &prefixed(&gateway))?;
-    let netns = subject.netns.clone().into();
-    let add = ["add".into(), index.to_string().into(), netns];
-    let rest = ["floor0".into(), "eth0".into(), prefixed(&address).into(), gateway.into()];
+fn floor_on_bridge(subject: &Subject, subnet: u8) -> Result<Vec<Step>> {
+    let index = namespaces::bridge(&format!("brf{subnet}"), &format!("10.{subnet}.0.1/16"))?;
+    Ok(floor(subject, subnet, Some(index)))
+}
+
+fn floor(subject: &Subject, subnet: u8, bridge: Option<u32>) -> Vec<Step> {
+    let bridge = bridge.map_or("-".to_owned(), |index| index.to_string());
+    let (address, gateway) = (format!("10.{subnet}.0.2/16"), format!("10.{subnet}.0.1"));
+    let add = ["add".into(), bridge.into(), subject.netns.clone().into()];
+    let rest = ["floor0".into(), "eth0".into(), address.into(), gateway.into()];
     let add = subject.floor_call(add.into_iter().chain(rest).collect());
     let del = subject.floor_call(vec!["del".into(), "floor0".into()]);
-    Ok(vec![step("ADD", add), step("DEL", del)])
+    vec![step("ADD", add), step("DEL", del)]
 }
 
 /// Leases as the reference writes them, one after the other, and which was last.

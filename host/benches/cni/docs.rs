@@ -68,7 +68,7 @@ who comes first changes from round to round. Namespaces of users, networks and m
   `--prefer-native`, the reference's executables.
 - Of a burst the time is that of all its calls together.
 - The floor is a static program that sends the netlink messages of which the result consists and nothing else
-  (`host/benches/floor.rs`).
+  (`host/benches/floor.rs`), for bridge and for ptp.
 - System calls and peak memory are of one call more, under ptrace(2): `VmHWM` of the process that has most, and `VmRSS`
   of all processes that are there when one of them ends, together.
 - The library attaches all containers and then detaches them. The kernel accounts what a process takes of the processor

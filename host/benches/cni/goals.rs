@@ -37,20 +37,20 @@ pub(crate) fn goals(report: &Report) -> Vec<Goal> {
     let wall = |row: &Row| row.wall.median;
     let of = |case: &str, call: &str| ratio(report, case, call, wall);
     let ours = |case: &str, call: &str| report.row(case, call, WasmCni).map(wall);
-    let floor = |call: &str| report.row("bridge", call, Floor).map(wall);
+    let floor = |case: &str, call: &str| report.row(case, call, Floor).map(wall);
     let [we, they] = [WasmCni, Reference].map(|by| report.resources(by));
     let memory = |of: fn(&Resources) -> u64| divided(we.map(|we| of(we) as f64), they.map(|they| of(they) as f64));
     let disk = report.disk.as_ref();
     let mut goals = vec![
         goal("VERSION, a cold process", 0.35, times, of("version", "VERSION")),
         goal("ADD, bridge", 0.25, times, of("bridge", "ADD")),
-        goal("ADD, bridge", 3.0, "x the floor's", divided(ours("bridge", "ADD"), floor("ADD"))),
+        goal("ADD, bridge", 3.0, "x the floor's", divided(ours("bridge", "ADD"), floor("bridge", "ADD"))),
         goal("ADD, ipMasq by nftables", 0.1, times, of("nftables", "ADD")),
         goal("ADD, ipMasq by iptables", 0.35, times, of("iptables", "ADD")),
         goal("ADD, ptp", 0.25, times, of("ptp", "ADD")),
     ];
     for case in ["bridge", "ptp"] {
-        let bound = floor("DEL").map(|floor| 1.15 * floor + 2.0);
+        let bound = floor(case, "DEL").map(|floor| 1.15 * floor + 2.0);
         let what = format!("DEL, {case}: 1.15 x the floor's and 2 ms");
         goals.push(Goal { what, bound, unit: "ms".to_owned(), measured: ours(case, "DEL") });
         goals.push(goal(&format!("DEL, {case}"), 0.8, times, of(case, "DEL")));

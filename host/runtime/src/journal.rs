@@ -343,7 +343,8 @@ impl Attached {
 
 /// The record of an attachment, if there is one that can be read.
 pub(crate) fn attached(path: &Path) -> Option<Attached> {
-    let mut text = Vec::new();
+    // Longer than most, so that they are read at once.
+    let mut text = Vec::with_capacity(4096);
     let file = open(path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0).ok()?;
     file.take(MAX_FILE).read_to_end(&mut text).ok()?;
     read(&text)
