@@ -30,7 +30,7 @@ fn elsewhere() -> [PathBuf; 3] {
     for file in ["Cargo.toml", "Cargo.lock"] {
         fs::copy(repository().join(file), sources.join(file)).unwrap();
     }
-    for entry in ["examples", "guest-plugins", "host", "wit"] {
+    for entry in ["examples", "guest-plugins", "host", "packaging", "wit"] {
         copy(&repository().join(entry), &sources.join(entry));
     }
     // What has been fetched, under another name.
