@@ -32,7 +32,7 @@ pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
     let network = Network::parse_list(list.to_string().as_bytes())?;
     let runtime = Runtime::builder().build()?;
     let attachments: Vec<_> = containers.iter().enumerate().map(|(i, netns)| attachment(i, netns)).collect();
-    let (mut adds, mut dels) = (Phase::default(), Phase::default());
+    let (mut adds, mut dels, mut statuses) = (Phase::default(), Phase::default(), Phase::default());
     for at in attachments.iter().take(3) {
         runtime.add(&network, at)?;
         runtime.del(&network, at)?;
@@ -40,10 +40,12 @@ pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
     for _ in 0..times {
         adds.run(&attachments, |at| runtime.add(&network, at).map(drop))?;
         dels.run(&attachments, |at| runtime.del(&network, at))?;
+        statuses.run(&attachments, |_| runtime.status(&network))?;
     }
     let shares = shares(&network, &attachments)?;
     let (add_user, add_system) = adds.processor();
     let (del_user, del_system) = dels.processor();
+    let (status_user, status_system) = statuses.processor();
     Ok(Library {
         calls: adds.walls.len(),
         add: Spread::of(adds.walls),
@@ -52,6 +54,8 @@ pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
         add_system,
         del_user,
         del_system,
+        status_user,
+        status_system,
         shares,
     })
 }

@@ -99,6 +99,9 @@ pub(crate) struct Library {
     pub(crate) add_system: f64,
     pub(crate) del_user: f64,
     pub(crate) del_system: f64,
+    /// Of STATUS: both plugins, and nothing of the kernel's network.
+    pub(crate) status_user: f64,
+    pub(crate) status_system: f64,
     /// Of ADDs.
     pub(crate) shares: Shares,
 }

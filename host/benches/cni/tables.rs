@@ -146,6 +146,12 @@ pub(crate) fn remarks(report: &Report) -> Vec<String> {
             short(library.del_system),
         ));
         lines.push(format!(
+            "library, STATUS of the same network: {} ms in guest and host (user), {} ms in the kernel. It makes, calls and \
+             drops an instance of each of the two plugins, as ADD does, and that is all",
+            short(library.status_user),
+            short(library.status_system),
+        ));
+        lines.push(format!(
             "library, ADDs with a trace, the mean: {} ms in guests and making them, {} ms in the functions of the host that \
              they call (the kernel with them), {} ms before and after",
             short(library.shares.guest),
