@@ -99,8 +99,10 @@ mod tests {
         if !has_landlock() {
             return;
         }
+        // It goes with this thread, which may still remove it.
         let folder = tempfile::tempdir().unwrap();
-        let file = move |name: &str| folder.path().join(name);
+        let path = folder.path().to_owned();
+        let file = move |name: &str| path.join(name);
         fs::create_dir(file("leases")).unwrap();
         for name in ["secret", "resolv.conf"] {
             fs::write(file(name), "text").unwrap();
