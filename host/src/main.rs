@@ -59,7 +59,7 @@ fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
     // Even a mistake of ours has to reach the runtime as CNI has it.
     std::panic::set_hook(Box::new(move |panic| {
         let text = format!("plugin {name:?} has met a mistake in wasm-cni: {panic}");
-        let _ = io::stdout().write_all(CniError::internal(text).to_json().as_bytes());
+        print(CniError::internal(text).to_json().as_bytes());
         std::process::exit(1);
     }));
     // A container is not to lose its network because of a full disk.
