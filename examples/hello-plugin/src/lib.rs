@@ -47,7 +47,7 @@ impl InterfacePlugin for Hello {
         let mut batch = Batch::on(sandbox);
         let attrs = config.mtu.map(LinkAttr::Mtu).into_iter().chain([LinkAttr::Alias(config.alias)]);
         let ifname = &call.at.ifname;
-        batch.set_link(LinkRef::Name(ifname.clone()), attrs).or_say(format!("cannot set {ifname} up as configured"));
+        batch.set_link(LinkRef::Name(ifname.clone()), attrs).or_say(|| format!("cannot set {ifname} up as configured"));
         // If it fails, or a plugin after it, the host takes back what was done.
         batch.commit()?;
         let ours = |iface: &&mut cni_plugin::Iface| iface.name == *ifname && iface.sandbox == call.netns;

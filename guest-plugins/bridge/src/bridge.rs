@@ -44,7 +44,7 @@ impl HostBridge {
     }
 
     /// Lists what an existing bridge lacks.
-    pub(crate) fn freshen(&self, batch: &mut Batch<'_>, config: &Config) {
+    pub(crate) fn freshen<'a>(&'a self, batch: &mut Batch<'a>, config: &Config) {
         if !self.is_new {
             let lacks = |flag, wanted| wanted && self.link.flags & flag == 0;
             let promisc = lacks(link::IFF_PROMISC, config.promisc);
@@ -105,7 +105,7 @@ impl HostBridge {
         let mut batch = Batch::on(host);
         batch
             .set_link(LinkRef::Name(name.clone()), [LinkAttr::Up(true)])
-            .or_say(format!("failed to up {}", go::quoted(&name)));
+            .or_say(|| format!("failed to up {}", go::quoted(&name)));
         batch.commit()?;
         Self::find(host, &name)
             .context(words)?
@@ -125,22 +125,24 @@ fn make(host: &Netns, config: &Config) -> Result<(), Failure> {
     let link = batch
         .add_link(&config.bridge, kind, config.mtu.map(LinkAttr::Mtu))
         .tolerate(Tolerance::OkIfExists)
-        .or_say(format!("could not add {}", go::quoted(&config.bridge)))
+        .or_say(|| format!("could not add {}", go::quoted(&config.bridge)))
         .made();
     shape(&mut batch, &link, &config.bridge, config.promisc, true);
     batch.commit()?;
     Ok(())
 }
 
-fn shape(batch: &mut Batch<'_>, link: &LinkRef, name: &str, promisc: bool, up: bool) {
+fn shape<'a>(batch: &mut Batch<'a>, link: &LinkRef, name: &'a str, promisc: bool, up: bool) {
     if promisc {
         batch
             .set_link(link.clone(), [LinkAttr::Promisc(true)])
-            .or_say(format!("could not set promiscuous mode on {}", go::quoted(name)));
+            .or_say(move || format!("could not set promiscuous mode on {}", go::quoted(name)));
     }
     batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
     if up {
-        batch.set_link(link.clone(), [LinkAttr::Up(true)]).or_say(format!("failed to set {} up", go::quoted(name)));
+        batch
+            .set_link(link.clone(), [LinkAttr::Up(true)])
+            .or_say(move || format!("failed to set {} up", go::quoted(name)));
     }
 }
 
@@ -158,7 +160,7 @@ fn set_addresses(host: &Netns, config: &Config, link: &Link, has: &[IpNet], gate
     // Otherwise it would change with the ports, under the containers' ARP entries.
     batch
         .set_link(LinkRef::Index(link.index), [LinkAttr::Mac(pinned_mac(host, link)?)])
-        .or_say("could not set bridge's mac");
+        .or_say(|| "could not set bridge's mac".to_owned());
     match batch.commit() {
         Ok(_) => return Ok(()),
         Err(failed) if failed.cause.code != Code::Exists => return Err(failed.into()),
@@ -174,17 +176,19 @@ fn set_addresses(host: &Netns, config: &Config, link: &Link, has: &[IpNet], gate
     Ok(())
 }
 
-fn addresses(batch: &mut Batch<'_>, link: &Link, changes: Changes, tolerance: Tolerance) {
-    let name = go::quoted(&link.name);
+fn addresses<'a>(batch: &mut Batch<'a>, link: &'a Link, changes: Changes, tolerance: Tolerance) {
+    let name = &link.name;
     let index = LinkRef::Index(link.index);
     for address in changes.delete {
-        batch.delete_address(index.clone(), address).or_say(format!("could not remove IP address from {name}"));
+        batch
+            .delete_address(index.clone(), address)
+            .or_say(|| format!("could not remove IP address from {}", go::quoted(name)));
     }
     for address in changes.add {
         batch
             .add_address(index.clone(), address)
             .tolerate(tolerance)
-            .or_say(format!("could not add IP address {address} to {name}"));
+            .or_say(move || format!("could not add IP address {address} to {}", go::quoted(name)));
     }
 }
 

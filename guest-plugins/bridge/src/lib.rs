@@ -144,7 +144,7 @@ fn layer2(call: &Call, config: &Config, sandbox: &Netns, bridge: &HostBridge, po
         let mut batch = Batch::on(sandbox);
         batch
             .set_link(LinkRef::Name(name.clone()), [LinkAttr::Up(true)])
-            .or_say(format!("failed to set {} up", go::quoted(name)));
+            .or_say(|| format!("failed to set {} up", go::quoted(name)));
         batch.commit()?;
     }
     Ok(Output { interfaces: interfaces(call, bridge, port), ..result::empty() })

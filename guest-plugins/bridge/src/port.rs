@@ -80,19 +80,21 @@ impl Pair<'_> {
             peer_mtu: self.mtu,
         });
         let attrs = [LinkAttr::Master(LinkRef::Index(bridge.link.index)), LinkAttr::Up(true)];
-        let port =
-            batch.add_link(name, kind, self.mtu.map(LinkAttr::Mtu).into_iter().chain(attrs)).or_say(MAKE_PAIR).made();
+        let port = batch
+            .add_link(name, kind, self.mtu.map(LinkAttr::Mtu).into_iter().chain(attrs))
+            .or_say(|| MAKE_PAIR.to_owned())
+            .made();
         batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
         // Both are off in a new port.
         if self.hairpin {
             batch
                 .set_link(port.clone(), [LinkAttr::Hairpin(true)])
-                .or_say(format!("failed to setup hairpin mode for {name}"));
+                .or_say(move || format!("failed to setup hairpin mode for {name}"));
         }
         if self.isolated {
             batch
                 .set_link(port.clone(), [LinkAttr::Isolated(true)])
-                .or_say(format!("failed to set isolated on for {name}"));
+                .or_say(move || format!("failed to set isolated on for {name}"));
         }
         Ok(batch.commit()?.index(&port))
     }

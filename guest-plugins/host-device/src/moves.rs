@@ -62,7 +62,7 @@ pub(crate) fn restore(host: &Netns, device: &Device, ifname: &str) -> Result<(),
     let mut batch = Batch::on(host);
     let attrs = [LinkAttr::Name(link.alias.clone()), LinkAttr::Alias(String::new())];
     let [now, old] = [&link.name, &link.alias].map(|name| go::quoted(name));
-    batch.set_link(LinkRef::Index(link.index), attrs).or_say(format!("failed to rename device {now} to {old}"));
+    batch.set_link(LinkRef::Index(link.index), attrs).or_say(move || format!("failed to rename device {now} to {old}"));
     batch.commit()?;
     Ok(())
 }

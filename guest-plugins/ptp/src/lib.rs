@@ -112,7 +112,7 @@ fn make_pair(name: &str, host: &Netns, sandbox: &Netns, ifname: &str, mtu: Optio
         peer_mtu: mtu,
     });
     let attrs = mtu.map(LinkAttr::Mtu).into_iter().chain([LinkAttr::Up(true)]);
-    let end = batch.add_link(name, kind, attrs).or_say(MAKE_PAIR).made();
+    let end = batch.add_link(name, kind, attrs).or_say(|| MAKE_PAIR.to_owned()).made();
     batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
     Ok(batch.commit()?.index(&end))
 }

@@ -67,7 +67,7 @@ pub(crate) fn of_container(sandbox: &Netns, ifname: &str, ends: &[Ends]) -> Resu
             // IPv6 keeps no source with it.
             false => Route { src: None, ..route(network, None, SCOPE_UNIVERSE, PROTOCOL_KERNEL) },
         };
-        let words = |verb: &str, dst: IpNet| format!("failed to {verb} route to {dst} of {}", go::quoted(ifname));
+        let words = |verb, dst: IpNet| move || format!("failed to {verb} route to {dst} of {}", go::quoted(ifname));
         // A lone address has none, nor has the second of a network.
         batch.delete_route(kernels).tolerate(Tolerance::OkIfMissing).or_say(words("delete", network));
         let to_gateway = IpNet::from(*gateway);
@@ -93,7 +93,7 @@ pub(crate) fn of_host(host: &Netns, index: u32, ends: &[Ends]) -> Result<(), Fai
         batch
             .add_address(link.clone(), gateway)
             .tolerate(Tolerance::OkIfExists)
-            .or_say(format!("failed to add IP addr {gateway} to veth"));
+            .or_say(move || format!("failed to add IP addr {gateway} to veth"));
         let route = Route {
             link: link.clone(),
             dst: IpNet::from(address.addr()).into(),
@@ -104,7 +104,7 @@ pub(crate) fn of_host(host: &Netns, index: u32, ends: &[Ends]) -> Result<(), Fai
             scope: SCOPE_HOST,
             protocol: PROTOCOL_BOOT,
         };
-        batch.add_route(route).tolerate(Tolerance::OkIfExists).or_say("failed to add route on host");
+        batch.add_route(route).tolerate(Tolerance::OkIfExists).or_say(|| "failed to add route on host".to_owned());
     }
     batch.commit()?;
     Ok(())

@@ -1,6 +1,8 @@
 //! Changes, listed and then made at once: one host call, few messages to the
 //! kernel.
 
+use std::fmt;
+
 use ipnet::IpNet;
 
 use crate::bindings::interface::wasm_cni::net::net::{Action, LinkNew, LinkSet, Made, Op, Sysctl, commit};
@@ -24,7 +26,7 @@ use crate::{Address, BridgeVlan, Error, LinkAttr, LinkKind, LinkRef, Netns, Rout
 #[derive(Debug)]
 pub struct Batch<'n> {
     namespaces: Vec<&'n Netns>,
-    changes: Vec<Change>,
+    changes: Vec<Change<'n>>,
 }
 
 impl<'n> Batch<'n> {
@@ -41,58 +43,63 @@ impl<'n> Batch<'n> {
     }
 
     /// Makes a link; [`Change::made`] refers to it in the changes that follow.
-    pub fn add_link(&mut self, name: &str, kind: LinkKind, attrs: impl IntoIterator<Item = LinkAttr>) -> &mut Change {
+    pub fn add_link(
+        &mut self,
+        name: &str,
+        kind: LinkKind,
+        attrs: impl IntoIterator<Item = LinkAttr>,
+    ) -> &mut Change<'n> {
         self.push(Action::LinkAdd(LinkNew { name: name.to_owned(), kind, attrs: attrs.into_iter().collect() }))
     }
 
     /// Changes a link.
-    pub fn set_link(&mut self, link: LinkRef, attrs: impl IntoIterator<Item = LinkAttr>) -> &mut Change {
+    pub fn set_link(&mut self, link: LinkRef, attrs: impl IntoIterator<Item = LinkAttr>) -> &mut Change<'n> {
         let attrs = attrs.into_iter().collect();
         self.push(Action::LinkSet(LinkSet { link, attrs }))
     }
 
     /// Deletes a link.
-    pub fn delete_link(&mut self, link: LinkRef) -> &mut Change {
+    pub fn delete_link(&mut self, link: LinkRef) -> &mut Change<'n> {
         self.push(Action::LinkDel(link))
     }
 
     /// Adds an address.
-    pub fn add_address(&mut self, link: LinkRef, ip: IpNet) -> &mut Change {
+    pub fn add_address(&mut self, link: LinkRef, ip: IpNet) -> &mut Change<'n> {
         self.push(Action::AddrAdd(address(link, ip)))
     }
 
     /// Removes an address.
-    pub fn delete_address(&mut self, link: LinkRef, ip: IpNet) -> &mut Change {
+    pub fn delete_address(&mut self, link: LinkRef, ip: IpNet) -> &mut Change<'n> {
         self.push(Action::AddrDel(address(link, ip)))
     }
 
     /// Adds a route.
-    pub fn add_route(&mut self, route: Route) -> &mut Change {
+    pub fn add_route(&mut self, route: Route) -> &mut Change<'n> {
         self.push(Action::RouteAdd(route))
     }
 
     /// Removes a route.
-    pub fn delete_route(&mut self, route: Route) -> &mut Change {
+    pub fn delete_route(&mut self, route: Route) -> &mut Change<'n> {
         self.push(Action::RouteDel(route))
     }
 
     /// Adds VLANs to a bridge port.
-    pub fn add_vlans(&mut self, vlans: BridgeVlan) -> &mut Change {
+    pub fn add_vlans(&mut self, vlans: BridgeVlan) -> &mut Change<'n> {
         self.push(Action::VlanAdd(vlans))
     }
 
     /// Removes VLANs from a bridge port.
-    pub fn delete_vlans(&mut self, vlans: BridgeVlan) -> &mut Change {
+    pub fn delete_vlans(&mut self, vlans: BridgeVlan) -> &mut Change<'n> {
         self.push(Action::VlanDel(vlans))
     }
 
     /// Writes a sysctl: `net/ipv4/ip_forward`.
-    pub fn sysctl(&mut self, key: &str, value: &str) -> &mut Change {
+    pub fn sysctl(&mut self, key: &str, value: &str) -> &mut Change<'n> {
         self.push(Action::SysctlSet(Sysctl { key: key.to_owned(), value: value.to_owned() }))
     }
 
     /// Tells the neighbours where the link's addresses are.
-    pub fn announce(&mut self, link: LinkRef) -> &mut Change {
+    pub fn announce(&mut self, link: LinkRef) -> &mut Change<'n> {
         self.push(Action::Announce(link))
     }
 
@@ -101,16 +108,16 @@ impl<'n> Batch<'n> {
         if self.changes.is_empty() {
             return Ok(Committed(Vec::new()));
         }
-        let (ops, mut words): (Vec<Op>, Vec<Option<String>>) =
+        let (ops, mut words): (Vec<Op>, Vec<Option<Words<'n>>>) =
             self.changes.into_iter().map(|change| (change.op, change.words)).unzip();
         commit(&self.namespaces, &ops).map(Committed).map_err(|error| CommitFailed {
-            words: words.get_mut(error.at as usize).and_then(Option::take),
+            words: words.get_mut(error.at as usize).and_then(Option::take).map(|words| words()),
             at: error.at,
             cause: error.cause,
         })
     }
 
-    fn push(&mut self, act: Action) -> &mut Change {
+    fn push(&mut self, act: Action) -> &mut Change<'n> {
         let at = self.changes.len();
         let op = Op { ns: 0, act, tolerate: Tolerance::Strict };
         self.changes.push(Change { at: at as u32, op, words: None });
@@ -119,14 +126,16 @@ impl<'n> Batch<'n> {
 }
 
 /// A change of a batch, to say more about it.
-#[derive(Debug)]
-pub struct Change {
+pub struct Change<'n> {
     at: u32,
     op: Op,
-    words: Option<String>,
+    words: Option<Words<'n>>,
 }
 
-impl Change {
+/// Few changes fail: the others' words are never put together.
+type Words<'n> = Box<dyn FnOnce() -> String + 'n>;
+
+impl<'n> Change<'n> {
     /// Which failures count as success.
     pub fn tolerate(&mut self, tolerance: Tolerance) -> &mut Self {
         self.op.tolerate = tolerance;
@@ -135,14 +144,20 @@ impl Change {
 
     /// What a failure of this change is called: the text in front of the
     /// kernel's.
-    pub fn or_say(&mut self, words: impl Into<String>) -> &mut Self {
-        self.words = Some(words.into());
+    pub fn or_say(&mut self, words: impl FnOnce() -> String + 'n) -> &mut Self {
+        self.words = Some(Box::new(words));
         self
     }
 
     /// The link that this change will have made.
     pub fn made(&self) -> LinkRef {
         LinkRef::Made(self.at)
+    }
+}
+
+impl fmt::Debug for Change<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change").field("at", &self.at).field("op", &self.op).finish_non_exhaustive()
     }
 }
 

@@ -146,12 +146,11 @@ impl<'d> Object<'d> {
     }
 
     fn all(&self, key: &str) -> impl Iterator<Item = Value<'d>> {
-        let path = join(&self.path, key);
         self.members.iter().filter(move |(_, (name, _))| name.eq_ignore_ascii_case(key)).map(move |(at, (_, json))| {
             Value {
                 document: self.document,
                 go_name: self.go_name,
-                path: path.clone(),
+                path: join(&self.path, key),
                 order: with(&self.order, *at),
                 json,
             }
@@ -249,7 +248,7 @@ impl<'d> Value<'d> {
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() { key.to_owned() } else { [path, ".", key].concat() }
 }
 
 fn with(order: &[usize], at: usize) -> Vec<usize> {

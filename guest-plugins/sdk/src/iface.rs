@@ -26,8 +26,8 @@ const DAD_TIMEOUT_MS: u32 = 5000;
 pub fn configure<'n>(
     mut batch: Batch<'n>,
     sandbox: &'n Netns,
-    ifname: &str,
-    output: &Output,
+    ifname: &'n str,
+    output: &'n Output,
     announce: bool,
 ) -> Result<(), Failure> {
     let link = LinkRef::Name(ifname.to_owned());
@@ -48,11 +48,9 @@ pub fn configure<'n>(
             enable_ipv6(&mut batch, sandbox, ifname)?;
             v6_ready = true;
         }
-        batch.add_address(link.clone(), address).or_say(format!(
-            "failed to add IP addr {} to {}",
-            show(ip, &address),
-            go::quoted(ifname)
-        ));
+        batch
+            .add_address(link.clone(), address)
+            .or_say(move || format!("failed to add IP addr {} to {}", show(ip, &address), go::quoted(ifname)));
         let gateway = ip.gateway.map(IpAddr::from);
         if address.addr().is_ipv4() {
             gateway_v4 = gateway_v4.or(gateway);
@@ -60,7 +58,9 @@ pub fn configure<'n>(
             gateway_v6 = gateway_v6.or(gateway);
         }
     }
-    batch.set_link(link.clone(), [LinkAttr::Up(true)]).or_say(format!("failed to set {} UP", go::quoted(ifname)));
+    batch
+        .set_link(link.clone(), [LinkAttr::Up(true)])
+        .or_say(move || format!("failed to set {} UP", go::quoted(ifname)));
     if gateway_v6.is_some() {
         batch.commit()?;
         settle(sandbox, ifname)?;
@@ -70,7 +70,9 @@ pub fn configure<'n>(
         let dst = IpNet::try_from(route.dst)?;
         let default = if dst.addr().is_ipv4() { gateway_v4 } else { gateway_v6 };
         let gateway = route.gw.map(IpAddr::from).or(default);
-        batch.add_route(kernel_route(&link, route, gateway)).or_say(refused_route(&dst, route, gateway, ifname));
+        batch
+            .add_route(kernel_route(&link, route, gateway))
+            .or_say(move || refused_route(&dst, route, gateway, ifname));
     }
     if announce {
         batch.announce(link).tolerate(Tolerance::BestEffort);
@@ -81,21 +83,21 @@ pub fn configure<'n>(
 
 /// IPv6 on in `lo` and `ifname`, where it is off; addresses outlive a link that
 /// goes down.
-fn enable_ipv6(batch: &mut Batch<'_>, sandbox: &Netns, ifname: &str) -> Result<(), Failure> {
+fn enable_ipv6<'n>(batch: &mut Batch<'n>, sandbox: &Netns, ifname: &'n str) -> Result<(), Failure> {
     let keys = ["lo", ifname].map(|name| format!("net/ipv6/conf/{name}/disable_ipv6"));
     let values = sysctl_get(sandbox, &keys)?;
-    for ((key, value), name) in keys.iter().zip(values).zip(["lo", ifname]) {
+    for ((key, value), name) in keys.into_iter().zip(values).zip(["lo", ifname]) {
         // A kernel without IPv6 has no key, and says so when the address comes.
         let Some(value) = value.filter(|value| value != "0") else {
             continue;
         };
         batch
-            .sysctl(key, "0")
-            .or_say(format!("failed to enable IPv6 for interface {} ({key}={value})", go::quoted(name)));
+            .sysctl(&key, "0")
+            .or_say(move || format!("failed to enable IPv6 for interface {} ({key}={value})", go::quoted(name)));
     }
     batch
         .sysctl(&format!("net/ipv6/conf/{ifname}/keep_addr_on_down"), "1")
-        .or_say(format!("failed to enable keep_addr_on_down for interface {}", go::quoted(ifname)));
+        .or_say(move || format!("failed to enable keep_addr_on_down for interface {}", go::quoted(ifname)));
     Ok(())
 }
 

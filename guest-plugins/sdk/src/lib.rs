@@ -44,6 +44,8 @@ pub mod export;
 mod failure;
 pub mod forwarding;
 pub mod go;
+#[cfg(any(test, all(feature = "arena", target_arch = "wasm32", target_os = "unknown")))]
+mod heap;
 pub mod iface;
 pub mod ip;
 pub mod ipam;

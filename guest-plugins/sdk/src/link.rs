@@ -37,7 +37,7 @@ pub fn delete(ns: &Netns, name: &str) -> Result<(), Failure> {
     batch
         .delete_link(LinkRef::Name(name.to_owned()))
         .tolerate(Tolerance::OkIfMissing)
-        .or_say(format!("failed to delete {}", go::quoted(name)));
+        .or_say(|| format!("failed to delete {}", go::quoted(name)));
     batch.commit()?;
     Ok(())
 }

@@ -10,8 +10,19 @@ pub fn parse(text: &str) -> Result<Vec<u8>, String> {
 
 /// The text of an address; empty for none.
 pub fn format(mac: &[u8]) -> String {
-    let bytes: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-    bytes.join(":")
+    let mut text = String::with_capacity(mac.len() * 3);
+    for byte in mac {
+        if !text.is_empty() {
+            text.push(':');
+        }
+        text.extend(hex(*byte));
+    }
+    text
+}
+
+/// An octet's two digits.
+pub(crate) fn hex(byte: u8) -> [char; 2] {
+    [byte >> 4, byte & 0xf].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
 }
 
 fn read(text: &str) -> Option<Vec<u8>> {

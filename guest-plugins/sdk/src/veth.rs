@@ -11,9 +11,9 @@ const ATTEMPTS: usize = 10;
 
 /// A name for a host's end: `veth` and eight hexadecimal digits, at random.
 pub fn random_name() -> String {
-    let bytes = random::bytes(4);
-    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("veth{}", digits.concat())
+    let mut name = String::from("veth");
+    name.extend(random::bytes(4).into_iter().flat_map(mac::hex));
+    name
 }
 
 /// Makes a pair with the end `peer_name` in `peer_namespace`: `make` gets a name
