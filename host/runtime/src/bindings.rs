@@ -26,7 +26,7 @@ pub(crate) mod ipam {
 }
 
 pub(crate) use interface::{
-    InterfacePluginPre,
+    InterfacePlugin,
     wasm_cni::{
         cni::delegate,
         filter::{masquerade, spoof_check},
@@ -36,6 +36,6 @@ pub(crate) use interface::{
     },
 };
 pub(crate) use ipam::{
-    IpamPluginPre,
+    IpamPlugin,
     wasm_cni::{store::store, system::resolver},
 };

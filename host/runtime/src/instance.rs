@@ -8,17 +8,18 @@ use std::{
 
 use wasmtime::{
     Store, Trap, UpdateDeadline,
-    component::{Resource, ResourceTable},
+    component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower, Resource, ResourceTable},
 };
 
 use crate::{
     attempt::Attempt,
+    bindings::{InterfacePlugin, IpamPlugin},
     dispatch::{CallConfig, Level, Verb},
     error::{CniError, code},
     grants::{self, Asked, Grants},
     host::{State, net::Namespace, space::Space},
     limits::{Meter, Stop},
-    plugin::{Command, Inner, Linked, Plugin, World},
+    plugin::{Command, Inner, Plugin, World},
     policy::PluginTable,
     result::Success,
     wire,
@@ -119,7 +120,7 @@ impl From<wasmtime::component::ResourceTableError> for Ended {
 fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<Option<Success>, Ended> {
     let attempt = Arc::clone(&state.attempt);
     let runtime = &attempt.runtime;
-    let grants = state.grants.clone();
+    let (lends_sandbox, lends_host) = (state.grants.sandbox, state.grants.host);
     let mut store = Store::new(&runtime.engine, state);
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(runtime.limits.argument_octets);
@@ -132,69 +133,100 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
         }
         Ok(UpdateDeadline::Continue(1))
     });
-    let plugin = &request.plugin;
-    let config = &request.config;
+    let (plugin, config) = (&request.plugin, &request.config);
+    let linked = plugin.linked(runtime).map_err(Ended::Unlinked)?;
+    let instance = linked.instance.instantiate(&mut store).map_err(Ended::before_the_call)?;
+    if !plugin.bundled {
+        // All functions, not only the one that is called: what has an ADD shall have a DEL.
+        check_types(&mut store, &instance, plugin.world).map_err(Ended::Unlinked)?;
+    }
+    let mut guest = Guest { store, instance };
+    let exports = &linked.exports;
     let cni_call = || cni_call(&attempt, config);
-    let output = match plugin.linked(runtime).map_err(Ended::Unlinked)? {
-        Linked::Interface(guest) => {
-            let guest = guest.instantiate(&mut store).map_err(Ended::before_the_call)?;
-            let guest = guest.wasm_cni_plugin_plugin();
+    let output = match plugin.world {
+        World::Interface => {
             let mut lend = |granted: bool, space: Option<&Arc<Space>>| {
                 let space = space.filter(|_| granted).cloned();
-                space.map(|space| store.data_mut().table.push(Namespace { space })).transpose()
+                space.map(|space| guest.store.data_mut().table.push(Namespace { space })).transpose()
             };
-            let sandbox = lend(grants.sandbox, sandbox)?;
-            let host = lend(grants.host, Some(&attempt.host))?;
+            let sandbox = lend(lends_sandbox, sandbox)?;
+            let host = lend(lends_host, Some(&attempt.host))?;
             let borrow = |lent: &Option<Resource<Namespace>>| lent.as_ref().map(|r| Resource::new_borrow(r.rep()));
+            let host: Option<Resource<Namespace>> = borrow(&host);
             let need = || {
-                sandbox.as_ref().map(|r| Resource::new_borrow(r.rep())).ok_or_else(|| {
+                borrow(&sandbox).ok_or_else(|| {
                     Ended::Crashed(wasmtime::Error::msg("it needs the container's namespace and has no grant for it"))
                 })
             };
             match request.verb {
-                Verb::Call(Command::Add) => {
-                    let call = cni_call();
-                    let output = guest.call_add(&mut store, &call, need()?, borrow(&host))?;
-                    Some(output.map_err(Ended::Refused)?)
-                }
-                Verb::Call(Command::Check) => {
-                    let call = cni_call();
-                    none(guest.call_check(&mut store, &call, need()?, borrow(&host))?)?
-                }
-                Verb::Call(_) => {
-                    let call = cni_call();
-                    none(guest.call_del(&mut store, &call, borrow(&sandbox), borrow(&host))?)?
-                }
-                Verb::Status => none(guest.call_status(&mut store, &config.text, borrow(&host))?)?,
+                Verb::Call(Command::Add) => guest.output(&exports.add, (&cni_call(), need()?, host))?,
+                Verb::Call(Command::Check) => guest.done(&exports.check, (&cni_call(), need()?, host))?,
+                Verb::Call(_) => guest.done(&exports.del, (&cni_call(), borrow(&sandbox), host))?,
+                Verb::Status => guest.done(&exports.status, (&*config.text, host))?,
                 // Nothing is said to be valid, nor anything to be stale.
                 Verb::Gc(None) => None,
-                Verb::Gc(Some(live)) => none(guest.call_gc(&mut store, &config.text, &live, borrow(&host))?)?,
+                Verb::Gc(Some(live)) => guest.done(&exports.gc, (&*config.text, &*live, host))?,
             }
         }
-        Linked::Ipam(guest) => {
-            let guest = guest.instantiate(&mut store).map_err(Ended::before_the_call)?;
-            let guest = guest.wasm_cni_plugin_ipam();
-            match request.verb {
-                Verb::Call(Command::Add) => Some(guest.call_add(&mut store, &cni_call())?.map_err(Ended::Refused)?),
-                Verb::Call(Command::Check) => none(guest.call_check(&mut store, &cni_call())?)?,
-                Verb::Call(_) => none(guest.call_del(&mut store, &cni_call())?)?,
-                Verb::Status => none(guest.call_status(&mut store, &config.text)?)?,
-                Verb::Gc(None) => None,
-                Verb::Gc(Some(live)) => none(guest.call_gc(&mut store, &config.text, &live)?)?,
-            }
-        }
+        World::Ipam => match request.verb {
+            Verb::Call(Command::Add) => guest.output(&exports.add, (&cni_call(),))?,
+            Verb::Call(Command::Check) => guest.done(&exports.check, (&cni_call(),))?,
+            Verb::Call(_) => guest.done(&exports.del, (&cni_call(),))?,
+            Verb::Status => guest.done(&exports.status, (&*config.text,))?,
+            Verb::Gc(None) => None,
+            Verb::Gc(Some(live)) => guest.done(&exports.gc, (&*config.text, &*live))?,
+        },
     };
     if runtime.own_process && attempt.plugin.is_some() && request.level.allowance.leaves_instance() {
         // The process ends with it, and the kernel takes its memory back at less cost.
         // What it has open is closed: others may wait for it.
-        store.data_mut().table = ResourceTable::new();
-        mem::forget(store);
+        guest.store.data_mut().table = ResourceTable::new();
+        mem::forget(guest.store);
     }
     output.map(|output| wire::success(output, &runtime.limits).map_err(Ended::Nonsense)).transpose()
 }
 
-fn none(result: Result<(), wire::Failure>) -> Result<Option<wire::Output>, Ended> {
-    result.map(|()| None).map_err(Ended::Refused)
+/// An instance. What the functions of a world take and give is said where they are called.
+struct Guest {
+    store: Store<State>,
+    instance: Instance,
+}
+
+impl Guest {
+    /// Calls a function that gives a result.
+    fn output(
+        &mut self,
+        export: &ComponentExportIndex,
+        params: impl ComponentNamedList + Lower,
+    ) -> Result<Option<wire::Output>, Ended> {
+        self.call(export, params).map(Some)
+    }
+
+    /// Calls one that gives none.
+    fn done(
+        &mut self,
+        export: &ComponentExportIndex,
+        params: impl ComponentNamedList + Lower,
+    ) -> Result<Option<wire::Output>, Ended> {
+        self.call(export, params).map(|()| None)
+    }
+
+    fn call<P, R>(&mut self, export: &ComponentExportIndex, params: P) -> Result<R, Ended>
+    where
+        P: ComponentNamedList + Lower,
+        R: Lift + 'static,
+    {
+        let function = self.instance.get_typed_func::<P, (Result<R, wire::Failure>,)>(&mut self.store, export)?;
+        let (given,) = function.call(&mut self.store, params)?;
+        given.map_err(Ended::Refused)
+    }
+}
+
+fn check_types(store: &mut Store<State>, instance: &Instance, world: World) -> wasmtime::Result<()> {
+    match world {
+        World::Interface => InterfacePlugin::new(store, instance).map(drop),
+        World::Ipam => IpamPlugin::new(store, instance).map(drop),
+    }
 }
 
 fn table() -> ResourceTable {

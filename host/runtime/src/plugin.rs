@@ -11,14 +11,11 @@ use std::{
 use wasm_cni_bundled::Bundled;
 use wasmtime::{
     Engine,
-    component::{Component, Linker},
+    component::{Component, ComponentExportIndex, InstancePre, Linker},
 };
 
 use crate::{
-    bindings::{
-        InterfacePluginPre, IpamPluginPre, delegate, devices, log, masquerade, net, random, resolver, spoof_check,
-        store,
-    },
+    bindings::{delegate, devices, log, masquerade, net, random, resolver, spoof_check, store},
     compiled,
     error::CniError,
     host::{
@@ -179,25 +176,49 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// That it imports what it is not offered.
+    /// That it imports what it is not offered, or does not export what it must.
     pub(crate) fn linked(&self, runtime: &Inner) -> wasmtime::Result<&Linked> {
         if let Some(linked) = self.linked.get() {
             return Ok(linked);
         }
         let linker = self.wasi.as_ref().map_or_else(|| runtime.linker(self.world), Ok)?;
-        let pre = linker.instantiate_pre(&self.component)?;
-        let linked = match self.world {
-            World::Interface => Linked::Interface(InterfacePluginPre::new(pre)?),
-            World::Ipam => Linked::Ipam(IpamPluginPre::new(pre)?),
+        let linked = Linked {
+            instance: linker.instantiate_pre(&self.component)?,
+            exports: Exports::of(self.world, &self.component)?,
         };
         Ok(self.linked.get_or_init(|| linked))
     }
 }
 
 /// A component with all that it imports, found to be of the right types.
-pub(crate) enum Linked {
-    Interface(InterfacePluginPre<State>),
-    Ipam(IpamPluginPre<State>),
+pub(crate) struct Linked {
+    pub(crate) instance: InstancePre<State>,
+    pub(crate) exports: Exports,
+}
+
+/// Where the functions are that both worlds have.
+pub(crate) struct Exports {
+    pub(crate) add: ComponentExportIndex,
+    pub(crate) check: ComponentExportIndex,
+    pub(crate) del: ComponentExportIndex,
+    pub(crate) status: ComponentExportIndex,
+    pub(crate) gc: ComponentExportIndex,
+}
+
+impl Exports {
+    fn of(world: World, component: &Component) -> wasmtime::Result<Self> {
+        let name = world.export();
+        let missing = || wasmtime::Error::msg(format!("it does not export {name} whole"));
+        let interface = component.get_export_index(None, name).ok_or_else(missing)?;
+        let function = |name| component.get_export_index(Some(&interface), name).ok_or_else(missing);
+        Ok(Self {
+            add: function("add")?,
+            check: function("check")?,
+            del: function("del")?,
+            status: function("status")?,
+            gc: function("gc")?,
+        })
+    }
 }
 
 /// Which of `wit/plugin.wit`'s worlds it is of.
@@ -205,6 +226,16 @@ pub(crate) enum Linked {
 pub(crate) enum World {
     Interface,
     Ipam,
+}
+
+impl World {
+    /// The interface that components of it export.
+    fn export(self) -> &'static str {
+        match self {
+            Self::Interface => "wasm-cni:plugin/plugin@0.1.0",
+            Self::Ipam => "wasm-cni:plugin/ipam@0.1.0",
+        }
+    }
 }
 
 /// That a type is a name and no path.
@@ -403,14 +434,10 @@ fn is_executable(path: &Path) -> bool {
 }
 
 pub(crate) fn world(kind: &str, component: &Component) -> Result<World, CniError> {
-    let exports = |name: &str| component.get_export_index(None, name).is_some();
-    if exports("wasm-cni:plugin/plugin@0.1.0") {
-        Ok(World::Interface)
-    } else if exports("wasm-cni:plugin/ipam@0.1.0") {
-        Ok(World::Ipam)
-    } else {
-        let text =
-            format!("plugin {kind:?} exports neither wasm-cni:plugin/plugin@0.1.0 nor wasm-cni:plugin/ipam@0.1.0");
-        Err(CniError::internal(text))
-    }
+    let worlds = [World::Interface, World::Ipam];
+    let exported = |world: &World| component.get_export_index(None, world.export()).is_some();
+    worlds.into_iter().find(exported).ok_or_else(|| {
+        let [plugin, ipam] = worlds.map(World::export);
+        CniError::internal(format!("plugin {kind:?} exports neither {plugin} nor {ipam}"))
+    })
 }
