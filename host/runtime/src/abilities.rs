@@ -105,7 +105,7 @@ impl Abilities {
     }
 
     fn sysctls(&mut self, granted: &Option<Vec<Sysctl>>, writes: bool, whose: &str) {
-        let keys: Vec<_> = granted.iter().flatten().map(|Sysctl(key)| key.as_str()).collect();
+        let keys: Vec<_> = granted.iter().flatten().map(|Sysctl(key)| &**key).collect();
         let verb = if writes { "read and write" } else { "read" };
         match keys.is_empty() {
             true => self.cannot.push(format!("read or write sysctls of the {whose} namespace")),

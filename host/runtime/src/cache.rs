@@ -2,6 +2,7 @@
 //! format (`cniCacheV1`), written by rename.
 
 use std::{
+    borrow::Cow,
     fs::{self, File},
     path::{Path, PathBuf},
     time::SystemTime,
@@ -28,20 +29,24 @@ const KIND: &str = "cniCacheV1";
 /// Keys in the order in which the reference writes them.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
-    kind: String,
-    container_id: String,
+struct Entry<'a> {
+    kind: Cow<'a, str>,
+    container_id: Cow<'a, str>,
     config: String,
-    if_name: String,
-    network_name: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    netns: String,
+    if_name: Cow<'a, str>,
+    network_name: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    netns: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    cni_args: Vec<[String; 2]>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    capability_args: Map<String, Value>,
+    cni_args: Vec<[Cow<'a, str>; 2]>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    capability_args: Cow<'a, Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    result: Option<Value>,
+    result: Option<Cow<'a, Value>>,
+}
+
+fn is_empty(arguments: &Map<String, Value>) -> bool {
+    arguments.is_empty()
 }
 
 /// A folder of cached results, `<root>/var/lib/cni/results`.
@@ -66,15 +71,15 @@ impl Cache {
     pub(crate) fn put(&self, network: &str, at: &Attachment, config: &[u8], result: &Value) -> Result<(), CniError> {
         let pairs = at.args.split(';').filter_map(|pair| pair.split_once('='));
         let entry = Entry {
-            kind: KIND.to_owned(),
-            container_id: at.container_id.clone(),
+            kind: KIND.into(),
+            container_id: Cow::Borrowed(&at.container_id),
             config: STANDARD.encode(config),
-            if_name: at.ifname.clone(),
-            network_name: network.to_owned(),
-            netns: at.netns.clone(),
-            cni_args: pairs.map(|(k, v)| [k.to_owned(), v.to_owned()]).collect(),
-            capability_args: at.capability_args.clone(),
-            result: Some(result.clone()),
+            if_name: Cow::Borrowed(&at.ifname),
+            network_name: network.into(),
+            netns: Cow::Borrowed(&at.netns),
+            cni_args: pairs.map(|(k, v)| [k.into(), v.into()]).collect(),
+            capability_args: Cow::Borrowed(&at.capability_args),
+            result: Some(Cow::Borrowed(result)),
         };
         let failed =
             |text: String| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}"));
@@ -97,7 +102,7 @@ impl Cache {
             return Ok(Some(value));
         }
         let entry: Entry = serde_json::from_value(value).map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok(entry.result)
+        Ok(entry.result.map(Cow::into_owned))
     }
 
     /// Holds the folder, making it if need be; what was made comes back. If the
@@ -203,20 +208,20 @@ impl Cached {
         let entry: Entry = serde_json::from_slice(&text).ok()?;
         let netns = match entry.netns.is_empty() {
             false => entry.netns,
-            true => sandbox(entry.result.as_ref(), &entry.if_name).unwrap_or_default().to_owned(),
+            true => sandbox(entry.result.as_deref(), &entry.if_name).unwrap_or_default().to_owned().into(),
         };
         let args: Vec<_> = entry.cni_args.iter().map(|[key, value]| format!("{key}={value}")).collect();
         (entry.kind == KIND).then(|| Self {
-            network: entry.network_name,
+            network: entry.network_name.into_owned(),
             attachment: Attachment {
-                container_id: entry.container_id,
-                ifname: entry.if_name,
-                netns,
+                container_id: entry.container_id.into_owned(),
+                ifname: entry.if_name.into_owned(),
+                netns: netns.into_owned(),
                 args: args.join(";"),
-                capability_args: entry.capability_args,
+                capability_args: entry.capability_args.into_owned(),
             },
             config: STANDARD.decode(entry.config).unwrap_or_default(),
-            result: entry.result,
+            result: entry.result.map(Cow::into_owned),
             since: fs::metadata(path).and_then(|m| m.modified()).ok(),
         })
     }

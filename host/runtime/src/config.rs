@@ -155,7 +155,8 @@ impl PluginConfig {
         if !wanted.is_empty() {
             object.insert("runtimeConfig".to_owned(), wanted.into());
         }
-        go_numbers(Value::Object(object))
+        object.values_mut().for_each(go_numbers);
+        Value::Object(object)
     }
 }
 
@@ -168,18 +169,20 @@ pub(crate) fn field<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a
 }
 
 /// Numbers as they are after a passage through Go's float64: `1e3` is 1000.
-fn go_numbers(value: Value) -> Value {
+fn go_numbers(value: &mut Value) {
     /// Up to here every integer is a float64.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         #[expect(clippy::cast_possible_truncation, reason = "it is integral and below 2^53")]
         Value::Number(number) => match number.as_f64() {
-            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT => (float as i64).into(),
-            _ => Value::Number(number),
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT => {
+                *number = (float as i64).into();
+            }
+            _ => {}
         },
-        Value::Array(list) => list.into_iter().map(go_numbers).collect(),
-        Value::Object(object) => object.into_iter().map(|(key, value)| (key, go_numbers(value))).collect(),
-        other => other,
+        Value::Array(list) => list.iter_mut().for_each(go_numbers),
+        Value::Object(object) => object.values_mut().for_each(go_numbers),
+        _ => {}
     }
 }
 

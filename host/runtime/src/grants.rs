@@ -168,8 +168,8 @@ fn any() -> Vec<String> {
     vec![ANY.to_owned()]
 }
 
-fn sysctls(keys: &[&str]) -> Vec<Sysctl> {
-    keys.iter().map(|key| Sysctl((*key).to_owned())).collect()
+fn sysctls(keys: &[&'static str]) -> Vec<Sysctl> {
+    keys.iter().map(|key| Sysctl((*key).into())).collect()
 }
 
 impl PluginTable {
@@ -251,6 +251,10 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// Does a pattern of [`Grants`] name this key?
 #[must_use]
 pub(crate) fn sysctl_matches(pattern: &str, key: &str) -> bool {
+    // What comes after the last star is told apart at once, and is different in most.
+    if !pattern.rsplit('*').next().is_some_and(|end| key.ends_with(end)) {
+        return false;
+    }
     let (mut pattern, mut key) = (pattern.split('/'), key.split('/'));
     loop {
         match (pattern.next(), key.next()) {

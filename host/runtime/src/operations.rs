@@ -53,9 +53,9 @@ impl Runtime {
         let _watchdog = Watchdog::start(&self.inner, &attempt.deadline);
         let done = self.hold_cache(&attempt, FlockArg::LockSharedNonblock).and_then(|_held| {
             let last = chain(&attempt, network, at)?;
+            let json = render::pretty(&schema::versioned(&last.success, &last.version)?);
             let _ = attempt.note(Undo::File { path: self.cache().path(&network.name, at) });
             self.cache().put(&network.name, at, &network.source, &last.json()?)?;
-            let json = render::pretty(&schema::versioned(&last.success, &last.version)?);
             Ok((last.success, json))
         });
         match done {

@@ -8,6 +8,7 @@
 //! that allows.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fs::{self, OpenOptions},
     io::{self, Read as _},
@@ -122,7 +123,7 @@ pub(crate) enum Filter {
 /// A key below /proc/sys/net with `*` for one part of it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
-pub(crate) struct Sysctl(pub(crate) String);
+pub(crate) struct Sysctl(pub(crate) Cow<'static, str>);
 
 impl TryFrom<String> for Sysctl {
     type Error = String;
@@ -132,7 +133,7 @@ impl TryFrom<String> for Sysctl {
         if !key.starts_with("net/") || key.split('/').any(bad) {
             return Err(format!("{key:?} is no sysctl: one is written as net/ipv4/conf/*/arp_notify"));
         }
-        Ok(Self(key))
+        Ok(Self(key.into()))
     }
 }
 

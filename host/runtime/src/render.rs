@@ -10,12 +10,12 @@ pub(crate) fn pretty(value: &impl Serialize) -> String {
     let formatter = PrettyFormatter::with_indent(b"    ");
     let mut serializer = Serializer::with_formatter(&mut bytes, formatter);
     value.serialize(&mut serializer).expect("our types have string keys only");
-    escape(&String::from_utf8(bytes).expect("JSON is UTF-8"))
+    escape(String::from_utf8(bytes).expect("JSON is UTF-8"))
 }
 
 /// On one line.
 pub(crate) fn compact(value: &impl Serialize) -> String {
-    escape(&serde_json::to_string(value).expect("our types have string keys only"))
+    escape(serde_json::to_string(value).expect("our types have string keys only"))
 }
 
 /// A text between quotes as Go's `%q` writes it.
@@ -42,7 +42,11 @@ pub(crate) fn go_quote(text: &str) -> String {
 
 /// Go escapes what HTML and JavaScript could stumble over. Outside of strings
 /// none of these characters occurs in JSON.
-fn escape(json: &str) -> String {
+fn escape(json: String) -> String {
+    // The last two begin with this octet.
+    if !json.bytes().any(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
+        return json;
+    }
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         match c {

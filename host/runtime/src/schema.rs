@@ -27,7 +27,7 @@ pub fn render_result(success: &Success, version: &str) -> Result<Value, CniError
 /// # Errors
 ///
 /// 0.1.0 and 0.2.0 cannot say that there is no address.
-pub(crate) fn versioned(success: &Success, version: &str) -> Result<impl Serialize + use<>, CniError> {
+pub(crate) fn versioned<'a>(success: &'a Success, version: &'a str) -> Result<impl Serialize + 'a, CniError> {
     let version = if version.is_empty() { "0.1.0" } else { version };
     let json = match Family::of(version) {
         None => {
@@ -43,10 +43,10 @@ pub(crate) fn versioned(success: &Success, version: &str) -> Result<impl Seriali
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Schema {
+enum Schema<'a> {
     Legacy(LegacyJson),
     Versioned(VersionedJson),
-    Current(CurrentJson),
+    Current(CurrentJson<'a>),
 }
 
 #[derive(Serialize)]
@@ -139,13 +139,13 @@ fn listed(success: &Success, version: &str) -> VersionedJson {
 
 /// Keys in alphabetical order, at every level.
 #[derive(Serialize)]
-struct CurrentJson {
+struct CurrentJson<'a> {
     #[serde(rename = "cniVersion")]
-    cni_version: String,
+    cni_version: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    dns: Option<SortedDnsJson>,
+    dns: Option<SortedDnsJson<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    interfaces: Vec<CurrentInterfaceJson>,
+    interfaces: Vec<CurrentInterfaceJson<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ips: Vec<CurrentIpJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -154,18 +154,18 @@ struct CurrentJson {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CurrentInterfaceJson {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    mac: String,
+struct CurrentInterfaceJson<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    mac: &'a str,
     #[serde(skip_serializing_if = "is_zero")]
     mtu: u32,
-    name: String,
-    #[serde(rename = "pciID", skip_serializing_if = "String::is_empty")]
-    pci_id: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    sandbox: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    socket_path: String,
+    name: &'a str,
+    #[serde(rename = "pciID", skip_serializing_if = "str::is_empty")]
+    pci_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    sandbox: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    socket_path: &'a str,
 }
 
 #[derive(Serialize)]
@@ -195,25 +195,25 @@ struct SortedRouteJson {
 }
 
 #[derive(Serialize)]
-struct SortedDnsJson {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    domain: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    nameservers: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    options: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    search: Vec<String>,
+struct SortedDnsJson<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    domain: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    nameservers: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    options: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    search: &'a [String],
 }
 
-fn current(success: &Success, version: &str) -> CurrentJson {
-    let interface = |i: &Interface| CurrentInterfaceJson {
-        mac: i.mac.clone(),
+fn current<'a>(success: &'a Success, version: &'a str) -> CurrentJson<'a> {
+    let interface = |i: &'a Interface| CurrentInterfaceJson {
+        mac: &i.mac,
         mtu: i.mtu,
-        name: i.name.clone(),
-        pci_id: i.pci_id.clone(),
-        sandbox: i.sandbox.clone(),
-        socket_path: i.socket_path.clone(),
+        name: &i.name,
+        pci_id: &i.pci_id,
+        sandbox: &i.sandbox,
+        socket_path: &i.socket_path,
     };
     let ip =
         |ip: &IpConfig| CurrentIpJson { address: ip.address.to_string(), gateway: ip.gateway, interface: ip.interface };
@@ -227,13 +227,13 @@ fn current(success: &Success, version: &str) -> CurrentJson {
         table: r.table,
     };
     let dns = (!success.dns.is_empty()).then(|| SortedDnsJson {
-        domain: success.dns.domain.clone(),
-        nameservers: success.dns.nameservers.clone(),
-        options: success.dns.options.clone(),
-        search: success.dns.search.clone(),
+        domain: &success.dns.domain,
+        nameservers: &success.dns.nameservers,
+        options: &success.dns.options,
+        search: &success.dns.search,
     });
     CurrentJson {
-        cni_version: version.to_owned(),
+        cni_version: version,
         dns,
         interfaces: success.interfaces.iter().map(interface).collect(),
         ips: success.ips.iter().map(ip).collect(),
