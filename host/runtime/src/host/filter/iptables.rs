@@ -1,6 +1,6 @@
 //! Masquerade by iptables(8): the chains, hashes and comments of the reference,
 //! in one `iptables-restore` for each family, after one `iptables-save` where
-//! there may be rules already.
+//! it is not known which rules there are.
 
 use std::{
     env::split_paths,
@@ -97,8 +97,7 @@ impl<'a> Iptables<'a> {
     /// Makes the attachment's rules, or those of them that are missing.
     pub(crate) fn add(&self, owner: &Owner, addresses: &[IpNet]) -> Outcome {
         for protocol in PROTOCOLS {
-            let addresses: Vec<_> =
-                addresses.iter().filter(|address| Protocol::of(address.addr()) == protocol).copied().collect();
+            let addresses: Vec<_> = of_family(protocol, addresses).collect();
             if addresses.is_empty() {
                 continue;
             }
@@ -113,7 +112,20 @@ impl<'a> Iptables<'a> {
     /// interface's rules stay if `addresses` are known.
     pub(crate) fn remove(&self, owner: &Owner, addresses: &[IpNet]) -> Outcome {
         let chain = chain(owner);
-        self.change(|name| name == chain, |saved| removals(&chain, addresses, saved))
+        let mut first = Ok(());
+        for protocol in PROTOCOLS {
+            if !self.may_have(protocol, |name| name == chain) {
+                continue;
+            }
+            // It does all or nothing: if it fails, these were not the chain's rules, or not all
+            // that jump to it.
+            let expected = reversals(protocol, owner, addresses);
+            if !expected.is_empty() && self.restore(protocol, &expected).is_ok() {
+                continue;
+            }
+            first = first.and(self.change(protocol, |saved| removals(&chain, addresses, saved)));
+        }
+        first
     }
 
     /// Removes the rules of the network's attachments other than `live`.
@@ -133,7 +145,13 @@ impl<'a> Iptables<'a> {
             chains.dedup();
             chains.iter().flat_map(|chain| removals(chain, &[], saved)).collect()
         };
-        self.change(|name| name.starts_with(CHAIN_PREFIX), stale)
+        let mut first = Ok(());
+        for protocol in PROTOCOLS {
+            if self.may_have(protocol, |name| name.starts_with(CHAIN_PREFIX)) {
+                first = first.and(self.change(protocol, stale));
+            }
+        }
+        first
     }
 
     /// Whether there may be rules of ours, or of the reference's.
@@ -141,16 +159,10 @@ impl<'a> Iptables<'a> {
         PROTOCOLS.iter().any(|protocol| self.may_have(*protocol, |name| name.starts_with(CHAIN_PREFIX)))
     }
 
-    fn change(&self, ours: impl Fn(&str) -> bool, changes: impl Fn(&[String]) -> Vec<String>) -> Outcome {
-        let mut first = Ok(());
-        for protocol in PROTOCOLS {
-            if !self.may_have(protocol, &ours) {
-                continue;
-            }
-            let changed = self.save(protocol).and_then(|saved| self.restore(protocol, &changes(&saved)));
-            first = first.and(changed);
-        }
-        first
+    /// Makes the changes that follow from the rules there are.
+    fn change(&self, protocol: Protocol, changes: impl Fn(&[String]) -> Vec<String>) -> Outcome {
+        let saved = self.save(protocol)?;
+        self.restore(protocol, &changes(&saved))
     }
 
     /// Whether there may be such a chain, as the kernel has it: usually there is
@@ -250,6 +262,24 @@ fn additions(protocol: Protocol, owner: &Owner, addresses: &[IpNet], saved: &[St
     lines
 }
 
+/// What `iptables-restore` is to do if the chain and its jumps are as [`additions`] for
+/// these addresses left them; nothing if none is of this family.
+fn reversals(protocol: Protocol, owner: &Owner, addresses: &[IpNet]) -> Vec<String> {
+    let addresses: Vec<_> = of_family(protocol, addresses).collect();
+    let rules = additions(protocol, owner, &addresses, &[]);
+    let jumps = rules.iter().filter_map(|rule| rule.strip_prefix(&format!("-A {POSTROUTING} ")));
+    let mut lines: Vec<_> = jumps.map(|jump| format!("-D {POSTROUTING} {jump}")).collect();
+    if !lines.is_empty() {
+        let chain = chain(owner);
+        lines.extend([format!("-F {chain}"), format!("-X {chain}")]);
+    }
+    lines
+}
+
+fn of_family(protocol: Protocol, addresses: &[IpNet]) -> impl Iterator<Item = IpNet> {
+    addresses.iter().copied().filter(move |address| Protocol::of(address.addr()) == protocol)
+}
+
 /// What `iptables-restore` is to do to be rid of a chain and what jumps to it:
 /// of the jumps only those for `addresses`, if they are known, and then of the
 /// chain only if no jump is left.
@@ -310,6 +340,16 @@ mod tests {
             ]
         );
         assert!(additions(Protocol::V4, &owner("eth0"), &nets(&["10.1.0.2/24"]), &saved(&lines)).is_empty());
+    }
+
+    #[test]
+    fn what_an_add_has_made_is_undone_without_a_look_at_it() {
+        let addresses = nets(&["10.1.0.2/24", "10.2.0.2/24", "fd00::2/64"]);
+        let made = additions(Protocol::V4, &owner("eth0"), &nets(&["10.1.0.2/24", "10.2.0.2/24"]), &[]);
+        let undone = reversals(Protocol::V4, &owner("eth0"), &addresses);
+        assert_eq!(undone, removals(&chain(&owner("eth0")), &[], &saved(&made)));
+        assert_eq!(reversals(Protocol::V6, &owner("eth0"), &addresses).len(), 3);
+        assert!(reversals(Protocol::V6, &owner("eth0"), &addresses[..2]).is_empty());
     }
 
     #[test]
