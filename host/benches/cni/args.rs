@@ -66,9 +66,8 @@ pub(crate) struct Plan {
     pub(crate) most_leases: u32,
     pub(crate) bursts: Vec<Burst>,
     pub(crate) burst_times: u32,
-    /// Containers for the library, and how often all of them are attached.
-    pub(crate) library: usize,
-    pub(crate) library_times: u32,
+    /// For the library: containers, and how often all of them are attached.
+    pub(crate) library: Vec<(usize, u32)>,
 }
 
 /// The arguments of this process. None if it was started as one of many tests,
@@ -117,14 +116,11 @@ impl Args {
             most_leases,
             bursts: bursts.collect(),
             burst_times: if self.bench { self.rounds.div_ceil(20) } else { 1 },
-            library: if !self.bench {
-                5
-            } else if self.quick {
-                100
-            } else {
-                500
+            library: match (self.bench, self.quick) {
+                (false, _) => vec![(5, 1)],
+                (true, true) => vec![(50, self.rounds)],
+                (true, false) => vec![(50, self.rounds), (500, self.rounds.div_ceil(15))],
             },
-            library_times: if self.bench { self.rounds.div_ceil(15) } else { 1 },
         })
     }
 }

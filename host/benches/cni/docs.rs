@@ -17,6 +17,10 @@ pub(crate) fn markdown(report: &Report, chart: Option<&str>) -> String {
         table(&tables::comparison(report))
     ));
     sections.extend(parts(report).map(|parts| format!("## Where the time of an ADD goes\n\n{parts}")));
+    let library = tables::library(report);
+    if !library.is_empty() {
+        sections.push(format!("## The library\n\n{}\n\n{LIBRARY}", table(&library)));
+    }
     sections.push(format!("## Leases\n\nADD of `host-local` by itself.\n\n{}", table(&tables::leases(report))));
     let remarks: Vec<_> = tables::remarks(report).iter().map(|line| format!("- {}", capital(line))).collect();
     sections.push(format!("## Resources\n\n{}\n\n{}", table(&tables::resources(report)), remarks.join("\n")));
@@ -35,6 +39,11 @@ const INTRODUCTION: &str = "\
 
 Written by the benchmark from its JSON: change `host/benches/cni`, not this file. Both implementations were measured
 in one run, in turn. One machine's figures differ from hour to hour; ratios are what counts.";
+
+const LIBRARY: &str = "\
+STATUS makes, calls and drops an instance of each of the two plugins, as ADD does, and asks the kernel for nothing. Called in
+a row it shows what that takes with all of it in the processor's caches. Right after an ADD it takes more: links are much work
+for the kernel, and little else is left in the caches then. ADD's own part, ours and the guests', runs in between.";
 
 const COMMANDS: &str = "\
 ## Commands

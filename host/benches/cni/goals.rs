@@ -76,7 +76,7 @@ pub(crate) fn goals(report: &Report) -> Vec<Goal> {
             "x the same plugins'",
             disk.and_then(|disk| Some(disk.wasm_cni as f64 / disk.reference? as f64)),
         ),
-        goal("library: user time of ADD, bridge", 0.3, "ms", report.library.as_ref().map(|library| library.add_user)),
+        goal("library: user time of ADD, bridge", 0.3, "ms", report.library.first().map(|library| library.add_user)),
     ]);
     goals
 }

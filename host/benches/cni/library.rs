@@ -7,9 +7,12 @@ use std::{
 };
 
 use anyhow::Result;
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeVal,
+use nix::{
+    sys::{
+        resource::{UsageWho, getrusage},
+        time::TimeVal,
+    },
+    time::{ClockId, clock_gettime},
 };
 use serde_json::json;
 use wasm_cni::{Attachment, CniError, Network, Runtime};
@@ -42,11 +45,13 @@ pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
         dels.run(&attachments, |at| runtime.del(&network, at))?;
         statuses.run(&attachments, |_| runtime.status(&network))?;
     }
+    let status_after_add = status_after_adds(&runtime, &network, &attachments)?;
     let shares = shares(&network, &attachments)?;
     let (add_user, add_system) = adds.processor();
     let (del_user, del_system) = dels.processor();
     let (status_user, status_system) = statuses.processor();
     Ok(Library {
+        containers: containers.len(),
         calls: adds.walls.len(),
         add: Spread::of(adds.walls),
         del: Spread::of(dels.walls),
@@ -56,8 +61,22 @@ pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
         del_system,
         status_user,
         status_system,
+        status_again: Spread::of(statuses.processors).median,
+        status_after_add,
         shares,
     })
+}
+
+/// What a STATUS takes of the processor right after an ADD, whose work in the kernel
+/// leaves little in the caches; the median.
+fn status_after_adds(runtime: &Runtime, network: &Network, attachments: &[Attachment]) -> Result<f64> {
+    let mut statuses = Phase::default();
+    for at in attachments {
+        runtime.add(network, at)?;
+        statuses.run(std::slice::from_ref(at), |_| runtime.status(network))?;
+    }
+    attachments.iter().try_for_each(|at| runtime.del(network, at))?;
+    Ok(Spread::of(statuses.processors).median)
 }
 
 /// Once more, with a trace.
@@ -90,6 +109,8 @@ fn attachment(number: usize, netns: &std::path::Path) -> Attachment {
 #[derive(Default)]
 struct Phase {
     walls: Vec<f64>,
+    /// This thread's time of the processor, exactly, for each call; in milliseconds too.
+    processors: Vec<f64>,
     user: Duration,
     system: Duration,
 }
@@ -98,8 +119,9 @@ impl Phase {
     fn run(&mut self, all: &[Attachment], call: impl Fn(&Attachment) -> Result<(), CniError>) -> Result<()> {
         let before = getrusage(UsageWho::RUSAGE_SELF)?;
         for at in all {
-            let start = Instant::now();
+            let (start, processor) = (Instant::now(), processor_of_thread()?);
             call(at)?;
+            self.processors.push(processor_of_thread()? - processor);
             self.walls.push(milliseconds(start.elapsed()));
         }
         let after = getrusage(UsageWho::RUSAGE_SELF)?;
@@ -113,6 +135,10 @@ impl Phase {
         let calls = self.walls.len() as f64;
         (milliseconds(self.user) / calls, milliseconds(self.system) / calls)
     }
+}
+
+fn processor_of_thread() -> Result<f64> {
+    Ok(milliseconds(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into()))
 }
 
 fn milliseconds(time: Duration) -> f64 {

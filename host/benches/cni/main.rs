@@ -77,7 +77,7 @@ fn measure(plan: &Plan) -> Result<Report> {
         rows: Vec::new(),
         resources: Vec::new(),
         disk: None,
-        library: None,
+        library: Vec::new(),
         remarks: Vec::new(),
         goals: Vec::new(),
     };
@@ -144,14 +144,17 @@ fn counted(subject: &Subject) -> Result<Resources> {
 /// What needs many containers.
 fn bursts_and_library(plan: &Plan, subjects: &[Subject], report: &mut Report) -> Result<()> {
     let most = plan.bursts.iter().map(|burst| burst.count).max().unwrap_or(0);
-    let wanted = [("bursts", most), ("library", plan.library)];
+    let for_library = plan.library.iter().map(|(containers, _)| *containers).max().unwrap_or(0);
+    let wanted = [("bursts", most), ("library", for_library)];
     let count = wanted.iter().filter(|(name, _)| plan.wants(name)).map(|(_, count)| *count).max().unwrap_or(0);
     let containers = bursts::containers(count)?;
     if plan.wants("library") {
-        eprintln!("library ...");
-        match library::measure(&containers[..plan.library], plan.library_times) {
-            Ok(library) => report.library = Some(library),
-            Err(error) => report.remarks.push(Remark::failed("library", Who::WasmCni, &error)),
+        for &(count, times) in &plan.library {
+            eprintln!("library, {count} containers ...");
+            match library::measure(&containers[..count], times) {
+                Ok(library) => report.library.push(library),
+                Err(error) => report.remarks.push(Remark::failed("library", Who::WasmCni, &error)),
+            }
         }
     }
     if plan.wants("bursts") {

@@ -56,6 +56,7 @@ fn print(report: &Report, args: &Args) -> Result<()> {
     };
     section(&tables::calls(report))?;
     section(&tables::leases(report))?;
+    section(&tables::library(report))?;
     section(&tables::resources(report))?;
     for line in tables::remarks(report) {
         writeln!(out, "{line}")?;

@@ -16,7 +16,8 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     pub(crate) resources: Vec<Resources>,
     pub(crate) disk: Option<Disk>,
-    pub(crate) library: Option<Library>,
+    /// By the number of containers, the fewest first.
+    pub(crate) library: Vec<Library>,
     pub(crate) remarks: Vec<Remark>,
     pub(crate) goals: Vec<Goal>,
 }
@@ -92,6 +93,8 @@ pub(crate) struct Disk {
 /// In one process that lives on; milliseconds for each call.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Library {
+    /// So many were attached at a time.
+    pub(crate) containers: usize,
     pub(crate) calls: usize,
     pub(crate) add: Spread,
     pub(crate) del: Spread,
@@ -102,6 +105,9 @@ pub(crate) struct Library {
     /// Of STATUS: both plugins, and nothing of the kernel's network.
     pub(crate) status_user: f64,
     pub(crate) status_system: f64,
+    /// Processor time of a STATUS, medians: after another one, and after an ADD.
+    pub(crate) status_again: f64,
+    pub(crate) status_after_add: f64,
     /// Of ADDs.
     pub(crate) shares: Shares,
 }

@@ -3,7 +3,8 @@
 
 use crate::{
     goals::{divided, ratio},
-    report::{Report, Row},
+    report::{Library, Report, Row},
+    stats::Spread,
     subject::Who,
 };
 
@@ -126,39 +127,43 @@ pub(crate) fn goals(report: &Report) -> Cells {
     with_head(&head, rows)
 }
 
-/// The library and the disk, in sentences.
+/// The library's calls, by how many containers are attached; empty if it was not measured.
+pub(crate) fn library(report: &Report) -> Cells {
+    let columns = report.library.iter().map(|library| format!("{} containers", library.containers));
+    let head = ["library, one runtime".to_owned()].into_iter().chain(columns).collect();
+    let row = |what: &str, of: &dyn Fn(&Library) -> String| {
+        [what.to_owned()].into_iter().chain(report.library.iter().map(of)).collect()
+    };
+    let milliseconds = |what: &str, of: fn(&Library) -> f64| row(what, &|library| short(of(library)));
+    let waiting = |library: &Library| (library.add.median - library.add_user - library.add_system).max(0.0);
+    if report.library.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        head,
+        row("calls of each kind", &|library| library.calls.to_string()),
+        row("ADD of bridge, ms (quartiles)", &|library| {
+            let Spread { low, median, high, .. } = library.add;
+            format!("{} ({}-{})", short(median), short(low), short(high))
+        }),
+        milliseconds("- waiting for the kernel", waiting),
+        milliseconds("- the kernel's work", |library| library.add_system),
+        milliseconds("- guests and host (user time)", |library| library.add_user),
+        milliseconds("DEL, ms", |library| library.del.median),
+        milliseconds("- the kernel's work", |library| library.del_system),
+        milliseconds("- guests and host (user time)", |library| library.del_user),
+        milliseconds("STATUS, ms of processor time", |library| library.status_again),
+        milliseconds("- guests and host (user time)", |library| library.status_user),
+        milliseconds("STATUS right after an ADD, ms of processor time", |library| library.status_after_add),
+        milliseconds("ADD with a trace: in guests and making them, the mean", |library| library.shares.guest),
+        milliseconds("- in the host's functions that they call, and the kernel", |library| library.shares.host),
+        milliseconds("- before and after", |library| library.shares.around),
+    ]
+}
+
+/// The disk, in sentences.
 pub(crate) fn remarks(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(library) = &report.library {
-        let waited = (library.add.median - library.add_user - library.add_system).max(0.0);
-        lines.push(format!(
-            "library, one runtime, {} calls: ADD of bridge {} ms ({}-{}), of which {} ms in guest and host (user), \
-             {} ms in the kernel, {} ms waiting; DEL {} ms, {} user, {} kernel",
-            library.calls,
-            short(library.add.median),
-            short(library.add.low),
-            short(library.add.high),
-            short(library.add_user),
-            short(library.add_system),
-            short(waited),
-            short(library.del.median),
-            short(library.del_user),
-            short(library.del_system),
-        ));
-        lines.push(format!(
-            "library, STATUS of the same network: {} ms in guest and host (user), {} ms in the kernel. It makes, calls and \
-             drops an instance of each of the two plugins, as ADD does, and that is all",
-            short(library.status_user),
-            short(library.status_system),
-        ));
-        lines.push(format!(
-            "library, ADDs with a trace, the mean: {} ms in guests and making them, {} ms in the functions of the host that \
-             they call (the kernel with them), {} ms before and after",
-            short(library.shares.guest),
-            short(library.shares.host),
-            short(library.shares.around),
-        ));
-    }
     if let Some(disk) = &report.disk {
         let symbols = if disk.stripped { "without symbols" } else { "as they are: there is no `strip`" };
         let mut line = format!("on disk: wasm-cni {}", megabytes(disk.wasm_cni));

@@ -130,6 +130,32 @@ fn native() -> Option<PathBuf> {
     folder
 }
 
+/// What a document links to, but for other machines and places in itself.
+fn links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
+    let files = targets.map(|target| target.split_once('#').map_or(target, |(file, _)| file));
+    files.filter(|file| !file.is_empty() && !file.contains("://")).collect()
+}
+
+#[test]
+fn every_link_of_the_documents_leads_to_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut count = 0;
+    for folder in [root.clone(), root.join("docs"), root.join("examples/hello-plugin")] {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            for link in links(&fs::read_to_string(&path).unwrap()) {
+                count += 1;
+                assert!(folder.join(link).exists(), "{} links to {link}", path.display());
+            }
+        }
+    }
+    assert!(count > 10, "{count}");
+}
+
 #[test]
 fn every_command_of_the_documents_is_run() {
     if !installed(&["ip", "jq"]) {
