@@ -4,11 +4,11 @@
 //! Reading doesn't use those types: a reply has sixty attributes, of which ten
 //! are wanted, and one that a newer kernel made longer would fail all of it.
 
-use netlink_packet_core::{DefaultNla, NlasIterator, parse_string, parse_u8, parse_u32};
+use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED, NlasIterator, parse_string, parse_u8, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecUnspec, InetDevConf, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask,
-    LinkFlags, LinkHeader, LinkInfo, LinkMessage, LinkProtoInfoBridge,
+    AfSpecInet, AfSpecUnspec, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
+    LinkHeader, LinkInfo, LinkMessage, LinkProtoInfoBridge,
 };
 
 use crate::netlink::Reply;
@@ -30,8 +30,12 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_PROMISCUITY: u16 = 30;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INET_CONF: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
+
+/// `IPV4_DEVCONF_ARP_NOTIFY` (linux/ip.h).
+const ARP_NOTIFY: u16 = 22;
 
 /// A message that names a link and says nothing more.
 pub(crate) fn named(link: LinkRef<'_>) -> LinkMessage {
@@ -81,12 +85,15 @@ pub(crate) fn set_link(index: u32, attrs: &LinkAttrs) -> Option<LinkMessage> {
     (flags || !message.attributes.is_empty()).then_some(message)
 }
 
-/// The one of IPv4's settings of a link that is set so: `IPV4_DEVCONF_ARP_NOTIFY`.
+/// The one of IPv4's settings of a link that is set so. Its type here, `InetDevConf`,
+/// holds all of them, and goes through them ten times to be written.
 pub(crate) fn notify_by_arp(index: u32) -> LinkMessage {
     let mut message = named(LinkRef::Index(index));
-    let mut settings = InetDevConf::default();
-    settings.arp_notify = 1;
-    let of_ipv4 = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(settings)]);
+    let setting = DefaultNla::new(ARP_NOTIFY, 1_i32.to_ne_bytes().to_vec());
+    let mut settings = vec![0; setting.buffer_len()];
+    setting.emit(&mut settings);
+    let settings = DefaultNla::new(IFLA_INET_CONF | NLA_F_NESTED, settings);
+    let of_ipv4 = AfSpecUnspec::Inet(vec![AfSpecInet::Other(settings)]);
     message.attributes.push(LinkAttribute::AfSpecUnspec(vec![of_ipv4]));
     message
 }

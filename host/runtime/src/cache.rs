@@ -29,7 +29,7 @@ const KIND: &str = "cniCacheV1";
 /// Keys in the order in which the reference writes them.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry<'a> {
+struct Entry<'a, R> {
     kind: Cow<'a, str>,
     container_id: Cow<'a, str>,
     config: String,
@@ -42,7 +42,7 @@ struct Entry<'a> {
     #[serde(default, skip_serializing_if = "is_empty")]
     capability_args: Cow<'a, Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    result: Option<Cow<'a, Value>>,
+    result: Option<R>,
 }
 
 fn is_empty(arguments: &Map<String, Value>) -> bool {
@@ -67,8 +67,14 @@ impl Cache {
         self.folder.join(format!("{network}-{}-{}", at.container_id, at.ifname))
     }
 
-    /// Keeps a result.
-    pub(crate) fn put(&self, network: &str, at: &Attachment, config: &[u8], result: &Value) -> Result<(), CniError> {
+    /// Keeps a result, whose keys are in order.
+    pub(crate) fn put(
+        &self,
+        network: &str,
+        at: &Attachment,
+        config: &[u8],
+        result: impl Serialize,
+    ) -> Result<(), CniError> {
         let pairs = at.args.split(';').filter_map(|pair| pair.split_once('='));
         let entry = Entry {
             kind: KIND.into(),
@@ -79,7 +85,7 @@ impl Cache {
             netns: Cow::Borrowed(&at.netns),
             cni_args: pairs.map(|(k, v)| [k.into(), v.into()]).collect(),
             capability_args: Cow::Borrowed(&at.capability_args),
-            result: Some(Cow::Borrowed(result)),
+            result: Some(result),
         };
         let failed =
             |text: String| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}"));
@@ -101,8 +107,8 @@ impl Cache {
         if value.get("kind").and_then(Value::as_str) != Some(KIND) {
             return Ok(Some(value));
         }
-        let entry: Entry = serde_json::from_value(value).map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok(entry.result.map(Cow::into_owned))
+        let entry: Entry<'_, Value> = serde_json::from_value(value).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(entry.result)
     }
 
     /// Holds the folder, making it if need be; what was made comes back. If the
@@ -205,10 +211,10 @@ impl Cached {
 
     fn read(path: &Path) -> Option<Self> {
         let text = fs::read(path).ok()?;
-        let entry: Entry = serde_json::from_slice(&text).ok()?;
+        let entry: Entry<'_, Value> = serde_json::from_slice(&text).ok()?;
         let netns = match entry.netns.is_empty() {
             false => entry.netns,
-            true => sandbox(entry.result.as_deref(), &entry.if_name).unwrap_or_default().to_owned().into(),
+            true => sandbox(entry.result.as_ref(), &entry.if_name).unwrap_or_default().to_owned().into(),
         };
         let args: Vec<_> = entry.cni_args.iter().map(|[key, value]| format!("{key}={value}")).collect();
         (entry.kind == KIND).then(|| Self {
@@ -221,7 +227,7 @@ impl Cached {
                 capability_args: entry.capability_args.into_owned(),
             },
             config: STANDARD.decode(entry.config).unwrap_or_default(),
-            result: entry.result.map(Cow::into_owned),
+            result: entry.result,
             since: fs::metadata(path).and_then(|m| m.modified()).ok(),
         })
     }

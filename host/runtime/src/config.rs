@@ -1,6 +1,8 @@
 //! Network configurations: a list of plugins under a name. Pure: it knows no
 //! namespace and no engine.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use serde_json::{Map, Value};
 
 use crate::{
@@ -143,20 +145,30 @@ impl PluginConfig {
     /// (specification, "Deriving request configuration").
     #[must_use]
     pub fn derive(&self, network: &Network, capabilities: &Map<String, Value>) -> Value {
-        let mut object = self.object.clone();
-        object.insert("name".to_owned(), network.name.clone().into());
-        object.insert("cniVersion".to_owned(), network.cni_version.clone().into());
-        let declared = object.get("capabilities").and_then(Value::as_object);
+        let members = self.derived(network, capabilities).into_iter();
+        members.map(|(key, value)| (key.to_owned(), value.into_owned())).collect::<Map<_, _>>().into()
+    }
+
+    /// The same as JSON.
+    pub(crate) fn text(&self, network: &Network, capabilities: &Map<String, Value>) -> String {
+        serde_json::to_string(&self.derived(network, capabilities)).expect("keys are texts")
+    }
+
+    fn derived(&self, network: &Network, capabilities: &Map<String, Value>) -> BTreeMap<&str, Cow<'_, Value>> {
+        let mut members: BTreeMap<_, _> =
+            self.object.iter().map(|(key, value)| (key.as_str(), go_numbers(value))).collect();
+        members.insert("name", Cow::Owned(network.name.clone().into()));
+        members.insert("cniVersion", Cow::Owned(network.cni_version.clone().into()));
+        let declared = self.object.get("capabilities").and_then(Value::as_object);
         let wanted: Map<_, _> = capabilities
             .iter()
             .filter(|(key, _)| declared.and_then(|d| d.get(*key)) == Some(&Value::Bool(true)))
-            .map(|(key, value)| (key.clone(), value.clone()))
+            .map(|(key, value)| (key.clone(), go_numbers(value).into_owned()))
             .collect();
         if !wanted.is_empty() {
-            object.insert("runtimeConfig".to_owned(), wanted.into());
+            members.insert("runtimeConfig", Cow::Owned(wanted.into()));
         }
-        object.values_mut().for_each(go_numbers);
-        Value::Object(object)
+        members
     }
 }
 
@@ -169,21 +181,37 @@ pub(crate) fn field<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a
 }
 
 /// Numbers as they are after a passage through Go's float64: `1e3` is 1000.
-fn go_numbers(value: &mut Value) {
-    /// Up to here every integer is a float64.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    match value {
-        #[expect(clippy::cast_possible_truncation, reason = "it is integral and below 2^53")]
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT => {
-                *number = (float as i64).into();
-            }
-            _ => {}
-        },
-        Value::Array(list) => list.iter_mut().for_each(go_numbers),
-        Value::Object(object) => object.values_mut().for_each(go_numbers),
-        _ => {}
+fn go_numbers(value: &Value) -> Cow<'_, Value> {
+    fn has_float(value: &Value) -> bool {
+        match value {
+            Value::Number(number) => number.is_f64(),
+            Value::Array(list) => list.iter().any(has_float),
+            Value::Object(object) => object.values().any(has_float),
+            _ => false,
+        }
     }
+    fn change(value: &mut Value) {
+        /// Up to here every integer is a float64.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match value {
+            #[expect(clippy::cast_possible_truncation, reason = "it is integral and below 2^53")]
+            Value::Number(number) => match number.as_f64() {
+                Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT => {
+                    *number = (float as i64).into();
+                }
+                _ => {}
+            },
+            Value::Array(list) => list.iter_mut().for_each(change),
+            Value::Object(object) => object.values_mut().for_each(change),
+            _ => {}
+        }
+    }
+    if !has_float(value) {
+        return Cow::Borrowed(value);
+    }
+    let mut value = value.clone();
+    change(&mut value);
+    Cow::Owned(value)
 }
 
 /// The newest version that both sides speak, if the list offers a choice.

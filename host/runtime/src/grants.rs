@@ -251,19 +251,15 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// Does a pattern of [`Grants`] name this key?
 #[must_use]
 pub(crate) fn sysctl_matches(pattern: &str, key: &str) -> bool {
-    // What comes after the last star is told apart at once, and is different in most.
-    if !pattern.rsplit('*').next().is_some_and(|end| key.ends_with(end)) {
-        return false;
+    let mut texts = pattern.split('*');
+    let mut rest = texts.next().and_then(|start| key.strip_prefix(start));
+    for text in texts {
+        rest = rest.and_then(|rest| {
+            let (part, _) = rest.split_once('/').unwrap_or((rest, ""));
+            rest[part.len()..].strip_prefix(text).filter(|_| !matches!(part, "" | "." | ".."))
+        });
     }
-    let (mut pattern, mut key) = (pattern.split('/'), key.split('/'));
-    loop {
-        match (pattern.next(), key.next()) {
-            (None, None) => return true,
-            (Some("*"), Some(part)) if !part.is_empty() && part != "." && part != ".." => {}
-            (Some(a), Some(b)) if a == b => {}
-            _ => return false,
-        }
-    }
+    rest == Some("")
 }
 
 /// The parts of a key that it names, for which a pattern has a star.

@@ -55,7 +55,8 @@ impl Runtime {
             let last = chain(&attempt, network, at)?;
             let json = render::pretty(&schema::versioned(&last.success, &last.version)?);
             let _ = attempt.note(Undo::File { path: self.cache().path(&network.name, at) });
-            self.cache().put(&network.name, at, &network.source, &last.json()?)?;
+            let result = schema::sorted(&last.success, &last.version)?;
+            self.cache().put(&network.name, at, &network.source, result)?;
             Ok((last.success, json))
         });
         match done {
@@ -342,7 +343,7 @@ fn call_config(
 ) -> Arc<CallConfig> {
     Arc::new(CallConfig {
         asked: Asked::of(&plugin.object),
-        text: plugin.derive(network, capabilities).to_string().into(),
+        text: plugin.text(network, capabilities).into(),
         version: supported(network).to_owned(),
         previous: Ok(previous),
         whole: false,

@@ -28,6 +28,10 @@ pub fn render_result(success: &Success, version: &str) -> Result<Value, CniError
 ///
 /// 0.1.0 and 0.2.0 cannot say that there is no address.
 pub(crate) fn versioned<'a>(success: &'a Success, version: &'a str) -> Result<impl Serialize + 'a, CniError> {
+    schema(success, version)
+}
+
+fn schema<'a>(success: &'a Success, version: &'a str) -> Result<Schema<'a>, CniError> {
     let version = if version.is_empty() { "0.1.0" } else { version };
     let json = match Family::of(version) {
         None => {
@@ -39,6 +43,28 @@ pub(crate) fn versioned<'a>(success: &'a Success, version: &'a str) -> Result<im
         Some(Family::Current) => Schema::Current(current(success, version)),
     };
     Ok(json)
+}
+
+/// The same with all keys in order, as Go writes a map.
+///
+/// # Errors
+///
+/// The same.
+pub(crate) fn sorted<'a>(success: &'a Success, version: &'a str) -> Result<impl Serialize + 'a, CniError> {
+    let json = schema(success, version)?;
+    if matches!(json, Schema::Current(_)) {
+        return Ok(Sorted::AsItIs(json));
+    }
+    serde_json::to_value(&json).map(Sorted::Anew).map_err(|e| CniError::internal(e.to_string()))
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and most are the large one")]
+enum Sorted<'a> {
+    /// The newest schema's keys are.
+    AsItIs(Schema<'a>),
+    Anew(Value),
 }
 
 #[derive(Serialize)]
@@ -353,6 +379,23 @@ mod tests {
                 "dns": {}
             })
         );
+    }
+
+    #[test]
+    fn the_keys_of_a_cached_result_are_in_order() {
+        let (interface, ip) = (
+            json!({ "socketPath": "/s", "sandbox": "/n", "pciID": "p", "name": "eth0", "mtu": 1400, "mac": "0a:00:00:00:00:01" }),
+            json!({ "interface": 0, "gateway": "10.0.0.1", "address": "10.0.0.5/24" }),
+        );
+        let route = json!({ "dst": "0.0.0.0/0", "gw": "10.0.0.1", "mtu": 1, "advmss": 2, "priority": 3, "table": 4, "scope": 5 });
+        let dns = json!({ "nameservers": ["a"], "domain": "b", "search": ["c"], "options": ["d"] });
+        let full =
+            json!({ "cniVersion": "1.1.0", "interfaces": [interface], "ips": [ip], "routes": [route], "dns": dns });
+        let (success, _) = parse(&full, "", None).unwrap();
+        for version in ["0.2.0", "0.4.0", "1.0.0", "1.1.0"] {
+            let in_order = render_result(&success, version).unwrap().to_string();
+            assert_eq!(serde_json::to_string(&sorted(&success, version).unwrap()).unwrap(), in_order);
+        }
     }
 
     #[test]
