@@ -114,8 +114,9 @@ fn parts(report: &Report) -> Option<String> {
 fn method(report: &Report) -> String {
     let method = &report.method;
     let mut text = format!(
-        "{} rounds after {} that do not count; with 1 000 leases half of them, with 8 000 a quarter, with 60 000 a tenth;\n\
-         bursts are repeated for every twenty rounds. {METHOD}",
+        "{} rounds after {} that do not count; four times as many for bridge and ptp, whose DEL waits for the kernel for a time\n\
+         that chance decides; with 1 000 leases half of them, with 8 000 a quarter, with 60 000 a tenth; bursts are repeated for\n\
+         every twenty rounds. {METHOD}",
         method.rounds, method.warm_up
     );
     if method.quick {

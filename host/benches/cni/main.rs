@@ -84,9 +84,8 @@ fn measure(plan: &Plan) -> Result<Report> {
     let cases = cases(plan.most_leases);
     for case in cases.iter().filter(|case| plan.wants(case.name)) {
         eprintln!("{} ...", case.name);
-        let rounds = plan.rounds.div_ceil(case.one_of);
-        let warm_up = plan.warm_up.div_ceil(case.one_of);
-        report.rows.extend(rounds::measure(case, &subjects, warm_up, rounds, &mut remarks));
+        let rounds = case.rounds(plan.rounds);
+        report.rows.extend(rounds::measure(case, &subjects, plan.warm_up, rounds, &mut remarks));
     }
     if plan.wants("resources") {
         resources(&subjects, &mut report.resources, &mut remarks);
