@@ -8,6 +8,7 @@
 
 use std::{ffi::OsString, fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use nix::libc::{EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH};
 use serde::{Deserialize, Serialize};
 use wasm_cni_kernel::{Address, BridgeVlan, Error, Link, LinkAttrs, LinkRef, Netlink, Route};
@@ -120,8 +121,12 @@ pub(crate) enum Undo {
     File {
         path: PathBuf,
     },
+    /// Without addresses, as earlier builds noted it, it is that of all of the
+    /// container's interfaces.
     Masquerade {
         owner: Owner,
+        #[serde(default)]
+        addresses: Vec<IpNet>,
     },
     SpoofCheck {
         owner: Owner,
@@ -302,8 +307,8 @@ impl Undo {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.to_string()),
                 _ => Ok(()),
             },
-            Self::Masquerade { owner } => {
-                let iptables = Iptables::new(&scene.runtime, &scene.host, scene.who("")).remove(owner, &[]);
+            Self::Masquerade { owner, addresses } => {
+                let iptables = Iptables::new(&scene.runtime, &scene.host, scene.who("")).remove(owner, addresses);
                 let nftables = nftables::unmasquerade(&scene.host, owner).map_err(|e| e.to_string());
                 nftables.and(iptables.map_err(|e| e.msg))
             }
@@ -351,7 +356,7 @@ impl fmt::Display for Undo {
                 None => f.write_str("folders"),
             },
             Self::File { path } => write!(f, "{}", path.display()),
-            Self::Masquerade { owner } => write!(f, "masquerade rules of {}", owner.container_id),
+            Self::Masquerade { owner, .. } => write!(f, "masquerade rules of {}", owner.container_id),
             Self::SpoofCheck { owner } => write!(f, "spoof check of {}", owner.container_id),
             Self::FilterTable { .. } => f.write_str("table of packet filters"),
             Self::Component { kind, digest } => write!(f, "plugin {kind:?} (sha256:{digest})"),

@@ -160,6 +160,26 @@ fn check_19_iptables_rules_go_without_the_link_or_the_namespace() {
     }
 }
 
+#[test]
+fn check_19_the_rules_of_another_interface_of_the_container_stay() {
+    if !installed(&IPTABLES) {
+        return;
+    }
+    let machine = Machine::new();
+    let first = Container::new(&machine, "c1");
+    let config = gateway(json!({ "ipMasq": true, "ipMasqBackend": "iptables" }));
+    first.add(&config).unwrap();
+    let second = first.with("CNI_IFNAME", "eth1");
+    second.add(&config).unwrap();
+    let jumps = || saved(&machine, "iptables-save").into_iter().filter(|line| line.starts_with("-A POSTROUTING"));
+    assert_eq!(jumps().count(), 2);
+    first.del(&config).unwrap();
+    let left: Vec<_> = jumps().collect();
+    assert!(matches!(&left[..], [jump] if jump.contains(" -s 10.1.0.3/32 ")), "{left:?}");
+    second.del(&config).unwrap();
+    assert_eq!(saved(&machine, "iptables-save"), [""; 0]);
+}
+
 /// A rule of `masq_checks` for an address, with the comment of the network
 /// `ptpnet` and the container `p1`: see section 2.6.
 fn masquerade(protocol: &str, address: &str, network: &str, len: u8) -> Value {

@@ -112,20 +112,16 @@ impl<'a> Iptables<'a> {
     /// interface's rules stay if `addresses` are known.
     pub(crate) fn remove(&self, owner: &Owner, addresses: &[IpNet]) -> Outcome {
         let chain = chain(owner);
-        let mut first = Ok(());
-        for protocol in PROTOCOLS {
-            if !self.may_have(protocol, |name| name == chain) {
-                continue;
-            }
+        let remove = |protocol| {
             // It does all or nothing: if it fails, these were not the chain's rules, or not all
             // that jump to it.
             let expected = reversals(protocol, owner, addresses);
             if !expected.is_empty() && self.restore(protocol, &expected).is_ok() {
-                continue;
+                return Ok(());
             }
-            first = first.and(self.change(protocol, |saved| removals(&chain, addresses, saved)));
-        }
-        first
+            self.change(protocol, |saved| removals(&chain, addresses, saved))
+        };
+        self.where_there_may_be(|name| name == chain, remove)
     }
 
     /// Removes the rules of the network's attachments other than `live`.
@@ -145,18 +141,18 @@ impl<'a> Iptables<'a> {
             chains.dedup();
             chains.iter().flat_map(|chain| removals(chain, &[], saved)).collect()
         };
-        let mut first = Ok(());
-        for protocol in PROTOCOLS {
-            if self.may_have(protocol, |name| name.starts_with(CHAIN_PREFIX)) {
-                first = first.and(self.change(protocol, stale));
-            }
-        }
-        first
+        self.where_there_may_be(|name| name.starts_with(CHAIN_PREFIX), |protocol| self.change(protocol, stale))
     }
 
     /// Whether there may be rules of ours, or of the reference's.
     pub(crate) fn has_rules(&self) -> bool {
         PROTOCOLS.iter().any(|protocol| self.may_have(*protocol, |name| name.starts_with(CHAIN_PREFIX)))
+    }
+
+    /// Does it for each family that may have such a chain, even if it fails for one.
+    fn where_there_may_be(&self, ours: impl Fn(&str) -> bool, f: impl Fn(Protocol) -> Outcome) -> Outcome {
+        let there = PROTOCOLS.into_iter().filter(|protocol| self.may_have(*protocol, &ours));
+        there.map(f).fold(Ok(()), Outcome::and)
     }
 
     /// Makes the changes that follow from the rules there are.

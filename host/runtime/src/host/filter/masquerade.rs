@@ -36,7 +36,7 @@ impl masquerade::Host for State {
             }
             let owner = Owner::of(&state.attempt);
             // Half of it may be done when it fails: the note stays.
-            state.note(Undo::Masquerade { owner: owner.clone() })?;
+            state.note(Undo::Masquerade { owner: owner.clone(), addresses: addresses.clone() })?;
             match state.backend(space, backend) {
                 masquerade::Backend::Nftables => state.by_nftables(space, &owner, &addresses),
                 masquerade::Backend::Iptables => {
