@@ -4,7 +4,8 @@
 //! To find a place for each and to take each back was a third of what the bundled plugins
 //! did. What an ordinary call needs fits into the arena, which is handed out from its
 //! start and goes with the instance; what is left over goes to the standard
-//! library's allocator, so that long lists are no reason to run out of memory.
+//! library's allocator, so that long lists are no reason to run out of memory. What is
+//! unsafe here is so for the plugin alone: it is code of the sandbox.
 
 #![expect(unsafe_code, reason = "an allocator is unsafe to write, each function says why it holds")]
 
