@@ -12,12 +12,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
 
-/// Octets of the arena. An ADD of bridge takes a fifth of it; pages that nobody has touched
-/// cost nothing.
-#[cfg(all(feature = "arena", target_arch = "wasm32", target_os = "unknown"))]
-const SIZE: usize = 256 * 1024;
-
-/// A heap whose first `SIZE` octets are an arena.
+/// A heap whose first `SIZE` octets are an arena. Pages that nobody has touched cost nothing.
 pub(crate) struct Heap<const SIZE: usize> {
     arena: UnsafeCell<Arena<SIZE>>,
     /// How much of the arena is handed out: everything before this.
@@ -30,7 +25,7 @@ struct Arena<const SIZE: usize>([u8; SIZE]);
 
 #[cfg(all(feature = "arena", target_arch = "wasm32", target_os = "unknown"))]
 #[global_allocator]
-static HEAP: Heap<SIZE> = Heap::new();
+static HEAP: Heap<{ 256 * 1024 }> = Heap::new();
 
 // SAFETY: a component has one thread; the target's `atomics` are off.
 #[cfg(all(target_arch = "wasm32", not(target_feature = "atomics")))]

@@ -23,7 +23,9 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     kind: Kind,
-    /// One of how many rounds it gets: what takes long gets less of them.
+    /// It gets so many times the rounds that others get, by `one_of`: what takes long gets less of
+    /// them.
+    times: u32,
     one_of: u32,
 }
 
@@ -34,10 +36,7 @@ const WAITS: u32 = 4;
 impl Case {
     /// How many rounds it gets of so many.
     pub(crate) fn rounds(&self, of: u32) -> u32 {
-        match self.kind {
-            Kind::Bridge | Kind::Ptp if of > 1 => of * WAITS,
-            _ => of.div_ceil(self.one_of),
-        }
+        (of * self.times).div_ceil(self.one_of)
     }
 }
 
@@ -59,14 +58,14 @@ enum Kind {
 
 /// All that is measured call by call.
 pub(crate) fn cases(most_leases: u32) -> Vec<Case> {
-    let case = |name, title, kind| Case { name, title, kind, one_of: 1 };
+    let case = |name, title, kind| Case { name, title, kind, times: 1, one_of: 1 };
     let mut cases = vec![
         case("version", "VERSION", Kind::Version),
         case("loopback", "loopback", Kind::Loopback),
-        case("bridge", "bridge + host-local", Kind::Bridge),
+        Case { times: WAITS, ..case("bridge", "bridge + host-local", Kind::Bridge) },
         case("nftables", "bridge + host-local + ipMasq, nftables", Kind::Masquerade("nftables")),
         case("iptables", "bridge + host-local + ipMasq, iptables", Kind::Masquerade("iptables")),
-        case("ptp", "ptp + host-local", Kind::Ptp),
+        Case { times: WAITS, ..case("ptp", "ptp + host-local", Kind::Ptp) },
         case("host-device", "host-device + host-local", Kind::HostDevice),
         case("chain", "three plugins in one process, or native", Kind::Chain),
     ];
@@ -78,7 +77,7 @@ pub(crate) fn cases(most_leases: u32) -> Vec<Case> {
     ];
     for (name, title, count, one_of) in leases {
         if count <= most_leases {
-            cases.push(Case { name, title, kind: Kind::Leases(count), one_of });
+            cases.push(Case { one_of, ..case(name, title, Kind::Leases(count)) });
         }
     }
     cases
@@ -86,7 +85,7 @@ pub(crate) fn cases(most_leases: u32) -> Vec<Case> {
 
 /// The case whose calls are counted.
 pub(crate) fn counted() -> Case {
-    Case { name: "resources", title: "bridge + host-local", kind: Kind::Counted, one_of: 1 }
+    Case { name: "resources", title: "bridge + host-local", kind: Kind::Counted, times: 1, one_of: 1 }
 }
 
 /// A call in a round.

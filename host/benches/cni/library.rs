@@ -49,7 +49,7 @@ pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
     let shares = shares(&network, &attachments)?;
     let (add_user, add_system) = adds.processor();
     let (del_user, del_system) = dels.processor();
-    let (status_user, status_system) = statuses.processor();
+    let (status_user, _) = statuses.processor();
     Ok(Library {
         containers: containers.len(),
         calls: adds.walls.len(),
@@ -60,7 +60,6 @@ pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
         del_user,
         del_system,
         status_user,
-        status_system,
         status_again: Spread::of(statuses.processors).median,
         status_after_add,
         shares,

@@ -102,9 +102,8 @@ pub(crate) struct Library {
     pub(crate) add_system: f64,
     pub(crate) del_user: f64,
     pub(crate) del_system: f64,
-    /// Of STATUS: both plugins, and nothing of the kernel's network.
+    /// Of STATUS, user time: both plugins, and nothing of the kernel's network.
     pub(crate) status_user: f64,
-    pub(crate) status_system: f64,
     /// Processor time of a STATUS, medians: after another one, and after an ADD.
     pub(crate) status_again: f64,
     pub(crate) status_after_add: f64,

@@ -2,7 +2,6 @@
 //! format (`cniCacheV1`), written by rename.
 
 use std::{
-    borrow::Cow,
     fs::{self, File},
     path::{Path, PathBuf},
     time::SystemTime,
@@ -29,24 +28,20 @@ const KIND: &str = "cniCacheV1";
 /// Keys in the order in which the reference writes them.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry<'a, R> {
-    kind: Cow<'a, str>,
-    container_id: Cow<'a, str>,
+struct Entry<R> {
+    kind: String,
+    container_id: String,
     config: String,
-    if_name: Cow<'a, str>,
-    network_name: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "str::is_empty")]
-    netns: Cow<'a, str>,
+    if_name: String,
+    network_name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    netns: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    cni_args: Vec<[Cow<'a, str>; 2]>,
-    #[serde(default, skip_serializing_if = "is_empty")]
-    capability_args: Cow<'a, Map<String, Value>>,
+    cni_args: Vec<[String; 2]>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    capability_args: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     result: Option<R>,
-}
-
-fn is_empty(arguments: &Map<String, Value>) -> bool {
-    arguments.is_empty()
 }
 
 /// A folder of cached results, `<root>/var/lib/cni/results`.
@@ -77,14 +72,14 @@ impl Cache {
     ) -> Result<(), CniError> {
         let pairs = at.args.split(';').filter_map(|pair| pair.split_once('='));
         let entry = Entry {
-            kind: KIND.into(),
-            container_id: Cow::Borrowed(&at.container_id),
+            kind: KIND.to_owned(),
+            container_id: at.container_id.clone(),
             config: STANDARD.encode(config),
-            if_name: Cow::Borrowed(&at.ifname),
-            network_name: network.into(),
-            netns: Cow::Borrowed(&at.netns),
-            cni_args: pairs.map(|(k, v)| [k.into(), v.into()]).collect(),
-            capability_args: Cow::Borrowed(&at.capability_args),
+            if_name: at.ifname.clone(),
+            network_name: network.to_owned(),
+            netns: at.netns.clone(),
+            cni_args: pairs.map(|(k, v)| [k.to_owned(), v.to_owned()]).collect(),
+            capability_args: at.capability_args.clone(),
             result: Some(result),
         };
         let failed =
@@ -107,7 +102,7 @@ impl Cache {
         if value.get("kind").and_then(Value::as_str) != Some(KIND) {
             return Ok(Some(value));
         }
-        let entry: Entry<'_, Value> = serde_json::from_value(value).map_err(|e| format!("{}: {e}", path.display()))?;
+        let entry: Entry<Value> = serde_json::from_value(value).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(entry.result)
     }
 
@@ -211,20 +206,20 @@ impl Cached {
 
     fn read(path: &Path) -> Option<Self> {
         let text = fs::read(path).ok()?;
-        let entry: Entry<'_, Value> = serde_json::from_slice(&text).ok()?;
+        let entry: Entry<Value> = serde_json::from_slice(&text).ok()?;
         let netns = match entry.netns.is_empty() {
             false => entry.netns,
-            true => sandbox(entry.result.as_ref(), &entry.if_name).unwrap_or_default().to_owned().into(),
+            true => sandbox(entry.result.as_ref(), &entry.if_name).unwrap_or_default().to_owned(),
         };
         let args: Vec<_> = entry.cni_args.iter().map(|[key, value]| format!("{key}={value}")).collect();
         (entry.kind == KIND).then(|| Self {
-            network: entry.network_name.into_owned(),
+            network: entry.network_name,
             attachment: Attachment {
-                container_id: entry.container_id.into_owned(),
-                ifname: entry.if_name.into_owned(),
-                netns: netns.into_owned(),
+                container_id: entry.container_id,
+                ifname: entry.if_name,
+                netns,
                 args: args.join(";"),
-                capability_args: entry.capability_args.into_owned(),
+                capability_args: entry.capability_args,
             },
             config: STANDARD.decode(entry.config).unwrap_or_default(),
             result: entry.result,

@@ -53,10 +53,10 @@ impl Runtime {
         let _watchdog = Watchdog::start(&self.inner, &attempt.deadline);
         let done = self.hold_cache(&attempt, FlockArg::LockSharedNonblock).and_then(|_held| {
             let last = chain(&attempt, network, at)?;
-            let json = render::pretty(&schema::versioned(&last.success, &last.version)?);
+            let result = schema::versioned(&last.success, &last.version)?;
+            let json = render::pretty(&result);
             let _ = attempt.note(Undo::File { path: self.cache().path(&network.name, at) });
-            let result = schema::sorted(&last.success, &last.version)?;
-            self.cache().put(&network.name, at, &network.source, result)?;
+            self.cache().put(&network.name, at, &network.source, result.sorted()?)?;
             Ok((last.success, json))
         });
         match done {

@@ -27,11 +27,7 @@ pub fn render_result(success: &Success, version: &str) -> Result<Value, CniError
 /// # Errors
 ///
 /// 0.1.0 and 0.2.0 cannot say that there is no address.
-pub(crate) fn versioned<'a>(success: &'a Success, version: &'a str) -> Result<impl Serialize + 'a, CniError> {
-    schema(success, version)
-}
-
-fn schema<'a>(success: &'a Success, version: &'a str) -> Result<Schema<'a>, CniError> {
+pub(crate) fn versioned<'a>(success: &'a Success, version: &'a str) -> Result<Schema<'a>, CniError> {
     let version = if version.is_empty() { "0.1.0" } else { version };
     let json = match Family::of(version) {
         None => {
@@ -45,19 +41,6 @@ fn schema<'a>(success: &'a Success, version: &'a str) -> Result<Schema<'a>, CniE
     Ok(json)
 }
 
-/// The same with all keys in order, as Go writes a map.
-///
-/// # Errors
-///
-/// The same.
-pub(crate) fn sorted<'a>(success: &'a Success, version: &'a str) -> Result<impl Serialize + 'a, CniError> {
-    let json = schema(success, version)?;
-    if matches!(json, Schema::Current(_)) {
-        return Ok(Sorted::AsItIs(json));
-    }
-    serde_json::to_value(&json).map(Sorted::Anew).map_err(|e| CniError::internal(e.to_string()))
-}
-
 #[derive(Serialize)]
 #[serde(untagged)]
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and most are the large one")]
@@ -69,14 +52,28 @@ enum Sorted<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Schema<'a> {
+pub(crate) enum Schema<'a> {
     Legacy(LegacyJson),
     Versioned(VersionedJson),
     Current(CurrentJson<'a>),
 }
 
+impl<'a> Schema<'a> {
+    /// The same with all keys in order, as Go writes a map.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written as JSON.
+    pub(crate) fn sorted(self) -> Result<impl Serialize + 'a, CniError> {
+        if matches!(self, Self::Current(_)) {
+            return Ok(Sorted::AsItIs(self));
+        }
+        serde_json::to_value(&self).map(Sorted::Anew).map_err(|e| CniError::internal(e.to_string()))
+    }
+}
+
 #[derive(Serialize)]
-struct LegacyJson {
+pub(crate) struct LegacyJson {
     #[serde(rename = "cniVersion")]
     cni_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +111,7 @@ fn legacy(success: &Success, version: &str) -> Result<LegacyJson, CniError> {
 }
 
 #[derive(Serialize)]
-struct VersionedJson {
+pub(crate) struct VersionedJson {
     #[serde(rename = "cniVersion")]
     cni_version: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -165,7 +162,7 @@ fn listed(success: &Success, version: &str) -> VersionedJson {
 
 /// Keys in alphabetical order, at every level.
 #[derive(Serialize)]
-struct CurrentJson<'a> {
+pub(crate) struct CurrentJson<'a> {
     #[serde(rename = "cniVersion")]
     cni_version: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -394,7 +391,10 @@ mod tests {
         let (success, _) = parse(&full, "", None).unwrap();
         for version in ["0.2.0", "0.4.0", "1.0.0", "1.1.0"] {
             let in_order = render_result(&success, version).unwrap().to_string();
-            assert_eq!(serde_json::to_string(&sorted(&success, version).unwrap()).unwrap(), in_order);
+            assert_eq!(
+                serde_json::to_string(&versioned(&success, version).unwrap().sorted().unwrap()).unwrap(),
+                in_order
+            );
         }
     }
 

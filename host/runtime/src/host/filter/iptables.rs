@@ -262,14 +262,10 @@ fn additions(protocol: Protocol, owner: &Owner, addresses: &[IpNet], saved: &[St
 /// these addresses left them; nothing if none is of this family.
 fn reversals(protocol: Protocol, owner: &Owner, addresses: &[IpNet]) -> Vec<String> {
     let addresses: Vec<_> = of_family(protocol, addresses).collect();
-    let rules = additions(protocol, owner, &addresses, &[]);
-    let jumps = rules.iter().filter_map(|rule| rule.strip_prefix(&format!("-A {POSTROUTING} ")));
-    let mut lines: Vec<_> = jumps.map(|jump| format!("-D {POSTROUTING} {jump}")).collect();
-    if !lines.is_empty() {
-        let chain = chain(owner);
-        lines.extend([format!("-F {chain}"), format!("-X {chain}")]);
+    if addresses.is_empty() {
+        return Vec::new();
     }
-    lines
+    removals(&chain(owner), &[], &additions(protocol, owner, &addresses, &[]))
 }
 
 fn of_family(protocol: Protocol, addresses: &[IpNet]) -> impl Iterator<Item = IpNet> {
@@ -341,9 +337,17 @@ mod tests {
     #[test]
     fn what_an_add_has_made_is_undone_without_a_look_at_it() {
         let addresses = nets(&["10.1.0.2/24", "10.2.0.2/24", "fd00::2/64"]);
-        let made = additions(Protocol::V4, &owner("eth0"), &nets(&["10.1.0.2/24", "10.2.0.2/24"]), &[]);
-        let undone = reversals(Protocol::V4, &owner("eth0"), &addresses);
-        assert_eq!(undone, removals(&chain(&owner("eth0")), &[], &saved(&made)));
+        let chain = chain(&owner("eth0"));
+        let comment = r#"-m comment --comment "name: \"n1\" id: \"c1\"""#;
+        assert_eq!(
+            reversals(Protocol::V4, &owner("eth0"), &addresses),
+            [
+                format!("-D POSTROUTING -s 10.1.0.2/32 {comment} -j {chain}"),
+                format!("-D POSTROUTING -s 10.2.0.2/32 {comment} -j {chain}"),
+                format!("-F {chain}"),
+                format!("-X {chain}"),
+            ]
+        );
         assert_eq!(reversals(Protocol::V6, &owner("eth0"), &addresses).len(), 3);
         assert!(reversals(Protocol::V6, &owner("eth0"), &addresses[..2]).is_empty());
     }
