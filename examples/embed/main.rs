@@ -73,6 +73,7 @@ fn runtime() -> std::result::Result<Runtime, CniError> {
     let folders = env::var_os("CNI_PATH").unwrap_or_default();
     let root = env::var_os("EMBED_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from);
     Runtime::builder()
+        .bundled(wasm_cni_bundled::PLUGINS)
         .plugin_dirs(env::split_paths(&folders))
         .env(env::vars_os())
         .root(root)

@@ -11,8 +11,9 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
+use toml::{Table, Value};
 
 use crate::guests::{PLUGINS, cargo, run};
 
@@ -47,16 +48,54 @@ fn main() -> Result<()> {
         let native = out.join(format!("{name}.cwasm"));
         run(Command::new(&compiler).arg(module).arg(&native).arg("--component").arg(&component))?;
         let bytes = fs::read(&component)?;
+        let source = root.join("guest-plugins").join(name);
         table += &format!(
-            "    Bundled {{ name: {name:?}, digest: \"{:x}\", size: {}, \
-             native: &Page(*include_bytes!({native:?})).0 }},\n",
+            "    Bundled {{ name: {name:?}, digest: \"{:x}\", size: {}, native: &Page(*include_bytes!({native:?})).0, \
+             grants: {}, bare_netns_errors: {} }},\n",
             Sha256::digest(&bytes),
             bytes.len(),
+            grants(&source.join("policy.toml"), name)?,
+            has_bare_netns_errors(&source.join("Cargo.toml"))?,
         );
     }
     table.push(']');
     fs::write(out.join("plugins.rs"), table)?;
     Ok(())
+}
+
+/// A plugin's table of its policy, as a constant. That its keys and values are right is tested where they are read.
+fn grants(path: &Path, name: &str) -> Result<String> {
+    let table = toml_table(path)?;
+    let plugins = table.get("plugins").and_then(Value::as_table);
+    let grants = plugins.and_then(|plugins| plugins.get(name)).and_then(Value::as_table);
+    let mut all = String::from("&[");
+    for (key, value) in grants.with_context(|| format!("{} has no [plugins.{name}]", path.display()))? {
+        let value = match value {
+            Value::Boolean(flag) => format!("Grant::Flag({flag})"),
+            Value::Array(texts) => {
+                let texts: Option<Vec<_>> = texts.iter().map(Value::as_str).collect();
+                format!("Grant::Texts(&{:?})", texts.with_context(|| format!("{key}: not a list of texts"))?)
+            }
+            _ => bail!("{}: {key}: neither a flag nor a list", path.display()),
+        };
+        all += &format!("({key:?}, {value}), ");
+    }
+    Ok(all + "]")
+}
+
+/// `[package.metadata.wasm-cni]` of a plugin's manifest.
+fn has_bare_netns_errors(manifest: &Path) -> Result<bool> {
+    let table = toml_table(manifest)?;
+    let mut value = table.get("package");
+    for key in ["metadata", "wasm-cni", "bare-netns-errors"] {
+        value = value.and_then(|value| value.get(key));
+    }
+    Ok(value.and_then(Value::as_bool).unwrap_or_default())
+}
+
+fn toml_table(path: &Path) -> Result<Table> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.parse().with_context(|| path.display().to_string())
 }
 
 fn build_compiler(root: &Path, target: &Path) -> Result<PathBuf> {

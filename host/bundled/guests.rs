@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// The bundled plugins, ordered by name.
-pub(crate) const PLUGINS: &[&str] = &["bridge", "host-device", "host-local", "loopback", "ptp", "static"];
+pub(crate) const PLUGINS: &[&str] =
+    &["bridge", "dummy", "host-device", "host-local", "loopback", "macvlan", "ptp", "static"];
 
 /// The name of a plugin's file in the folder that [`build`] gives.
 pub(crate) fn module(plugin: &str) -> String {

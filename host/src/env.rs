@@ -96,6 +96,7 @@ impl Env {
     /// _PREFER_NATIVE. Native plugins inherit all of it.
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
         let mut builder = Runtime::builder()
+            .bundled(wasm_cni_bundled::PLUGINS)
             .plugin_dirs(self.plugin_folders())
             .own_process(!self.goes_on)
             .plugin_path(self.text("CNI_PATH"))
@@ -142,7 +143,7 @@ impl Env {
 
 /// A line for the operator, at once: others write to standard error too.
 pub(crate) fn print_log(line: &LogLine<'_>) {
-    let LogLine { level, plugin, network, container_id, message } = line;
+    let LogLine { level, plugin, network, container_id, message, .. } = line;
     let text = format!("wasm-cni: {level} network={network} container={container_id} plugin={plugin}: {message}\n");
     progress::clear();
     let _ = io::stderr().write_all(text.as_bytes());

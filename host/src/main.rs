@@ -52,7 +52,7 @@ fn run(arguments: Vec<OsString>) -> u8 {
 /// The bundled plugin that the program was called as.
 fn plugin_name(program: &OsStr) -> Option<&'static str> {
     let name = Path::new(program).file_name()?.to_str()?;
-    wasm_cni_bundled::find(name).map(|plugin| plugin.name)
+    wasm_cni_bundled::PLUGINS.iter().find(|plugin| plugin.name == name).map(|plugin| plugin.name)
 }
 
 fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
@@ -66,7 +66,7 @@ fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
     if let Err(error) = env.open_trace() {
         let (network, container_id) = ("", &*env.text("CNI_CONTAINERID"));
         let message = &*format!("{error}; there is none");
-        env::print_log(&LogLine { level: "warn", plugin: name, network, container_id, message });
+        env::print_log(&LogLine::warning(name, network, container_id, message));
     }
     let env = &*env;
     let reply = wasm_cni::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());

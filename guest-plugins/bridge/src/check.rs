@@ -68,14 +68,7 @@ fn compare_container(interface: &Iface, link: &Link) -> Result<(), String> {
     if link.kind != "veth" {
         return Err(format!("Error: Container interface {name} not of type veth"));
     }
-    if is_other_mac(interface, link) {
-        return Err(format!(
-            "Interface {name} Mac {} doesn't match container Mac: {}",
-            interface.mac,
-            mac::format(&link.mac)
-        ));
-    }
-    Ok(())
+    check::same_mac(interface, link)
 }
 
 /// Whether an interface is the other end of the container's, and a port of the
@@ -121,13 +114,11 @@ mod tests {
             name: format!("link{index}"),
             kind: kind.into(),
             mac: vec![2, 0, 0, 0, 0, index as u8],
-            mtu: 1500,
             flags: 1,
             operstate: 6,
             master,
             parent,
-            promiscuity: 0,
-            alias: String::new(),
+            ..Link::default()
         }
     }
 

@@ -7,8 +7,8 @@ mod device;
 mod moves;
 
 use cni_plugin::{
-    Attachment, Batch, Call, Context, Failure, InterfacePlugin, Netns, Output, all, iface, ipam, log, require_host,
-    result,
+    Attachment, Batch, Call, Context, Failure, InterfacePlugin, Mistake, Netns, Output, iface, ipam, log, require_host,
+    result, try_all,
 };
 
 use crate::config::Config;
@@ -28,12 +28,12 @@ impl InterfacePlugin for HostDevice {
         let ifname = &call.at.ifname;
         let mut interface = result::named(ifname, &call.netns);
         if !device.dpdk {
-            let link = device.find(host).context(|| "failed to find host device".to_owned())?;
+            let link = device.find(host).context(|| device::NO_DEVICE.to_owned())?;
             moves::take(host, sandbox, &link, ifname).map_err(|text| format!("failed to move link {text}"))?;
             interface.mac = device::mac_of(&link);
         }
         if config.ipam.is_empty() {
-            return Ok(Output { interfaces: vec![interface], ..result::empty() });
+            return Ok(Output { interfaces: vec![interface], ..Output::default() });
         }
         // It is there by now: a DHCP client asks through it.
         let mut output = ipam::add(&config.ipam)?;
@@ -57,8 +57,8 @@ impl InterfacePlugin for HostDevice {
         let is_dpdk = device.as_ref().map_or(config.dpdk, |device| device.dpdk);
         // Neither must leak because the other one is stuck. A DHCP client says
         // goodbye through the device.
-        all([
-            config.with_ipam(ipam::del),
+        try_all([
+            ipam::with(&config.ipam, ipam::del),
             match (sandbox, device) {
                 _ if is_dpdk => Ok(()),
                 (Some(sandbox), _) => moves::give_back(sandbox, host, &call.at.ifname),
@@ -71,7 +71,7 @@ impl InterfacePlugin for HostDevice {
     fn check(call: &Call, sandbox: &Netns, _: Option<&Netns>) -> Result<(), Failure> {
         let config = Config::parse(&call.config)?;
         let device = Device::of(&config)?;
-        config.with_ipam(ipam::check)?;
+        ipam::with(&config.ipam, ipam::check)?;
         let prev = call.required_prev_result()?;
         if device.dpdk { Ok(()) } else { check::check(call, prev, sandbox) }
     }
@@ -80,10 +80,14 @@ impl InterfacePlugin for HostDevice {
     fn status(config: &str, _: Option<&Netns>) -> Result<(), Failure> {
         let config = Config::parse(config)?;
         config.require_selection()?;
-        config.with_ipam(ipam::status)
+        ipam::with(&config.ipam, ipam::status)
     }
 
     fn gc(config: &str, live: &[Attachment], _: Option<&Netns>) -> Result<(), Failure> {
-        Config::parse(config)?.with_ipam(|plugin| ipam::gc(plugin, live))
+        ipam::with(&Config::parse(config)?.ipam, |plugin| ipam::gc(plugin, live))
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        Config::validate(config)
     }
 }

@@ -1,13 +1,13 @@
 //! Abuse of the store, and of the resolver's file.
 
 use cni_plugin::store::{Change, Entry, begin, resolv_conf};
-use cni_plugin::{Error, Failure, Output, result};
+use cni_plugin::{Error, Failure, Output};
 
 /// As `hostile` has them.
 const REFUSED: u32 = 120;
 const NOT_REFUSED: u32 = 998;
 
-/// Largest value that the store takes, octets.
+/// Largest value that the store takes, bytes.
 const MOST: usize = 64 << 10;
 
 fn entry(key: &str, value: Vec<u8>) -> Entry {
@@ -114,7 +114,7 @@ pub(crate) fn hold() -> Result<Output, Failure> {
 pub(crate) fn twice() -> Result<Output, Failure> {
     let _first = begin()?;
     let _second = begin()?;
-    Ok(result::empty())
+    Ok(Output::default())
 }
 
 pub(crate) fn create_and_panic() -> Result<Output, Failure> {

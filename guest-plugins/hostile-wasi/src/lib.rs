@@ -5,9 +5,9 @@
 //! |---|---|
 //! | `ok` | a valid result, after lines of every kind |
 //! | `look` | environment, arguments, input, files, sockets; ends with what it found, code [`FOUND`] |
-//! | `clocks` | clocks, random octets and a short sleep; ends with what was odd, code [`FOUND`] |
+//! | `clocks` | clocks, random bytes and a short sleep; ends with what was odd, code [`FOUND`] |
 //! | `flood`, `long-line` | output without end |
-//! | `random` | more random octets than there may be |
+//! | `random` | more random bytes than there may be |
 //! | `sleep`, `naps` | waits without end |
 //! | `exit`, `abort`, `panic` | its end |
 #![expect(clippy::print_stdout, reason = "what becomes of it is what is tested")]
@@ -22,7 +22,7 @@ use std::{
 };
 
 use cni_plugin::decode::Document;
-use cni_plugin::{Call, Failure, InterfacePlugin, Netns, Output, result};
+use cni_plugin::{Call, Failure, InterfacePlugin, Mistake, Netns, Output};
 
 /// Code of the failure that lists what was found.
 pub const FOUND: u32 = 131;
@@ -61,7 +61,7 @@ impl InterfacePlugin for HostileWasi {
             }
             other => return Err(Failure::plain(format!("no mode {other:?}"))),
         }
-        Ok(result::empty())
+        Ok(Output::default())
     }
 
     fn del(_: &Call, _: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
@@ -70,6 +70,10 @@ impl InterfacePlugin for HostileWasi {
 
     fn check(_: &Call, _: &Netns, _: Option<&Netns>) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        cni_plugin::validate::unknown_keys(config, &["mode"])
     }
 }
 

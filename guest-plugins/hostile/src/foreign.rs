@@ -4,7 +4,7 @@
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
 use cni_plugin::bindings::interface::wasm_cni::filter::{masquerade, spoof_check};
 use cni_plugin::bindings::interface::wasm_cni::net::net;
-use cni_plugin::{BridgeVlan, Failure, IpNet, LinkAttr, LinkRef, Output, Route, Tolerance, ip, result};
+use cni_plugin::{BridgeVlan, Failure, IpNet, LinkAttr, LinkRef, Output, Route, Tolerance, ip};
 
 use crate::Scene;
 use crate::probes::{Record, shown};
@@ -38,6 +38,7 @@ pub(crate) fn links(scene: &Scene<'_>) -> Result<Output, Failure> {
             ("mac", LinkAttr::Mac(vec![2; 6])),
             ("promisc", LinkAttr::Promisc(true)),
             ("master", LinkAttr::Master(named("outside"))),
+            ("no master", LinkAttr::NoMaster),
             ("name", LinkAttr::Name("taken0".into())),
             ("alias", LinkAttr::Alias("mine".into())),
             ("hairpin", LinkAttr::Hairpin(true)),
@@ -174,7 +175,7 @@ pub(crate) fn nobody(scene: &Scene<'_>) -> Result<Output, Failure> {
     delegate::gc(ipam, &[])?;
     masquerade::gc(host, &[])?;
     spoof_check::gc(host, &[])?;
-    Ok(result::empty())
+    Ok(Output::default())
 }
 
 /// Removes what is others', as only a GC may.

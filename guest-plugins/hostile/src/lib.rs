@@ -1,7 +1,7 @@
 //! `hostile`: a plugin that misbehaves, for the host's tests.
 //!
-//! The configuration's `mode` says how, its `on` (`add`, `del`, `check`, `status`
-//! or `gc`; `add` if absent) when; at any other time it behaves.
+//! The configuration's `mode` says how, its `on` (`add`, `del`, `check`, `status`, `gc`
+//! or `validate`; `add` if absent) when; at any other time it behaves.
 //!
 //! | mode | |
 //! |---|---|
@@ -25,6 +25,16 @@
 //! | `foreign-ports` | other containers' ports, and the bridge that they are at |
 //! | `foreign-vlan` | the host's interface in a VLAN of `outside`, and one that only looks like it |
 //! | `foreign-reach` | links of its own, with addresses, routes and masters of the host |
+//! | `change-twice`, `change-again` | one change in two operations, in two commits |
+//! | `change-never`, `change-hoard`, `change-flood` | one change, 2000, changes without end that no commit sees |
+//! | `change-half` | a dummy by a change, then a panic |
+//! | `bad-changes`, `bad-tables` | links, namespaces, numbers that there are not, in changes |
+//! | `foreign-parents` | dummies and macvlans on the host, and on its links |
+//! | `foreign-tables` | routes, rules and neighbours of the host |
+//! | `memo-large`, `memo-any`, `memo-flood` | memos that are too long, not granted, without end |
+//! | `memo-keep`, `memo-show`, `memo-panic` | keeps the interface's name; fails with what is kept; keeps, and panics |
+//! | `reach` | for a `validate`: delegates, memo, devices, which are all out of its reach |
+//! | `many-mistakes` | for a `validate`: 100,000 of them |
 //! | `nobody` | of no use but in a GC: it tells the host and the delegate that nobody is valid |
 //! | `delegate-self` | delegates to `hostile`, which delegates to `hostile`, ... |
 //! | `ipam-only`, `ipam-check`, `ipam-del` | what the IPAM plugin says |
@@ -38,17 +48,26 @@
 //! `filters` says so; code 123 is its failure.
 
 mod arguments;
+mod changes;
 mod effects;
 mod foreign;
 mod lies;
+mod memos;
 mod more_probes;
 mod neighbours;
 mod probes;
 mod resources;
+mod tables;
+
+/// The examples of `docs/plugin-authors.md` compile. They are tested here and not in the SDK,
+/// which has to be a package without the documents.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugin-authors.md")]
+struct PluginAuthors;
 
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
-use cni_plugin::decode::Document;
-use cni_plugin::{Attachment, Call, Failure, InterfacePlugin, Netns, Output, result};
+use cni_plugin::decode::{Document, Object};
+use cni_plugin::{Attachment, Call, Failure, InterfacePlugin, Mistake, Netns, Output, dummy, validate};
 
 pub use probes::{NOT_REFUSED, REFUSED};
 
@@ -78,16 +97,48 @@ impl InterfacePlugin for Hostile {
     fn gc(config: &str, _: &[Attachment], host: Option<&Netns>) -> Result<(), Failure> {
         run("gc", &of_no_attachment(config), None, host).map(drop)
     }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        let mistakes = validate::every(config, "", |document| {
+            Conf::read(document);
+            Vec::new()
+        });
+        let document = Document::parse(config).ok();
+        if document.map(|document| Conf::read(&document)).is_some_and(|conf| conf.mode == "many-mistakes") {
+            return memos::many_mistakes();
+        }
+        let effects = run("validate", &of_no_attachment(config), None, None).err();
+        mistakes.into_iter().chain(effects.map(Mistake::from)).collect()
+    }
 }
 
 fn of_no_attachment(config: &str) -> Call {
-    Call {
-        at: Attachment { container_id: String::new(), ifname: String::new() },
-        netns: String::new(),
-        args: String::new(),
-        network: String::new(),
-        config: config.to_owned(),
-        prev: Ok(None),
+    Call { config: config.to_owned(), ..Call::default() }
+}
+
+/// Its keys.
+struct Conf {
+    mode: String,
+    on: String,
+    bridge: String,
+    outside: Option<String>,
+    filters: bool,
+    ipam: Option<String>,
+}
+
+impl Conf {
+    fn read(document: &Document) -> Self {
+        let conf = document.root("Hostile");
+        let text = |key| conf.text(key).filter(|text| !text.is_empty());
+        let ipam = conf.object("ipam", "IPAM", "IPAM").map(Object::shared);
+        Self {
+            mode: text("mode").unwrap_or_default(),
+            on: text("on").unwrap_or_else(|| "add".into()),
+            bridge: text("bridge").unwrap_or_else(|| "half0".into()),
+            outside: text("outside"),
+            filters: conf.flag("filters"),
+            ipam: ipam.and_then(|ipam| ipam.text("type")),
+        }
     }
 }
 
@@ -108,21 +159,10 @@ struct Scene<'a> {
 
 fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -> Result<Output, Failure> {
     let document = Document::parse(&call.config)?;
-    let conf = document.root("Hostile");
-    let text = |key| conf.text(key).filter(|text| !text.is_empty());
-    let ipam = conf.object("ipam", "IPAM", "IPAM");
-    let scene = Scene {
-        call,
-        sandbox,
-        host,
-        bridge: text("bridge").unwrap_or_else(|| "half0".into()),
-        outside: text("outside"),
-        filters: conf.flag("filters"),
-        ipam: ipam.and_then(|ipam| ipam.text("type")),
-    };
-    let mode =
-        if text("on").as_deref().unwrap_or("add") == verb { text("mode").unwrap_or_default() } else { "ok".into() };
+    let Conf { mode, on, bridge, outside, filters, ipam } = Conf::read(&document);
     document.finish()?;
+    let scene = Scene { call, sandbox, host, bridge, outside, filters, ipam };
+    let mode = if on == verb { mode } else { "ok".into() };
     match mode.as_str() {
         "ok" => Ok(call.prev.clone().ok().flatten().unwrap_or_else(|| effects::one_interface(&scene))),
         "panic" => panic!("hostile says: boom"),
@@ -148,6 +188,32 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "foreign-vlan" => neighbours::vlan(&scene),
         "foreign-reach" => neighbours::reach(&scene),
         "foreign-forwarding" => foreign::forwarding(&scene),
+        "change-twice" => changes::twice(&scene).map(|()| Output::default()),
+        "change-again" => changes::again(&scene).map(|()| Output::default()),
+        "change-never" => {
+            drop(dummy::add("hostile0", []));
+            Ok(effects::one_interface(&scene))
+        }
+        "change-hoard" => {
+            changes::hoard();
+            Ok(effects::one_interface(&scene))
+        }
+        "change-flood" => changes::flood(),
+        "change-half" => {
+            changes::half(scene.sandbox()?)?;
+            panic!("hostile says: half done");
+        }
+        "bad-changes" => changes::bad(&scene),
+        "bad-tables" => tables::bad(&scene),
+        "foreign-parents" => changes::foreign(&scene),
+        "foreign-tables" => tables::foreign(&scene),
+        "memo-large" => memos::large(),
+        "memo-any" => memos::any(),
+        "memo-flood" => memos::flood(),
+        "memo-keep" => Ok(memos::keep(&scene)?),
+        "memo-show" => memos::show(),
+        "memo-panic" => memos::put_and_panic(),
+        "reach" => memos::reach(&scene),
         "nobody" => foreign::nobody(&scene),
         "foreign-filters" => foreign::filters(&scene),
         "wrong-verb" => foreign::wrong_verb(&scene),
@@ -161,10 +227,10 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "bad-moves" => more_probes::moves(&scene),
         "bad-filters" => more_probes::filters(&scene),
         "bad-devices" => more_probes::devices(),
-        "delegate-self" => delegate::add("hostile").map(|_| result::empty()),
+        "delegate-self" => delegate::add("hostile").map(|_| Output::default()),
         "ipam-only" => Ok(delegate::add(scene.ipam()?)?),
-        "ipam-check" => delegate::check(scene.ipam()?).map(|()| result::empty()),
-        "ipam-del" => delegate::del(scene.ipam()?).map(|()| result::empty()),
+        "ipam-check" => delegate::check(scene.ipam()?).map(|()| Output::default()),
+        "ipam-del" => delegate::del(scene.ipam()?).map(|()| Output::default()),
         "half" => {
             effects::half(&scene)?;
             panic!("hostile says: half done");

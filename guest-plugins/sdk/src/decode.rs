@@ -19,30 +19,45 @@
 //! );
 //! ```
 
+mod value;
+
 use std::cell::RefCell;
 
+use crate::Failure;
+use crate::fault::{Fault, FaultKind, Faults};
 use crate::json::Json;
+use crate::validate::Keys;
+
+pub use value::Value;
 
 /// A configuration, and what was found wrong in it.
 #[derive(Debug)]
 pub struct Document {
-    root: Json,
-    faults: RefCell<Vec<Fault>>,
-}
-
-#[derive(Debug)]
-struct Fault {
-    /// A value that its own parser refused: Go stops there, whereas it goes on
-    /// after a value of the wrong type.
-    fatal: bool,
-    order: Vec<usize>,
-    text: String,
+    pub(crate) root: Json,
+    pub(crate) faults: Faults,
+    /// The keys that were looked for: [`validate`](crate::validate) finds the others.
+    pub(crate) keys: Option<RefCell<Keys>>,
 }
 
 impl Document {
     /// Parses a configuration; the error is `serde_json`'s.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self { root: serde_json::from_str(text).map_err(|error| error.to_string())?, faults: RefCell::default() })
+        Ok(Self {
+            root: serde_json::from_str(text).map_err(|error| error.to_string())?,
+            faults: Faults::default(),
+            keys: None,
+        })
+    }
+
+    /// Reads a configuration as ADD does: the first fault of decoding is an error, with
+    /// `prefix` in front, and then the first value that was rejected.
+    pub fn decode<T>(text: &str, prefix: &str, read: impl FnOnce(&Self) -> T) -> Result<T, Failure> {
+        let failed = |text: String| Failure::plain(prefix.to_owned() + &text);
+        let document = Self::parse(text).map_err(failed)?;
+        let value = read(&document);
+        document.finish().map_err(failed)?;
+        document.accepted()?;
+        Ok(value)
     }
 
     /// The top level, decoded into the Go struct of this name.
@@ -51,23 +66,30 @@ impl Document {
             Json::Object(members) => members.iter().enumerate().collect(),
             Json::Null => Vec::new(),
             other => {
-                self.faults.borrow_mut().push(Fault {
-                    fatal: false,
-                    order: Vec::new(),
-                    text: format!("json: cannot unmarshal {} into Go value of type {go_name}", other.kind()),
-                });
+                let text = format!("json: cannot unmarshal {} into Go value of type {go_name}", other.kind());
+                self.note(FaultKind::WrongType, &[], other, None, text);
                 Vec::new()
             }
         };
-        Object { document: self, go_name, path: String::new(), order: Vec::new(), members }
+        let (json, shared) = (&self.root, false);
+        Object { document: self, go_name, path: String::new(), order: Vec::new(), members, json, shared }
     }
 
     /// What Go would say: the first value that its own parser refused, or else
     /// the first of a wrong type.
     pub fn finish(&self) -> Result<(), String> {
-        let faults = self.faults.borrow();
-        let first = faults.iter().min_by(|a, b| (!a.fatal, &a.order).cmp(&(!b.fatal, &b.order)));
-        first.map_or(Ok(()), |fault| Err(fault.text.clone()))
+        self.faults.of_decoding().map_or(Ok(()), Err)
+    }
+
+    /// The first value that was [rejected](Object::reject), for after
+    /// [`finish`](Self::finish): as in Go, checks come when all is decoded.
+    pub fn accepted(&self) -> Result<(), String> {
+        self.faults.rejected().map_or(Ok(()), Err)
+    }
+
+    fn note(&self, kind: FaultKind, order: &[usize], place: *const Json, missing: Option<&str>, text: String) {
+        let missing = missing.map(str::to_owned);
+        self.faults.note(Fault { kind, order: order.to_vec(), text, place, missing });
     }
 }
 
@@ -79,6 +101,8 @@ pub struct Object<'d> {
     path: String,
     order: Vec<usize>,
     members: Vec<(usize, &'d (String, Json))>,
+    json: &'d Json,
+    shared: bool,
 }
 
 impl<'d> Object<'d> {
@@ -95,6 +119,11 @@ impl<'d> Object<'d> {
     /// An `int`.
     pub fn int(&self, key: &str) -> Option<i64> {
         self.last(key, Value::int)
+    }
+
+    /// A `uint32`.
+    pub fn uint32(&self, key: &str) -> Option<u32> {
+        self.last(key, Value::uint32)
     }
 
     /// A string that `parse` understands. `go_type` is what messages call the
@@ -131,14 +160,43 @@ impl<'d> Object<'d> {
         Object { path: join(&self.path, name), ..self.clone() }
     }
 
+    /// The same, with keys that are for others to know: none of them is a mistake.
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// Looks for keys that are known and of no use.
+    pub fn ignore(&self, keys: &[&str]) {
+        keys.iter().for_each(|key| self.look_for(key));
+    }
+
     /// Whether there is no such key, or only `null`.
     pub fn is_absent(&self, key: &str) -> bool {
         self.all(key).all(|value| *value.json == Json::Null)
     }
 
-    /// Notes what the getters can't see: a value that is well-formed, and wrong.
-    pub fn refuse(&self, why: impl Into<String>) {
-        self.document.faults.borrow_mut().push(Fault { fatal: true, order: self.order.clone(), text: why.into() });
+    /// Notes what the getters can't see: that the value of `key` is well-formed and wrong,
+    /// or missing. In Go it is this object's own parser that refuses it.
+    pub fn refuse(&self, key: &str, why: impl Into<String>) {
+        let (place, missing) = self.all(key).last().map_or((self.json, Some(key)), |value| (value.json, None));
+        self.document.note(FaultKind::Refused, &self.order, place, missing, why.into());
+    }
+
+    /// Notes what is wrong with the value of `key`, or with there being none: for
+    /// checks that come after decoding (see [`Document::accepted`]).
+    pub fn reject(&self, key: &str, why: impl Into<String>) {
+        match self.all(key).last() {
+            Some(value) => value.reject(why),
+            None => self.document.note(FaultKind::Rejected, &self.order, self.json, Some(key), why.into()),
+        }
+    }
+
+    fn look_for(&self, key: &str) {
+        if let Some(keys) = &self.document.keys
+            && !self.shared
+        {
+            keys.borrow_mut().look_for(key, self.members.iter().map(|(_, member)| *member));
+        }
     }
 
     fn last<T>(&self, key: &str, get: impl Fn(&Value<'d>) -> Option<T>) -> Option<T> {
@@ -146,6 +204,7 @@ impl<'d> Object<'d> {
     }
 
     fn all(&self, key: &str) -> impl Iterator<Item = Value<'d>> {
+        self.look_for(key);
         self.members.iter().filter(move |(_, (name, _))| name.eq_ignore_ascii_case(key)).map(move |(at, (_, json))| {
             Value {
                 document: self.document,
@@ -155,95 +214,6 @@ impl<'d> Object<'d> {
                 json,
             }
         })
-    }
-}
-
-/// A value, and where it stands.
-#[derive(Clone, Debug)]
-pub struct Value<'d> {
-    document: &'d Document,
-    go_name: &'static str,
-    path: String,
-    order: Vec<usize>,
-    json: &'d Json,
-}
-
-impl<'d> Value<'d> {
-    /// A `string`; `null` is empty.
-    pub fn text(&self) -> Option<String> {
-        match self.json {
-            Json::Null => Some(String::new()),
-            Json::String(text) => Some(text.clone()),
-            _ => self.mismatch("string"),
-        }
-    }
-
-    /// A string that `parse` understands; `null` is absent.
-    pub fn parsed<T>(&self, go_type: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        match self.json {
-            Json::Null => None,
-            Json::String(text) => match parse(text) {
-                Ok(value) => Some(value),
-                Err(text) => self.fault(true, text),
-            },
-            _ => self.mismatch(go_type),
-        }
-    }
-
-    /// A list, in the Go type `go_type`; `null` is empty.
-    pub fn list(&self, go_type: &str) -> Option<Vec<Value<'d>>> {
-        let elements = match self.json {
-            Json::Null => return Some(Vec::new()),
-            Json::Array(elements) => elements,
-            _ => return self.mismatch(go_type),
-        };
-        let element = |(at, json)| Value { path: self.path.clone(), order: with(&self.order, at), json, ..*self };
-        Some(elements.iter().enumerate().map(element).collect())
-    }
-
-    /// An object, in the Go type `go_type` with that name; `null` is empty.
-    pub fn object(&self, go_type: &str, go_name: &'static str) -> Option<Object<'d>> {
-        let members = match self.json {
-            Json::Null => Vec::new(),
-            Json::Object(members) => members.iter().enumerate().collect(),
-            _ => return self.mismatch(go_type),
-        };
-        Some(Object { document: self.document, go_name, path: self.path.clone(), order: self.order.clone(), members })
-    }
-
-    /// An object whose Go type has a parser of its own: messages go on naming
-    /// the struct around it.
-    pub fn opaque(&self, go_type: &str) -> Option<Object<'d>> {
-        self.object(go_type, self.go_name)
-    }
-
-    fn flag(&self) -> Option<bool> {
-        match self.json {
-            Json::Bool(flag) => Some(*flag),
-            _ => self.mismatch("bool"),
-        }
-    }
-
-    fn int(&self) -> Option<i64> {
-        match self.json {
-            Json::Int(number) => Some(*number),
-            _ => self.mismatch("int"),
-        }
-    }
-
-    fn mismatch<T>(&self, go_type: &str) -> Option<T> {
-        let kind = match self.json {
-            Json::Number(words) if go_type == "int" => format!("number {words}"),
-            json => json.kind().to_owned(),
-        };
-        let (name, path) = (self.go_name, &self.path);
-        let field = format!("Go struct field {name}.{path}");
-        self.fault(false, format!("json: cannot unmarshal {kind} into {field} of type {go_type}"))
-    }
-
-    fn fault<T>(&self, fatal: bool, text: String) -> Option<T> {
-        self.document.faults.borrow_mut().push(Fault { fatal, order: self.order.clone(), text });
-        None
     }
 }
 
@@ -304,6 +274,10 @@ mod tests {
             conf.int("mtu");
         });
         assert!(fault.starts_with("json: cannot unmarshal number 1.5 into"));
+        let fault = fault_of(r#"{"length":-1}"#, |conf| {
+            conf.uint32("length");
+        });
+        assert_eq!(fault, "json: cannot unmarshal number -1 into Go struct field NetConf.length of type uint32");
         let fault = fault_of(r#"{"mtu":1.5}"#, |conf| {
             conf.text("mtu");
         });

@@ -33,7 +33,7 @@ const TRACED: usize = 100;
 pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
     let list = json!({ "cniVersion": "1.1.0", "name": "library", "plugins": [bridge("brlib", "10.110.0.0/16")] });
     let network = Network::parse_list(list.to_string().as_bytes())?;
-    let runtime = Runtime::builder().build()?;
+    let runtime = Runtime::builder().bundled(wasm_cni_bundled::PLUGINS).build()?;
     let attachments: Vec<_> = containers.iter().enumerate().map(|(i, netns)| attachment(i, netns)).collect();
     let (mut adds, mut dels, mut statuses) = (Phase::default(), Phase::default(), Phase::default());
     for at in attachments.iter().take(3) {
@@ -82,7 +82,7 @@ fn status_after_adds(runtime: &Runtime, network: &Network, attachments: &[Attach
 fn shares(network: &Network, attachments: &[Attachment]) -> Result<Shares> {
     let lines = Lines::default();
     let sink = lines.clone();
-    let runtime = Runtime::builder().trace(move |line| sink.push(line)).build()?;
+    let runtime = Runtime::builder().bundled(wasm_cni_bundled::PLUGINS).trace(move |line| sink.push(line)).build()?;
     let (mut phase, attachments) = (Phase::default(), &attachments[..attachments.len().min(TRACED)]);
     // The first call loads what the others find.
     for at in attachments.iter().take(1) {

@@ -1,36 +1,15 @@
-//! The plugins that come with wasm-cni: native code that the build made of the
-//! components in `guest-plugins/`. Knows nothing of how they are run.
+//! The plugins that come with wasm-cni: native code that the build made of the components in `guest-plugins/`, with the
+//! grants of each. Must not know: how they are run.
 //!
-//! `build.rs` builds the components for `wasm32-unknown-unknown` and has
-//! `wasm-cni-compile` compile them, the same program that compiles plugins from
-//! elsewhere, so that both come out of the same settings.
+//! `build.rs` builds the components for `wasm32-unknown-unknown` and has `wasm-cni-compile` compile them, the same program
+//! that compiles third-party plugins, so that both come out of the same settings.
 
-/// A plugin of this build.
-#[derive(Debug)]
-pub struct Bundled {
-    /// The plugin's type, as in a configuration's `type`.
-    pub name: &'static str,
-    /// SHA-256 of the component, in hexadecimal.
-    pub digest: &'static str,
-    /// Octets of the component.
-    pub size: usize,
-    /// Native code for [`wasm_cni_engine`](../wasm_cni_engine)'s settings,
-    /// aligned to [`ALIGNMENT`].
-    pub native: &'static [u8],
-}
+use wasm_cni_engine::{ALIGNMENT, Bundled, Grant};
 
 /// Every bundled plugin, ordered by name.
 pub static PLUGINS: &[Bundled] = include!(concat!(env!("OUT_DIR"), "/plugins.rs"));
 
-/// The bundled plugin of this name.
-#[must_use]
-pub fn find(name: &str) -> Option<&'static Bundled> {
-    PLUGINS.iter().find(|plugin| plugin.name == name)
-}
-
-/// What [`Bundled::native`] is aligned to, octets: the largest page of the
-/// architecture, so that its code can be made executable in place.
-pub const ALIGNMENT: usize = align_of::<Page<()>>();
+const _: () = assert!(align_of::<Page<()>>() == ALIGNMENT, "the pages of the architecture");
 
 #[repr(C)]
 #[cfg_attr(target_arch = "x86_64", repr(align(4096)))]

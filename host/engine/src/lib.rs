@@ -24,7 +24,7 @@ pub const TARGET: &str = match (cfg!(target_arch = "x86_64"), cfg!(target_arch =
     _ => panic!("wasm-cni runs on x86_64 and aarch64"),
 };
 
-/// Stack that a guest may use, octets.
+/// Stack that a guest may use, bytes.
 pub const MAX_STACK: usize = 512 * 1024;
 
 /// The settings. What makes start-up fast is what is left out: address maps,
@@ -51,3 +51,34 @@ pub fn config() -> Result<Config> {
     config.memory_init_cow(false);
     Ok(config)
 }
+
+/// A plugin that is part of a program: native code, and what the build knows of the component that it was made of.
+#[derive(Debug)]
+pub struct Bundled {
+    /// The plugin's type, as in a configuration's `type`.
+    pub name: &'static str,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: &'static str,
+    /// Bytes of the component.
+    pub size: usize,
+    /// Native code for [`config`]'s settings, aligned to [`ALIGNMENT`].
+    pub native: &'static [u8],
+    /// Its grants: the table of its `policy.toml`, key by key.
+    pub grants: &'static [(&'static str, Grant)],
+    /// Whether it reports a namespace that cannot be opened in the kernel's words alone, as its model in the reference
+    /// implementation does.
+    pub bare_netns_errors: bool,
+}
+
+/// A value in a bundled plugin's `policy.toml`.
+#[derive(Clone, Copy, Debug)]
+pub enum Grant {
+    /// `true` or `false`.
+    Flag(bool),
+    /// A list of texts.
+    Texts(&'static [&'static str]),
+}
+
+/// What [`Bundled::native`] is aligned to, bytes: the largest page of the architecture, so that its code can be made
+/// executable in place.
+pub const ALIGNMENT: usize = if cfg!(target_arch = "x86_64") { 4096 } else { 65536 };

@@ -1,4 +1,4 @@
-//! IP addresses of links. Must not know: who gave them out.
+//! IP addresses of links. Must not know: who assigned them.
 
 use std::net::IpAddr;
 
@@ -26,21 +26,11 @@ pub struct Address {
 }
 
 impl Netlink {
-    /// Adds an address; an IPv4 one gets a broadcast address if its prefix is
-    /// below 31, and no label. `EEXIST` if the link has it. (`RTM_NEWADDR` with
-    /// `NLM_F_CREATE | NLM_F_EXCL`)
+    /// Adds an address, without a label. An IPv4 address with a prefix below 31 also
+    /// gets a broadcast address. `EEXIST` if the link has the address already.
+    /// (`RTM_NEWADDR` with `NLM_F_CREATE | NLM_F_EXCL`)
     pub fn address_add(&mut self, address: &Address) -> Result<(), Error> {
-        let mut message = message(address);
-        if let IpNet::V4(ip) = address.ip
-            && ip.prefix_len() < 31
-        {
-            message.attributes.push(AddressAttribute::Broadcast(ip.broadcast()));
-        }
-        if address.flags != 0 {
-            let flags = AddressFlags::from_bits_retain(address.flags);
-            message.attributes.push(AddressAttribute::Flags(flags));
-        }
-        self.request(NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+        self.request(NewAddress(new_message(address)), NLM_F_CREATE | NLM_F_EXCL)
             .map(drop)
             .map_err(|error| error.during(format!("addr-add {}", address.ip)))
     }
@@ -53,8 +43,8 @@ impl Netlink {
             .map_err(|error| error.during(format!("addr-del {}", address.ip)))
     }
 
-    /// The addresses of a link, or of all. `ENODEV` if there is no such link.
-    /// (`RTM_GETADDR` with `NLM_F_DUMP`)
+    /// Lists the addresses of a link, or of all links. `ENODEV` if there is no such
+    /// link. (`RTM_GETADDR` with `NLM_F_DUMP`)
     pub fn addresses(&mut self, link: Option<u32>) -> Result<Vec<Address>, Error> {
         let mut message = AddressMessage::default();
         message.header.index = link.unwrap_or(0);
@@ -64,6 +54,8 @@ impl Netlink {
     }
 }
 
+/// Not written with rtnetlink's `AddressMessageBuilder`, which leaves out multicast
+/// addresses, has no flags, and sends a broadcast address in deletions too.
 fn message(address: &Address) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = match address.ip {
@@ -77,7 +69,21 @@ fn message(address: &Address) -> AddressMessage {
     message
 }
 
-/// `None` for other messages, other links and other families.
+fn new_message(address: &Address) -> AddressMessage {
+    let mut message = message(address);
+    if let IpNet::V4(ip) = address.ip
+        && ip.prefix_len() < 31
+    {
+        message.attributes.push(AddressAttribute::Broadcast(ip.broadcast()));
+    }
+    if address.flags != 0 {
+        let flags = AddressFlags::from_bits_retain(address.flags);
+        message.attributes.push(AddressAttribute::Flags(flags));
+    }
+    message
+}
+
+/// Reads an address; `None` for other messages, links and families.
 fn read(reply: &Reply, link: Option<u32>) -> Option<Result<Address, Error>> {
     if reply.kind != RTM_NEWADDR {
         return None;
@@ -99,8 +105,34 @@ fn read(reply: &Reply, link: Option<u32>) -> Option<Result<Address, Error>> {
             _ => {}
         }
     }
-    // IFA_ADDRESS is the peer's on a point-to-point link; alone, it is ours.
+    // On a point-to-point link, IFA_ADDRESS is the peer's. Without IFA_LOCAL, it is
+    // the link's own.
     let ip: IpAddr = local.or(other)?;
     let ip = IpNet::new(ip, message.header.prefix_len).ok()?;
     Some(Ok(Address { link: message.header.index, ip, flags }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use netlink_packet_core::Emitable;
+    use rtnetlink::AddressMessageBuilder;
+
+    use super::*;
+
+    /// The builder uses the same attributes, in another order.
+    #[test]
+    fn an_address_is_what_rtnetlink_makes_of_it() {
+        let address = Address { link: 7, ip: "10.1.2.3/22".parse().unwrap(), flags: 0 };
+        let built = AddressMessageBuilder::<Ipv4Addr>::new().index(7).address([10, 1, 2, 3].into(), 22).build();
+        let mut ours = new_message(&address);
+        ours.attributes.swap(0, 1);
+        assert_eq!(ours, built);
+        let mut bytes = vec![0; ours.buffer_len()];
+        ours.emit(&mut bytes);
+        // IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST: 8 bytes each after struct ifaddrmsg.
+        assert_eq!(bytes.len(), 8 + 3 * 8);
+        assert_eq!(bytes[28..], [10, 1, 3, 255]);
+    }
 }

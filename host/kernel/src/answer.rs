@@ -1,5 +1,7 @@
-//! Datagrams taken apart: messages, acknowledgements, the kernel's own words.
-//! Must not know: sockets.
+//! Splits datagrams into messages and reads acknowledgements, with the kernel's own
+//! texts. Must not know: sockets.
+
+use std::net::IpAddr;
 
 use netlink_packet_core::{DoneBuffer, ErrorBuffer, NLM_F_ACK_TLVS, NLM_F_CAPPED, NetlinkBuffer, NlasIterator};
 
@@ -8,14 +10,14 @@ use crate::Error;
 /// `NLMSGERR_ATTR_MSG` (linux/netlink.h).
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
-/// Octets of `struct nlmsghdr`.
+/// Bytes of `struct nlmsghdr`.
 const HEADER_LEN: usize = 16;
 
-/// One message of an answer.
+/// A message of an answer.
 pub(crate) struct Reply {
     /// `nlmsg_type`.
     pub(crate) kind: u16,
-    /// What follows the netlink header.
+    /// The bytes after the netlink header.
     pub(crate) payload: Vec<u8>,
 }
 
@@ -26,20 +28,20 @@ impl Reply {
 }
 
 /// The messages of one datagram (`NLMSG_NEXT`).
-pub(crate) fn messages(mut octets: &[u8]) -> impl Iterator<Item = Result<NetlinkBuffer<&[u8]>, Error>> {
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<NetlinkBuffer<&[u8]>, Error>> {
     std::iter::from_fn(move || {
-        if octets.len() < HEADER_LEN {
+        if bytes.len() < HEADER_LEN {
             return None;
         }
-        let message = match NetlinkBuffer::new_checked(octets) {
+        let message = match NetlinkBuffer::new_checked(bytes) {
             Ok(message) => message,
             Err(error) => {
-                octets = &[];
+                bytes = &[];
                 return Some(Err(Error::from_decode(error)));
             }
         };
         let size = (message.length() as usize).next_multiple_of(4);
-        octets = octets.get(size..).unwrap_or_default();
+        bytes = bytes.get(size..).unwrap_or_default();
         Some(Ok(message))
     })
 }
@@ -59,19 +61,25 @@ pub(crate) fn acknowledged(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> 
         0 => &[],
         _ => request.get(skip.next_multiple_of(4)..).unwrap_or_default(),
     };
-    Err(Error::from_kernel(-code.get(), ext_ack(attributes)))
+    Err(Error::from_kernel(-code.get(), kernel_says(attributes)))
 }
 
 /// Reads an `NLMSG_DONE`: `int error`, attributes.
 pub(crate) fn dumped(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> {
     match DoneBuffer::new_checked(message.payload()) {
-        Ok(done) if done.code() < 0 => Err(Error::from_kernel(-done.code(), ext_ack(done.extended_ack()))),
-        // Some kernels send no code at all.
+        Ok(done) if done.code() < 0 => Err(Error::from_kernel(-done.code(), kernel_says(done.extended_ack()))),
+        // Some kernels send no code.
         _ => Ok(()),
     }
 }
 
-fn ext_ack(attributes: &[u8]) -> Option<String> {
+/// The value of an attribute that holds an IP address; `None` for other lengths.
+pub(crate) fn ip_address(value: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(value).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()
+}
+
+fn kernel_says(attributes: &[u8]) -> Option<String> {
     let text =
         NlasIterator::new(attributes).map_while(Result::ok).find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)?;
     let text = String::from_utf8_lossy(text.value());

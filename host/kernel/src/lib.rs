@@ -1,9 +1,10 @@
 //! The Linux side: network namespaces, rtnetlink, nftables and sysctls. Must not
 //! know: wasm, CNI, JSON.
 //!
-//! A [`Netlink`] talks to one network namespace for as long as it lives: the
-//! kernel ties a socket to the namespace it was opened in, so no thread has to
-//! stay there. Only [`Netns::run`] and [`Netns::run_apart`] call `setns`.
+//! A [`Netlink`] always talks to the same network namespace: the kernel ties a
+//! socket to the namespace that it was opened in, so no thread has to stay there.
+//! Only [`Netns::run`], [`Netns::run_apart`] and [`Netns::is_home_of_all_threads`]
+//! call `setns`.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,8 +21,8 @@
 //! # }
 //! ```
 //!
-//! Every [`Error`] keeps its errno. Callers match on [`Error::errno`]; only
-//! people read the text.
+//! Every [`Error`] keeps its errno. Callers match on [`Error::errno`]; the text is
+//! for people.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -31,11 +32,12 @@ mod bridge_vlan;
 mod error;
 mod file;
 mod link;
-mod link_message;
+mod neighbour;
 mod netlink;
 mod netns;
 mod nftables;
 mod route;
+mod rule;
 mod socket;
 mod sysctl;
 mod wait;
@@ -44,11 +46,16 @@ pub use address::Address;
 pub use bridge_vlan::BridgeVlan;
 pub use error::{Error, errno_text};
 pub use file::{Entry, entries, open};
-pub use link::{Link, LinkAttrs, LinkKind, LinkRef, NewLink, VethPeer};
+pub use link::{
+    IF_OPER_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_UP, Link, LinkAttrs, LinkKind, LinkRef, Macvlan, MacvlanMode, NewLink,
+    VethPeer,
+};
+pub use neighbour::Neighbour;
 pub use netlink::Netlink;
 pub use netns::{Netns, OpenError};
 pub use nftables::{
     BaseChain, Batch, Chain, ChainKind, Family, Hook, IpMatch, ListedRule, Nftables, Policy, Rule, Statement,
 };
-pub use route::Route;
+pub use route::{FullRoute, Hop, Route, RouteAdd, RouteKind};
+pub use rule::{IpFamily, RoutingRule};
 pub use wait::Condition;

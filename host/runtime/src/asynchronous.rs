@@ -4,11 +4,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use wasm_cni_spec::{attachment::Attachment, error::CniError, network::Network};
+use wasm_cni_state::deadline::Cancel;
+
 use crate::{
-    config::Network,
-    error::CniError,
-    limits::{CallOptions, Cancel},
-    runtime::{Added, Attachment, Runtime},
+    options::CallOptions,
+    runtime::{Added, Runtime},
 };
 
 /// A [`Runtime`] whose operations are futures. Dropping one cancels its

@@ -1,120 +1,69 @@
-//! Running a plugin of any kind: a component in an instance, or an executable
-//! in a process.
+//! Running a plugin of any kind: a component in an instance, or an executable in a process.
 
 use std::{ffi::OsString, path::Path, sync::Arc};
 
 use serde_json::{Map, Value, json};
-
-use crate::{
+use wasm_cni_capabilities::{
     attempt::Attempt,
-    error::{CniError, code},
-    grants::Asked,
-    instance,
-    limits::Allowance,
-    native::{self, ExecCall},
-    plugin::{Command, Found, Inner, World},
-    records,
-    result::{self, Success},
-    schema,
+    bindings::cni::Attachment,
+    call::{CallConfig, Labelled, Level, Plugins, Verb},
+    exec::{self, ExecCall},
+    record::{component::Component, delegated::Delegated},
     trace::Watched,
-    undo::Undo,
-    version, wire,
+    world::World,
+};
+use wasm_cni_spec::{
+    command::Command,
+    error::{CniError, code},
+    result, version,
 };
 
-/// A result, and the version that its plugin gave it in.
-#[derive(Clone, Debug)]
-pub(crate) struct Labelled {
-    pub(crate) success: Success,
-    pub(crate) version: String,
-}
+use crate::{attachments, host::Host, instance, plugins::Found};
 
-impl Labelled {
-    /// As JSON, in its own version.
-    pub(crate) fn json(&self) -> Result<Value, CniError> {
-        schema::render_result(&self.success, &self.version)
+/// Finds and runs plugins, for the operation and for plugins that delegate.
+pub(crate) struct Dispatch(pub(crate) Arc<Host>);
+
+impl Plugins for Dispatch {
+    fn run(
+        &self,
+        attempt: &Arc<Attempt>,
+        kind: &str,
+        config: &Arc<CallConfig>,
+        verb: Verb,
+        level: Level,
+    ) -> Result<Option<Labelled>, CniError> {
+        run(&self.0, attempt, kind, self.0.find(kind), config, verb, level)
+    }
+
+    fn undo_delegation(
+        &self,
+        attempt: &Arc<Attempt>,
+        kind: &str,
+        config: &CallConfig,
+    ) -> Result<Option<Delegated>, CniError> {
+        let Found::Native(path) = self.0.find(kind)? else { return Ok(None) };
+        exec_call(attempt, kind, &path, config, &Verb::Call(Command::Del)).map(|call| Some(call.into()))
     }
 }
 
-/// What a plugin is called with.
-#[derive(Debug)]
-pub(crate) struct CallConfig {
-    /// The configuration, JSON.
-    pub(crate) text: Arc<str>,
-    /// Its `cniVersion`.
-    pub(crate) version: String,
-    /// The previous result, or why it cannot be read.
-    pub(crate) previous: Result<Option<Labelled>, String>,
-    /// Is the previous result in `text` too?
-    pub(crate) whole: bool,
-    /// What `text` says that grants go by.
-    pub(crate) asked: Asked,
-}
-
-impl CallConfig {
-    /// For standard input: all of it.
-    fn stdin(&self) -> Result<Vec<u8>, CniError> {
-        let Ok(Some(previous)) = &self.previous else { return Ok(self.text.as_bytes().to_vec()) };
-        if self.whole {
-            return Ok(self.text.as_bytes().to_vec());
-        }
-        let mut config: Map<String, Value> =
-            serde_json::from_str(&self.text).map_err(|e| CniError::internal(e.to_string()))?;
-        config.insert("prevResult".to_owned(), previous.json()?);
-        Ok(Value::Object(config).to_string().into_bytes())
-    }
-}
-
-/// What to ask of a plugin.
-#[derive(Clone)]
-pub(crate) enum Verb {
-    /// ADD, DEL or CHECK of the attempt's attachment.
-    Call(Command),
-    Status,
-    /// With the attachments that are to stay; none if that was not said.
-    Gc(Option<Vec<wire::Attachment>>),
-}
-
-impl Verb {
-    pub(crate) fn command(&self) -> Command {
-        match self {
-            Self::Call(command) => *command,
-            Self::Status => Command::Status,
-            Self::Gc(_) => Command::Gc,
-        }
-    }
-}
-
-/// Where a plugin is in the tree of those that call each other.
-pub(crate) struct Level {
-    /// Delegations above it.
-    pub(crate) depth: u32,
-    /// What all of the tree may use up.
-    pub(crate) allowance: Arc<Allowance>,
-}
-
-impl Level {
-    /// Of a plugin that the caller named.
-    pub(crate) fn top(attempt: &Attempt) -> Self {
-        Self { depth: 0, allowance: Allowance::new(&attempt.runtime.limits) }
-    }
-}
-
-/// Runs a plugin. ADD gives a result, the others give none.
+/// Runs a plugin that was found, or not. ADD gives a result, the others give none.
 ///
 /// # Errors
 ///
-/// If there is no such plugin; what it refused, or how it ended.
+/// Why there is no such plugin; what it refused, or how it ended.
 pub(crate) fn run(
+    host: &Arc<Host>,
     attempt: &Arc<Attempt>,
     kind: &str,
+    found: Result<Found, CniError>,
     config: &Arc<CallConfig>,
     verb: Verb,
     level: Level,
 ) -> Result<Option<Labelled>, CniError> {
-    let found = match (attempt.runtime.find(kind), &verb) {
-        (Err(error), Verb::Call(Command::Del)) if records::has_run(attempt, kind) => {
+    let found = match (found, &verb) {
+        (Err(error), Verb::Call(Command::Del)) if attachments::has_run(attempt, kind) => {
             // What it did is on the record, and goes by that.
-            attempt.warn(kind, &format!("{error}; what it did is removed all the same"));
+            attempt.warn(kind, &format!("{error}; its recorded effects are removed anyway"));
             return Ok(None);
         }
         (found, _) => found?,
@@ -123,49 +72,38 @@ pub(crate) fn run(
         Found::Component(plugin) => {
             version::reconcile(&config.version)?;
             if let (Some(digest), Verb::Call(Command::Add)) = (&plugin.digest, &verb) {
-                let undo = Undo::Component { kind: kind.to_owned(), digest: digest.clone() };
-                attempt.note(undo).map_err(|e| CniError::new(code::IO, format!("cannot note an effect: {e}")))?;
+                let took_part = Component { kind: kind.to_owned(), digest: digest.clone() };
+                let noted = attempt.note(took_part);
+                noted.map_err(|e| CniError::new(code::IO, format!("cannot note an effect: {e}")))?;
             }
             let world = plugin.world;
             let request = instance::Request { plugin, config: Arc::clone(config), verb, level };
-            let result = instance::run(attempt, request)?;
+            let result = instance::run(host, Arc::new(Dispatch(Arc::clone(host))), attempt, request)?;
             // What else a component says of addresses, it says of itself.
             if let (World::Ipam, Some(success)) = (world, &result) {
-                attempt.known().given(&success.ips);
+                attempt.facts().record_addresses(&success.ips);
             }
             Ok(result.map(|success| Labelled { success, version: config.version.clone() }))
         }
         Found::Native(path) => {
             let call = exec_call(attempt, kind, &path, config, &verb)?;
-            let Inner { exec, trace, .. } = &*attempt.runtime;
+            let context = &attempt.context;
             let who = attempt.who(kind, level.depth);
-            let exec = Watched { exec: &**exec, trace, who };
-            let output = trace.plugin(who, verb.command(), || in_host(attempt, || native::run(&exec, &call)))?;
+            let exec = Watched { exec: &*context.exec, trace: &context.trace, who };
+            let output = context.trace.plugin(who, verb.command(), || in_host(attempt, || exec::run(&exec, &call)))?;
             if !output.stderr.is_empty() {
-                (attempt.runtime.stderr)(&output.stderr);
+                (context.stderr)(&output.stderr);
             }
             match verb {
                 Verb::Call(Command::Add) => {
                     let result = native_result(&output.stdout, &config.version)?;
-                    attempt.known().given(&result.success.ips);
+                    attempt.facts().record_addresses(&result.success.ips);
                     Ok(Some(result))
                 }
                 _ => Ok(None),
             }
         }
     }
-}
-
-/// How to take back an ADD of an IPAM plugin that is an executable: its DEL.
-/// What a component does is on the record by itself.
-pub(crate) fn undo_delegation(
-    attempt: &Arc<Attempt>,
-    kind: &str,
-    config: &CallConfig,
-) -> Result<Option<Undo>, CniError> {
-    let Found::Native(path) = attempt.runtime.find(kind)? else { return Ok(None) };
-    let call = exec_call(attempt, kind, &path, config, &Verb::Call(Command::Del))?;
-    Ok(Some(Undo::delegated(call)))
 }
 
 /// The call of an executable, with the environment of the specification.
@@ -184,7 +122,7 @@ fn exec_call(
         ("CNI_NETNS", of_attachment(&attempt.netns)),
         ("CNI_ARGS", of_attachment(&attempt.args)),
         ("CNI_IFNAME", of_attachment(&attempt.ifname)),
-        ("CNI_PATH", attempt.runtime.plugin_path.clone()),
+        ("CNI_PATH", attempt.context.plugin_path.clone()),
     ];
     let mut stdin = config.stdin()?;
     if let Verb::Gc(Some(live)) = verb {
@@ -193,7 +131,7 @@ fn exec_call(
     Ok(ExecCall {
         kind: kind.to_owned(),
         path: path.to_owned(),
-        env: native::environment(&attempt.runtime.env, ours),
+        env: exec::environment(&attempt.context.env, ours),
         stdin,
         timeout: attempt.deadline.remaining(),
         cancel: attempt.deadline.cancel.clone(),
@@ -201,10 +139,10 @@ fn exec_call(
 }
 
 /// The configuration of GC, under the key of the specification and the older one.
-fn with_attachments(config: &[u8], live: &[wire::Attachment]) -> Result<Vec<u8>, CniError> {
+fn with_attachments(config: &[u8], live: &[Attachment]) -> Result<Vec<u8>, CniError> {
     let mut config: Map<String, Value> =
         serde_json::from_slice(config).map_err(|e| CniError::internal(e.to_string()))?;
-    let attachment = |a: &wire::Attachment| json!({ "containerID": a.container_id, "ifname": a.ifname });
+    let attachment = |a: &Attachment| json!({ "containerID": a.container_id, "ifname": a.ifname });
     let live: Value = live.iter().map(attachment).collect();
     config.insert("cni.dev/valid-attachments".to_owned(), live.clone());
     config.insert("cni.dev/attachments".to_owned(), live);
@@ -233,6 +171,9 @@ fn native_result(stdout: &[u8], version: &str) -> Result<Labelled, CniError> {
 
 #[cfg(test)]
 mod tests {
+    use wasm_cni_capabilities::grants::requested::Requested;
+    use wasm_cni_spec::result::Success;
+
     use super::*;
 
     #[test]
@@ -252,8 +193,8 @@ mod tests {
             text: r#"{"cniVersion":"1.1.0","type":"rec2"}"#.into(),
             version: "1.1.0".to_owned(),
             previous: Ok(Some(native_result(printed, "1.1.0").unwrap())),
-            whole: false,
-            asked: Asked::default(),
+            text_has_prev_result: false,
+            requested: Requested::default(),
         };
         let stdin: Value = serde_json::from_slice(&config.stdin().unwrap()).unwrap();
         assert_eq!(stdin["prevResult"], json!({ "cniVersion": "1.0.0", "interfaces": [{ "name": "e" }] }));

@@ -1,18 +1,18 @@
 //! What a plugin is, and what it can do: its imports are the upper bound, and of
 //! these only what it has grants for.
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
+use wasm_cni_capabilities::state::State;
+use wasm_cni_spec::error::CniError;
 use wasmtime::component::{Component, Linker, types::ComponentItem};
 
 use crate::{
-    abilities::Abilities,
-    error::{CniError, code},
-    folder::reason,
-    host::State,
-    instance,
-    plugin::{Inner, Location, World, world},
+    abilities::abilities,
+    digest::digest,
+    grants::grant_table,
+    host::Host,
+    plugins::{Location, linker, world},
     runtime::Runtime,
 };
 
@@ -24,11 +24,11 @@ pub struct Inspected {
     pub kind: String,
     /// Where it comes from.
     pub location: Location,
-    /// Octets of the file, or of the bundled component.
+    /// Bytes of the file, or of the bundled component.
     pub size: u64,
     /// SHA-256 of the same, in hexadecimal.
     pub digest: String,
-    /// The world of `wasm-cni:plugin` that it is of; none if it is no component,
+    /// The world of `wasm-cni:plugin` that it is of; none if it is not a component,
     /// or of no such world.
     pub world: Option<&'static str>,
     /// What it asks of the host.
@@ -85,7 +85,7 @@ impl Runtime {
             let can = vec!["everything that the user can who runs it: it is a process, not a component".to_owned()];
             return Ok(Inspected { can, ..inspected });
         }
-        let mut inspected = inspect(&self.inner, inspected)?;
+        let mut inspected = inspect(&self.host, inspected)?;
         for interface in inspected.imports.iter_mut().chain(&mut inspected.exports) {
             interface.functions.iter_mut().for_each(|name| *name = function_name(name));
         }
@@ -108,24 +108,13 @@ impl Runtime {
     }
 }
 
-pub(crate) fn digest(path: &Path) -> Result<(u64, String), CniError> {
-    let failed = |e| CniError::new(code::IO, format!("cannot read {}: {}", path.display(), reason(&e)));
-    // Not to be held up by a FIFO.
-    if !path.metadata().map_err(failed)?.is_file() {
-        return Err(CniError::new(code::IO, format!("cannot read {}: it is no file", path.display())));
-    }
-    let mut digest = Sha256::new();
-    let size = File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut digest)).map_err(failed)?;
-    Ok((size, format!("{:x}", digest.finalize())))
-}
-
-fn inspect(runtime: &Inner, inspected: Inspected) -> Result<Inspected, CniError> {
+fn inspect(host: &Host, inspected: Inspected) -> Result<Inspected, CniError> {
     let kind = inspected.kind.as_str();
-    let component = runtime.component(kind, &inspected.location)?;
+    let component = host.component(kind, &inspected.location)?;
     let ty = component.component_type();
-    let exports = ty.exports(&runtime.engine).map(|(name, item)| interface(runtime, name, &item.ty));
+    let exports = ty.exports(&host.engine).map(|(name, item)| interface(host, name, &item.ty));
     let mut exports: Vec<_> = exports.collect();
-    let imports = ty.imports(&runtime.engine).map(|(name, item)| interface(runtime, name, &item.ty));
+    let imports = ty.imports(&host.engine).map(|(name, item)| interface(host, name, &item.ty));
     // What has no functions is types for others.
     let imports = imports.filter(|import: &Interface| !import.functions.is_empty());
     let mut imports: Vec<_> = imports.collect();
@@ -133,25 +122,25 @@ fn inspect(runtime: &Inner, inspected: Inspected) -> Result<Inspected, CniError>
         Ok(world) => world,
         Err(error) => return Ok(Inspected { imports, exports, refused: Some(error.msg), ..inspected }),
     };
-    let wasi = runtime.wasi_linker(world, &component)?;
-    let linker = wasi.as_ref().map_or_else(|| runtime.linker(world), Ok);
+    let linker = linker(&host.engine, &component, world);
     let linker = linker.map_err(|e| CniError::internal(format!("cannot link: {e:#}")))?;
-    let name = world_name(world);
-    exports.iter_mut().for_each(|export| export.offered = export.name == exported(world));
-    let refused = refused(linker, &component, &mut imports, name);
-    let table = instance::grant_table(runtime, kind, matches!(inspected.location, Location::Bundled { .. }))?;
-    let abilities = match refused {
-        None => Abilities::of(world, table, &imports, &runtime.limits),
-        Some(_) => Abilities::default(),
+    let name = world.name();
+    exports.iter_mut().for_each(|export| export.offered = export.name == world.export());
+    let refused = refused(&linker, &component, &mut imports, name);
+    let table =
+        grant_table(host, kind, host.bundled(kind).filter(|_| matches!(inspected.location, Location::Bundled { .. })))?;
+    let imported: Vec<&str> = imports.iter().map(|import| &*import.name).collect();
+    let (can, cannot) = match refused {
+        None => abilities(world, &table, &imported, &host.context.limits),
+        Some(_) => Default::default(),
     };
-    let Abilities { can, cannot } = abilities;
     Ok(Inspected { world: Some(name), imports, exports, refused, can, cannot, ..inspected })
 }
 
-fn interface(runtime: &Inner, name: &str, item: &ComponentItem) -> Interface {
+fn interface(host: &Host, name: &str, item: &ComponentItem) -> Interface {
     let functions = match item {
         ComponentItem::ComponentInstance(instance) => instance
-            .exports(&runtime.engine)
+            .exports(&host.engine)
             .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
             .map(|(name, _)| name.to_owned())
             .collect(),
@@ -164,20 +153,6 @@ fn interface(runtime: &Inner, name: &str, item: &ComponentItem) -> Interface {
 /// `[method]transaction.get` as `transaction.get`.
 fn function_name(name: &str) -> String {
     name.rsplit(']').next().unwrap_or(name).to_owned()
-}
-
-fn world_name(world: World) -> &'static str {
-    match world {
-        World::Interface => "interface-plugin",
-        World::Ipam => "ipam-plugin",
-    }
-}
-
-fn exported(world: World) -> &'static str {
-    match world {
-        World::Interface => "wasm-cni:plugin/plugin@0.1.0",
-        World::Ipam => "wasm-cni:plugin/ipam@0.1.0",
-    }
 }
 
 /// Why it cannot be linked. Says of each import whether it could.

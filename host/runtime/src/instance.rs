@@ -11,19 +11,24 @@ use wasmtime::{
     component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower, Resource, ResourceTable},
 };
 
-use crate::{
+use wasm_cni_capabilities::{
     attempt::Attempt,
-    bindings::{InterfacePlugin, IpamPlugin},
-    dispatch::{CallConfig, Level, Verb},
-    error::{CniError, code},
-    grants::{self, Asked, Grants},
-    host::{State, net::Namespace, space::Space},
+    bindings::{InterfacePlugin, IpamPlugin, cni},
+    call::{CallConfig, Level, Plugins, Verb},
+    handles::Namespace,
     limits::{Meter, Stop},
-    plugin::{Command, Inner, Plugin, World},
-    policy::PluginTable,
-    result::Success,
+    space::Space,
+    state::State,
     wire,
+    world::World,
 };
+use wasm_cni_spec::{
+    command::Command,
+    error::{CniError, code},
+    result::Success,
+};
+
+use crate::{grants, host::Host, plugins::Plugin};
 
 /// One call of one plugin.
 pub(crate) struct Request {
@@ -38,37 +43,48 @@ pub(crate) struct Request {
 /// # Errors
 ///
 /// What the plugin refused, or how it ended.
-pub(crate) fn run(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Success>, CniError> {
+pub(crate) fn run(
+    host: &Host,
+    delegates: Arc<dyn Plugins>,
+    attempt: &Arc<Attempt>,
+    request: Request,
+) -> Result<Option<Success>, CniError> {
     let (plugin, command) = (Arc::clone(&request.plugin), request.verb.command());
     let who = attempt.who(&plugin.name, request.level.depth);
-    attempt.runtime.trace.plugin(who, command, || in_instance(attempt, request))
+    attempt.context.trace.plugin(who, command, || in_instance(host, delegates, attempt, request))
 }
 
-fn in_instance(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Success>, CniError> {
+fn in_instance(
+    host: &Host,
+    plugins: Arc<dyn Plugins>,
+    attempt: &Arc<Attempt>,
+    request: Request,
+) -> Result<Option<Success>, CniError> {
     let kind = request.plugin.name.clone();
     let last_failure = Arc::default();
     let last_words = Arc::default();
     // Before the plugin can do anything with the host's side.
     let sandbox = match (request.plugin.world, &request.verb) {
-        (World::Interface, Verb::Call(_)) => attempt.sandbox().map_err(|e| unopened(attempt, &kind, e))?,
+        (World::Interface, Verb::Call(_)) => attempt.sandbox().map_err(|e| unopened(attempt, &request.plugin, e))?,
         _ => None,
     };
     let state = State {
         plugin: kind.clone(),
-        grants: grants(attempt, &request.plugin, &request.config.asked)?,
+        grants: grants::grants(host, attempt, &request.plugin, &request.config.requested)?,
         config: Arc::clone(&request.config),
         attempt: Arc::clone(attempt),
+        plugins,
         table: table(),
-        meter: Meter::new(&attempt.runtime.limits),
+        meter: Meter::new(&attempt.context.limits),
         depth: request.level.depth,
         allowance: Arc::clone(&request.level.allowance),
         last_failure: Arc::clone(&last_failure),
         last_words: Arc::clone(&last_words),
         printed: Default::default(),
     };
-    call(state, sandbox.as_ref(), request).map_err(|ended| match ended {
+    call(host, state, sandbox.as_ref(), request).map_err(|ended| match ended {
         Ended::Refused(failure) => wire::error(failure),
-        Ended::Nonsense(text) => {
+        Ended::InvalidResult(text) => {
             let text = format!("plugin {kind:?} returned an invalid result of {}: {text}", attempt.command);
             CniError::internal(text)
         }
@@ -82,8 +98,11 @@ fn in_instance(attempt: &Arc<Attempt>, request: Request) -> Result<Option<Succes
 
 /// The reference's words for a namespace that can't be opened, which are not
 /// everywhere the same.
-fn unopened(attempt: &Attempt, kind: &str, error: CniError) -> CniError {
-    if error.code == code::NETNS || attempt.command == Command::Del || kind == "loopback" {
+fn unopened(attempt: &Attempt, plugin: &Plugin, error: CniError) -> CniError {
+    if error.code == code::NETNS
+        || attempt.command == Command::Del
+        || plugin.bundled.is_some_and(|bundled| bundled.bare_netns_errors)
+    {
         return error;
     }
     CniError { msg: format!("failed to open netns {:?}: {}", attempt.netns, error.msg), ..error }
@@ -91,8 +110,8 @@ fn unopened(attempt: &Attempt, kind: &str, error: CniError) -> CniError {
 
 /// Why there is no result.
 enum Ended {
-    Refused(wire::Failure),
-    Nonsense(String),
+    Refused(cni::Failure),
+    InvalidResult(String),
     /// It imports what it is not offered.
     Unlinked(wasmtime::Error),
     Crashed(wasmtime::Error),
@@ -117,26 +136,26 @@ impl From<wasmtime::component::ResourceTableError> for Ended {
     }
 }
 
-fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<Option<Success>, Ended> {
+fn call(host: &Host, state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<Option<Success>, Ended> {
     let attempt = Arc::clone(&state.attempt);
-    let runtime = &attempt.runtime;
+    let context = &attempt.context;
     let (lends_sandbox, lends_host) = (state.grants.sandbox, state.grants.host);
-    let mut store = Store::new(&runtime.engine, state);
+    let mut store = Store::new(&host.engine, state);
     store.limiter(|state| &mut state.meter);
-    store.set_hostcall_fuel(runtime.limits.argument_octets);
+    store.set_hostcall_fuel(context.limits.argument_bytes);
     store.set_epoch_deadline(1);
     let deadline = attempt.deadline.clone();
     // A tick says that somebody's time is up, not whose.
     store.epoch_deadline_callback(move |_| {
         if deadline.passed() {
-            return Err(wasmtime::Error::new(deadline.stop()));
+            return Err(wasmtime::Error::new(Stop::of(&deadline)));
         }
         Ok(UpdateDeadline::Continue(1))
     });
     let (plugin, config) = (&request.plugin, &request.config);
-    let linked = plugin.linked(runtime).map_err(Ended::Unlinked)?;
+    let linked = plugin.linked(&host.engine).map_err(Ended::Unlinked)?;
     let instance = linked.instance.instantiate(&mut store).map_err(Ended::before_the_call)?;
-    if !plugin.bundled {
+    if plugin.bundled.is_none() {
         // All functions, not only the one that is called: what has an ADD shall have a DEL.
         check_types(&mut store, &instance, plugin.world).map_err(Ended::Unlinked)?;
     }
@@ -150,9 +169,9 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
                 space.map(|space| guest.store.data_mut().table.push(Namespace { space })).transpose()
             };
             let sandbox = lend(lends_sandbox, sandbox)?;
-            let host = lend(lends_host, Some(&attempt.host))?;
+            let lent = lend(lends_host, Some(&attempt.host))?;
             let borrow = |lent: &Option<Resource<Namespace>>| lent.as_ref().map(|r| Resource::new_borrow(r.rep()));
-            let host: Option<Resource<Namespace>> = borrow(&host);
+            let host: Option<Resource<Namespace>> = borrow(&lent);
             let need = || {
                 borrow(&sandbox).ok_or_else(|| {
                     Ended::Crashed(wasmtime::Error::msg("it needs the container's namespace and has no grant for it"))
@@ -177,13 +196,13 @@ fn call(state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<
             Verb::Gc(Some(live)) => guest.done(&exports.gc, (&*config.text, &*live))?,
         },
     };
-    if runtime.own_process && attempt.plugin.is_some() && request.level.allowance.leaves_instance() {
+    if context.own_process && attempt.plugin.is_some() && request.level.allowance.leaves_instance() {
         // The process ends with it, and the kernel takes its memory back at less cost.
         // What it has open is closed: others may wait for it.
         guest.store.data_mut().table = ResourceTable::new();
         mem::forget(guest.store);
     }
-    output.map(|output| wire::success(output, &runtime.limits).map_err(Ended::Nonsense)).transpose()
+    output.map(|output| wire::success(output, &context.limits).map_err(Ended::InvalidResult)).transpose()
 }
 
 /// An instance. What the functions of a world take and give is said where they are called.
@@ -198,7 +217,7 @@ impl Guest {
         &mut self,
         export: &ComponentExportIndex,
         params: impl ComponentNamedList + Lower,
-    ) -> Result<Option<wire::Output>, Ended> {
+    ) -> Result<Option<cni::Output>, Ended> {
         self.call(export, params).map(Some)
     }
 
@@ -207,7 +226,7 @@ impl Guest {
         &mut self,
         export: &ComponentExportIndex,
         params: impl ComponentNamedList + Lower,
-    ) -> Result<Option<wire::Output>, Ended> {
+    ) -> Result<Option<cni::Output>, Ended> {
         self.call(export, params).map(|()| None)
     }
 
@@ -216,7 +235,7 @@ impl Guest {
         P: ComponentNamedList + Lower,
         R: Lift + 'static,
     {
-        let function = self.instance.get_typed_func::<P, (Result<R, wire::Failure>,)>(&mut self.store, export)?;
+        let function = self.instance.get_typed_func::<P, (Result<R, cni::Failure>,)>(&mut self.store, export)?;
         let (given,) = function.call(&mut self.store, params)?;
         given.map_err(Ended::Refused)
     }
@@ -235,36 +254,16 @@ fn table() -> ResourceTable {
     table
 }
 
-fn cni_call(attempt: &Attempt, config: &CallConfig) -> wire::Call {
+fn cni_call(attempt: &Attempt, config: &CallConfig) -> cni::Call {
     let previous = config.previous.as_ref();
-    wire::Call {
-        at: wire::Attachment { container_id: attempt.container_id.clone(), ifname: attempt.ifname.clone() },
+    cni::Call {
+        at: cni::Attachment { container_id: attempt.container_id.clone(), ifname: attempt.ifname.clone() },
         netns: attempt.netns.clone(),
         args: attempt.args.clone(),
         network: attempt.network.clone(),
         config: config.text.to_string(),
         prev: previous.map(|p| p.as_ref().map(|p| wire::output(&p.success))).map_err(Clone::clone),
     }
-}
-
-/// What this plugin gets: bundled ones what their work needs, others nothing,
-/// and either what the policy says.
-pub(crate) fn grants(attempt: &Attempt, plugin: &Plugin, asked: &Asked) -> Result<Grants, CniError> {
-    let runtime = &attempt.runtime;
-    let table = grant_table(runtime, &plugin.name, plugin.bundled)?;
-    let grants = table.grants(plugin.world, asked, &attempt.network);
-    Ok(Grants { store: grants.store.map(|folder| runtime.under_root(folder)), ..grants })
-}
-
-/// The same, before there is a call.
-pub(crate) fn grant_table(runtime: &Inner, kind: &str, bundled: bool) -> Result<PluginTable, CniError> {
-    let policy = runtime.policy.as_ref().map_err(Clone::clone)?;
-    let own = match kind {
-        name if bundled => grants::bundled(name),
-        name if runtime.allow_host.iter().any(|allowed| allowed == name) => grants::allowed(),
-        _ => PluginTable::default(),
-    };
-    Ok(own.amended(policy.of(kind)))
 }
 
 /// A trap as an error: plugin, operation, cause, and the last operation of the

@@ -40,71 +40,65 @@
 mod abilities;
 #[cfg(feature = "tokio")]
 mod asynchronous;
-mod attempt;
-mod bindings;
-mod boot;
-mod cache;
-mod code_memory;
-mod compiled;
-mod config;
+mod attachments;
+mod builder;
 mod confine;
-mod directory;
+mod digest;
 mod dispatch;
-mod error;
-mod faults;
-mod folder;
 mod grants;
 mod host;
 mod inspect;
 mod instance;
-mod journal;
-mod known;
 mod leases;
-mod limits;
-mod native;
-mod operations;
-mod plugin;
+mod list;
+mod operation;
+mod options;
+mod plan;
+mod plugins;
 mod policy;
 mod progress;
-mod protocol;
-mod records;
 mod recover;
-mod render;
-mod result;
 mod runtime;
-mod schema;
-mod trace;
-mod undo;
+mod stand_alone;
 mod validate;
-mod version;
 mod watchdog;
-mod wire;
 
 #[cfg(feature = "tokio")]
 pub use asynchronous::AsyncRuntime;
-pub use attempt::Footprint;
-pub use cache::Cached;
-pub use config::{Network, PluginConfig};
-pub use error::{CniError, code};
-pub use folder::{
-    Broken, Lookup, Surveyed, find as find_network, load_file as load_network, survey as survey_networks,
-};
+pub use builder::Builder;
 pub use inspect::{Inspected, Interface as WitInterface};
-pub use leases::Lease;
-pub use limits::{CallOptions, Cancel, Limits};
-pub use native::{Exec, ExecCall, ExecOutput, Processes};
-pub use plugin::{Command, Location, LogLine};
+pub use options::CallOptions;
+pub use plugins::Location;
 pub use progress::Progress;
-pub use protocol::{Reply, answer};
 pub use recover::Recovered;
-pub use result::{Dns, Interface, IpConfig, Route, Success, parse_result};
-pub use runtime::{Added, Attachment, Builder, Runtime};
-pub use schema::render_result;
-pub use version::SUPPORTED as SUPPORTED_VERSIONS;
+pub use runtime::{Added, Runtime};
+pub use stand_alone::{Reply, answer};
+pub use wasm_cni_capabilities::{
+    attempt::Footprint,
+    context::LogLine,
+    exec::{Exec, ExecCall, ExecOutput, Processes},
+    limits::Limits,
+};
 /// Which engine compiled plugins have to be for: its version, and the revision of
 /// its settings.
 pub use wasm_cni_engine::KEY as ENGINE_KEY;
+pub use wasm_cni_engine::{Bundled, Grant};
 pub use wasm_cni_kernel::Netns;
+pub use wasm_cni_spec::{
+    attachment::Attachment,
+    command::Command,
+    error::{CniError, code},
+    network::{Network, PluginConfig},
+    result::{Dns, Interface, IpConfig, Route, Success, parse_result},
+    schema::render_result,
+    version::SUPPORTED as SUPPORTED_VERSIONS,
+};
+pub use wasm_cni_state::{
+    cache::Cached,
+    conf_dir::{Broken, Lookup, Surveyed, find as find_network, load_file as load_network, survey as survey_networks},
+    deadline::Cancel,
+    leases::Lease,
+};
 
 /// The examples of `docs/embedding.md` compile.
 #[cfg(doctest)]

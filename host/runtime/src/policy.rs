@@ -8,7 +8,6 @@
 //! that allows.
 
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     fs::{self, OpenOptions},
     io::{self, Read as _},
@@ -20,13 +19,12 @@ use std::{
 use nix::libc;
 use serde::Deserialize;
 
-use crate::{
-    error::{CniError, code},
-    folder::reason,
-    limits::Limits,
-};
+use wasm_cni_capabilities::{grants::table::PluginTable, limits::Limits};
+use wasm_cni_engine::{Bundled, Grant};
+use wasm_cni_spec::error::{CniError, code};
+use wasm_cni_state::files::reason;
 
-/// Largest file, octets.
+/// Largest file, bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// What operators have said.
@@ -60,81 +58,6 @@ struct LimitsTable {
     log_kib: Option<u16>,
     result_items: Option<u32>,
     delegation_depth: Option<u8>,
-}
-
-/// `[plugins.TYPE]`: each key takes the place of what the plugin has by itself.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct PluginTable {
-    pub(crate) namespaces: Option<Vec<Namespace>>,
-    pub(crate) operations: Option<Vec<Operation>>,
-    /// Patterns of names of the host's bridges that it may use, and of bridges to
-    /// make.
-    pub(crate) host_links: Option<Vec<String>>,
-    /// Patterns of names of links that may go from one namespace to the other.
-    pub(crate) move_links: Option<Vec<String>>,
-    pub(crate) sandbox_sysctls: Option<Vec<Sysctl>>,
-    /// `*` stands for a link that the plugin made.
-    pub(crate) host_sysctls: Option<Vec<Sysctl>>,
-    pub(crate) filters: Option<Vec<Filter>>,
-    /// sysfs: which network devices belong to which hardware.
-    pub(crate) devices: Option<bool>,
-    /// Plugins that it may delegate to; `*` is whichever its configuration names.
-    pub(crate) delegates: Option<Vec<String>>,
-    /// Folders below which `dataDir` may lie.
-    pub(crate) data_dirs: Option<Vec<PathBuf>>,
-    /// Files that `resolvConf` may name; `*` is any.
-    pub(crate) resolv_conf: Option<Vec<String>>,
-}
-
-/// A namespace that a plugin may be lent.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Namespace {
-    Sandbox,
-    Host,
-}
-
-/// A kind of change, as `net.action` in the WIT has them.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Operation {
-    LinkAdd,
-    LinkSet,
-    LinkDel,
-    AddrAdd,
-    AddrDel,
-    RouteAdd,
-    RouteDel,
-    VlanAdd,
-    VlanDel,
-    SysctlSet,
-    Announce,
-}
-
-/// What packet filters are for.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Filter {
-    Masquerade,
-    SpoofCheck,
-}
-
-/// A key below /proc/sys/net with `*` for one part of it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(try_from = "String")]
-pub(crate) struct Sysctl(pub(crate) Cow<'static, str>);
-
-impl TryFrom<String> for Sysctl {
-    type Error = String;
-
-    fn try_from(key: String) -> Result<Self, String> {
-        let bad = |part: &str| matches!(part, "" | "." | "..") || (part.contains('*') && part != "*");
-        if !key.starts_with("net/") || key.split('/').any(bad) {
-            return Err(format!("{key:?} is no sysctl: one is written as net/ipv4/conf/*/arp_notify"));
-        }
-        Ok(Self(key.into()))
-    }
 }
 
 impl Policy {
@@ -187,15 +110,31 @@ impl Policy {
             memory: memory_mib.map_or(limits.memory, mib),
             time: time_seconds.map_or(limits.time, |seconds| Duration::from_secs(seconds.into())),
             host_calls: host_calls.unwrap_or(limits.host_calls),
-            argument_octets: argument_kib
+            argument_bytes: argument_kib
                 .and_then(|n| usize::try_from(n).ok()?.checked_mul(1024))
-                .unwrap_or(limits.argument_octets),
+                .unwrap_or(limits.argument_bytes),
             operations: operations.map_or(limits.operations, usize::from),
-            log_octets: log_kib.map_or(limits.log_octets, |n| usize::from(n) << 10),
+            log_bytes: log_kib.map_or(limits.log_bytes, |n| usize::from(n) << 10),
             result_items: result_items.and_then(|n| usize::try_from(n).ok()).unwrap_or(limits.result_items),
             depth: delegation_depth.map_or(limits.depth, u32::from),
         }
     }
+}
+
+/// The grants that a bundled plugin has by itself: its own `policy.toml`.
+pub(crate) fn of_bundled(plugin: &Bundled) -> PluginTable {
+    let value = |grant: &Grant| match grant {
+        Grant::Flag(flag) => toml::Value::Boolean(*flag),
+        Grant::Texts(texts) => texts.iter().map(|text| toml::Value::from(*text)).collect::<Vec<_>>().into(),
+    };
+    let table = plugin.grants.iter().map(|(key, grant)| ((*key).to_owned(), value(grant))).collect::<toml::Table>();
+    // A test reads those of every bundled plugin.
+    table.try_into().unwrap_or_default()
+}
+
+/// What `allow_host` gives to a third-party plugin: both namespaces, bridges and their ports, filters, delegation.
+pub(crate) fn of_allowed() -> PluginTable {
+    toml::from_str(include_str!("allow_host.toml")).unwrap_or_default()
 }
 
 /// A file, if it is there. It must not be anybody's to write.
@@ -241,6 +180,8 @@ fn invalid(path: &Path, text: &str) -> CniError {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use wasm_cni_capabilities::grants::table::Namespace;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Policy, CniError> {
@@ -267,8 +208,8 @@ mod tests {
         for (text, line, what) in [
             ("[plugins.a]\nnamespace = [\"host\"]\n", 2, "unknown field `namespace`"),
             ("[plugins.a]\nnamespaces = [\"hosts\"]\n", 2, "unknown variant `hosts`"),
-            ("[plugins.a]\n\nhost-sysctls = [\"kernel/x\"]\n", 3, "is no sysctl"),
-            ("[plugins.a]\nhost-sysctls = [\"net/ipv4/conf/eth*/x\"]\n", 2, "is no sysctl"),
+            ("[plugins.a]\n\nhost-sysctls = [\"kernel/x\"]\n", 3, "is not a valid sysctl pattern"),
+            ("[plugins.a]\nhost-sysctls = [\"net/ipv4/conf/eth*/x\"]\n", 2, "is not a valid sysctl pattern"),
             ("[limits]\nmemory-mib = 99999999\n", 2, "invalid value"),
             ("[limits]\nmemory-mib = -1\n", 2, "invalid value"),
             ("[plugin.a]\n", 1, "unknown field `plugin`"),

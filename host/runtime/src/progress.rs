@@ -1,6 +1,6 @@
 //! Work that may take long, told to whoever waits for it.
 
-use crate::{plugin::Inner, runtime::Attachment};
+use wasm_cni_spec::attachment::Attachment;
 
 /// What an operation is at; see [`crate::Builder::progress`].
 #[derive(Debug)]
@@ -35,13 +35,3 @@ pub enum Progress<'a> {
 
 /// Where it goes.
 pub(crate) type ProgressSink = Box<dyn Fn(&Progress<'_>) + Send + Sync>;
-
-impl Inner {
-    /// Does something of which this is said until it is over.
-    pub(crate) fn saying<T>(&self, progress: &Progress<'_>, work: impl FnOnce() -> T) -> T {
-        (self.progress)(progress);
-        let done = work();
-        (self.progress)(&Progress::Over);
-        done
-    }
-}

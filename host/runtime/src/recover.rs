@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use crate::{
-    error::CniError,
-    host::space::Space,
-    journal::{self, Orphan},
-    plugin::{Inner, LogLine},
-    progress::Progress,
-    runtime::Runtime,
-    undo,
+use wasm_cni_capabilities::{
+    context::{Context, LogLine},
+    record::{
+        format,
+        orphans::{Orphan, orphans},
+        scene,
+    },
+    space::{HOST, Space},
 };
+use wasm_cni_spec::error::CniError;
+
+use crate::{progress::Progress, runtime::Runtime};
 
 /// An ADD that did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub struct Recovered {
     pub container_id: String,
     /// The interface inside the container.
     pub ifname: String,
-    /// What it had done, in its order.
+    /// What it had done, in this order.
     pub effects: Vec<String>,
     /// What could not be taken back, and why.
     pub failures: Vec<String>,
@@ -37,39 +40,33 @@ impl Runtime {
     ///
     /// If the host's namespace can't be opened.
     pub fn recover(&self, dry_run: bool) -> Result<Vec<Recovered>, CniError> {
-        let host = Arc::new(Space::new(crate::host::space::HOST, self.host()?));
-        let orphans = journal::orphans(&journal::folder(&self.inner), host.netns.id(), true);
+        let host = Arc::new(Space::new(HOST, self.host_netns()?));
+        let orphans = orphans(&format::directory(&self.host.context), host.netns.id(), true);
         if dry_run {
             return Ok(orphans.iter().map(found).collect());
         }
         let of = orphans.len();
         let take = |(number, orphan): (usize, Orphan)| {
             let container_id = &*orphan.attached.heading.container_id;
-            (self.inner.progress)(&Progress::TakingBack { container_id, number: number + 1, of });
-            take_back(&self.inner, &host, orphan)
+            (self.host.progress)(&Progress::TakingBack { container_id, number: number + 1, of });
+            take_back(&self.host.context, &host, orphan)
         };
         let recovered = orphans.into_iter().enumerate().map(take).collect();
-        (self.inner.progress)(&Progress::Over);
+        (self.host.progress)(&Progress::Over);
         Ok(recovered)
     }
 }
 
 /// Before something else is done in this namespace.
-pub(crate) fn recover(runtime: &Arc<Inner>, host: &Arc<Space>) {
-    for orphan in journal::orphans(&journal::folder(runtime), host.netns.id(), false) {
-        let recovered = take_back(runtime, host, orphan);
+pub(crate) fn recover(context: &Arc<Context>, host: &Arc<Space>) {
+    for orphan in orphans(&format::directory(context), host.netns.id(), false) {
+        let recovered = take_back(context, host, orphan);
         let what = format!("took back {} effects of an ADD that was killed", recovered.effects.len());
         let message = match recovered.failures.is_empty() {
             true => what,
             false => format!("{what}, but not: {}", recovered.failures.join(", ")),
         };
-        (runtime.log)(&LogLine {
-            level: "warn",
-            plugin: "",
-            network: &recovered.network,
-            container_id: &recovered.container_id,
-            message: &message,
-        });
+        (context.log)(&LogLine::warning("", &recovered.network, &recovered.container_id, &message));
     }
 }
 
@@ -83,9 +80,9 @@ fn found(orphan: &Orphan) -> Recovered {
     }
 }
 
-fn take_back(runtime: &Arc<Inner>, host: &Arc<Space>, orphan: Orphan) -> Recovered {
-    let scene = orphan.attached.scene(runtime, host);
-    let failures = undo::undo(orphan.attached.entries.iter(), &scene);
+fn take_back(context: &Arc<Context>, host: &Arc<Space>, orphan: Orphan) -> Recovered {
+    let scene = orphan.attached.scene(context, host);
+    let failures = scene::undo(orphan.attached.entries.iter(), &scene);
     let recovered = Recovered { failures, ..found(&orphan) };
     if recovered.failures.is_empty() {
         orphan.done()

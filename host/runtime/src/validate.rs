@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{
-    config::Network,
-    error::{CniError, code},
-    limits::Cancel,
-    native::{self, ExecCall},
-    plugin::{Inner, Location},
-    runtime::Runtime,
+use wasm_cni_capabilities::{
+    exec::{self, ExecCall},
     trace::{Watched, Who},
+};
+use wasm_cni_spec::{
+    error::{CniError, code},
+    network::Network,
     version::SUPPORTED,
 };
+use wasm_cni_state::deadline::Cancel;
+
+use crate::{plugins::Location, runtime::Runtime};
 
 /// Time for one answer.
 const TIME: Duration = Duration::from_secs(10);
@@ -44,14 +46,14 @@ impl Runtime {
         let call = ExecCall {
             kind: kind.to_owned(),
             path,
-            env: native::environment(&self.inner.env, ours.map(|(name, value)| (name, value.into()))),
+            env: exec::environment(&self.host.context.env, ours.map(|(name, value)| (name, value.into()))),
             stdin: br#"{"cniVersion":"1.1.0"}"#.to_vec(),
             timeout: TIME,
             cancel: Cancel::default(),
         };
-        let Inner { exec, trace, .. } = &*self.inner;
-        let exec = Watched { exec: &**exec, trace, who: Who::plugin(kind) };
-        match native::run(&exec, &call) {
+        let context = &self.host.context;
+        let exec = Watched { exec: &*context.exec, trace: &context.trace, who: Who::plugin(kind) };
+        match exec::run(&exec, &call) {
             Ok(output) => understood(kind, &output.stdout),
             Err(error) if error.msg == TOO_OLD => Ok(vec!["0.1.0".to_owned()]),
             Err(error) => Err(error),

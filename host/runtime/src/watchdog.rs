@@ -16,9 +16,10 @@ use nix::{
     },
     time::ClockId,
 };
+use wasm_cni_state::deadline::Deadline;
 use wasmtime::Engine;
 
-use crate::{limits::Deadline, plugin::Inner};
+use crate::host::Host;
 
 /// Between looks whether the call was cancelled; and, after the deadline, between
 /// bumps: a guest that was entered after the first one, by an operation that
@@ -37,13 +38,13 @@ pub(crate) enum Watchdog {
 }
 
 impl Watchdog {
-    pub(crate) fn start(runtime: &Inner, deadline: &Deadline) -> Self {
+    pub(crate) fn start(host: &Host, deadline: &Deadline) -> Self {
         // A signal is for who owns the process, and says nothing of a call's
         // cancellation.
-        let timer = runtime.own_process.then(|| timer(&runtime.engine, deadline).ok()).flatten();
+        let timer = host.context.own_process.then(|| timer(&host.engine, deadline).ok()).flatten();
         match timer {
             Some(timer) => Self::Timer { _timer: timer },
-            None => Self::Watched(Watch::lock().add(&runtime.engine, deadline)),
+            None => Self::Watched(Watch::lock().add(&host.engine, deadline)),
         }
     }
 }

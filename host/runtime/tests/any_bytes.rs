@@ -150,7 +150,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let status = if ok { Ok(()) } else { Err("exit status 1".to_owned()) };
         let said = Said(ExecOutput { status, stdout, stderr });
-        let runtime = Runtime::builder().root(folder.path()).plugin_dirs(["/p".into()]).exec(said).build().unwrap();
+        let runtime = Runtime::builder().bundled(wasm_cni_bundled::PLUGINS).root(folder.path()).plugin_dirs(["/p".into()]).exec(said).build().unwrap();
         let list = br#"{"name":"n","cniVersion":"1.1.0","plugins":[{"type":"p"}]}"#;
         let network = Network::parse_list(list).unwrap();
         let at = Attachment { container_id: "c".into(), ifname: "e".into(), ..Attachment::default() };

@@ -89,8 +89,13 @@ struct World {
 fn world(answer: impl Fn(&Call) -> Result<String, String> + Send + Sync + 'static) -> World {
     let script = Script::new(answer);
     let folder = tempfile::tempdir().unwrap();
-    let runtime =
-        Runtime::builder().root(folder.path()).plugin_dirs([PathBuf::from("/p")]).exec(script.clone()).build().unwrap();
+    let runtime = Runtime::builder()
+        .bundled(wasm_cni_bundled::PLUGINS)
+        .root(folder.path())
+        .plugin_dirs([PathBuf::from("/p")])
+        .exec(script.clone())
+        .build()
+        .unwrap();
     World { script, folder, runtime }
 }
 
@@ -299,7 +304,7 @@ async fn a_call_ends_with_its_time_or_with_its_future() {
 #[test]
 fn runtimes_of_one_process_share_the_bundled_code() {
     let status = |i: usize| {
-        let runtime = Runtime::builder().build().unwrap();
+        let runtime = Runtime::builder().bundled(wasm_cni_bundled::PLUGINS).build().unwrap();
         let list = br#"{"name":"net","cniVersion":"1.1.0","plugins":[{"type":"loopback"},{"type":"bridge"}]}"#;
         runtime.status(&Network::parse_list(list).unwrap()).unwrap_or_else(|e| panic!("{i}: {e}"));
     };

@@ -79,7 +79,7 @@ fn find_network(network: &str, env: &Env) -> Result<Network> {
     let found = wasm_cni::find_network(&env.configurations(), network)?;
     for file in found.broken {
         let message = &*format!("{}: {}", file.path.display(), file.error);
-        print_log(&LogLine { level: "warn", plugin: "", network, container_id: "", message });
+        print_log(&LogLine::warning("", network, "", message));
     }
     Ok(found.network)
 }

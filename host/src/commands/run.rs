@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     for left in left {
         let message = &*format!("could not be removed: {left}");
         let (network, container_id) = (&*network.name, &*at.container_id);
-        print_log(&LogLine { level: "warn", plugin: "", network, container_id, message });
+        print_log(&LogLine::warning("", network, container_id, message));
     }
     let status = status?;
     deleted.context("the command has ended, but its network could not be removed")?;

@@ -151,7 +151,7 @@ fn bad_arguments_never_become_a_link() {
         let mut host = ns.connect().unwrap();
         let plain = LinkAttrs::default;
         for (name, errno) in [
-            ("sixteen-octets-x", Errno::ERANGE),
+            ("sixteen-bytes-xx", Errno::ERANGE),
             ("", Errno::EINVAL),
             ("veth%d", Errno::EINVAL),
             ("a\0b", Errno::EINVAL),
@@ -161,7 +161,7 @@ fn bad_arguments_never_become_a_link() {
             refused(&mut host, &bridge(name, plain()), errno);
             refused(&mut host, &pair("a", name, plain()), errno);
         }
-        let error = host.link_get(LinkRef::Name("sixteen-octets-x")).unwrap_err();
+        let error = host.link_get(LinkRef::Name("sixteen-bytes-xx")).unwrap_err();
         assert_eq!(error.reason(), "numerical result out of range");
         for (mac, errno) in [
             (vec![2, 0, 0, 0, 0], Errno::EINVAL),
@@ -213,10 +213,10 @@ fn the_kernels_own_words_are_kept() {
         let attrs = LinkAttrs { master: Some(br), ..LinkAttrs::default() };
         let error = host.link_add(&bridge("br1", attrs)).unwrap_err();
         assert_eq!(error.errno(), Errno::ELOOP as i32);
-        assert_eq!(error.ext_ack(), Some("Can not enslave a bridge to a bridge"));
+        assert_eq!(error.kernel_says(), Some("Can not enslave a bridge to a bridge"));
         assert_eq!(error.to_string(), "link-add br1: too many levels of symbolic links");
         assert_eq!(devices(&ns), ["br0", "lo"]);
-        assert_eq!(host.link_get(LinkRef::Name("br1")).unwrap_err().ext_ack(), None);
+        assert_eq!(host.link_get(LinkRef::Name("br1")).unwrap_err().kernel_says(), None);
     });
 }
 

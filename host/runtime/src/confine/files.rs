@@ -8,9 +8,8 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, Scope,
 };
 use nix::fcntl::OFlag;
+use wasm_cni_capabilities::needs::{Needs, Processes};
 use wasm_cni_kernel::open;
-
-use super::{Needs, Processes};
 
 /// The newest whose rights are named here; an older kernel does what it can.
 const KNOWN: ABI = ABI::V6;
@@ -35,12 +34,12 @@ pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
     for file in needs.files.iter().filter(|file| file.is_file()) {
         rules = rules.allow(file, AccessFs::ReadFile.into())?;
     }
-    for folder in &needs.namespaces {
-        rules = rules.allow(folder, AccessFs::ReadFile.into())?;
+    for directory in &needs.namespaces {
+        rules = rules.allow(directory, AccessFs::ReadFile.into())?;
     }
-    for folder in &needs.folders {
+    for directory in &needs.directories {
         // What is yet to be made is made in what there is.
-        if let Some(found) = folder.ancestors().find_map(place) {
+        if let Some(found) = directory.ancestors().find_map(place) {
             rules = rules.allow_open(found, write)?;
         }
     }
@@ -108,7 +107,7 @@ mod tests {
             fs::write(file(name), "text").unwrap();
         }
         let needs = Needs {
-            folders: set(&[&file("leases").join("net/deep")]),
+            directories: set(&[&file("leases").join("net/deep")]),
             files: set(&[&file("resolv.conf"), &file("missing")]),
             ..Needs::default()
         };

@@ -3,7 +3,7 @@
 //! the plugins' work.
 //!
 //! For good, and for the whole process, so only a process that serves one call
-//! does it; see [`Builder::own_process`](crate::Builder::own_process). How much
+//! does it; see [`crate::Builder::own_process`]. How much
 //! depends on what the call has to run beside components: nothing is kept from a
 //! native plugin, which is root with everything anyway.
 
@@ -18,17 +18,23 @@ use std::{
 
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities, set_no_new_privs};
 
-use crate::{
+use wasm_cni_capabilities::{
     attempt::Attempt,
-    boot,
-    error::CniError,
-    grants::Asked,
-    host::filter::iptables::Iptables,
-    instance, journal,
-    plugin::{Command, Found, Plugin, World},
-    records,
+    filter::{iptables::Iptables, masquerade::by_iptables},
+    grants::requested::Requested,
+    needs::{Needs, Processes},
+    record::attached::attached,
+    table,
     trace::Who,
-    undo::Undo,
+    world::World,
+};
+use wasm_cni_spec::{command::Command, error::CniError};
+use wasm_cni_state::boot;
+
+use crate::{
+    attachments, grants,
+    host::Host,
+    plugins::{Found, Plugin},
 };
 
 /// Netlink in all namespaces, entering them, ARP and neighbour announcements; and
@@ -38,31 +44,6 @@ const CAPABILITIES: CapabilitySet = CapabilitySet::NET_ADMIN
     .union(CapabilitySet::SYS_ADMIN)
     .union(CapabilitySet::DAC_OVERRIDE);
 
-/// What the plugins of an operation will need of the system.
-#[derive(Debug, Default)]
-struct Needs {
-    processes: Processes,
-    /// Folders to write in, there or yet to be made.
-    folders: BTreeSet<PathBuf>,
-    /// Files to read.
-    files: BTreeSet<PathBuf>,
-    /// Folders of namespaces that are yet to be opened.
-    namespaces: BTreeSet<PathBuf>,
-    /// Entries that bear a mark of this boot.
-    stores: bool,
-    /// sysfs.
-    devices: bool,
-}
-
-/// What will be executed; the later, the more has to be left to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Processes {
-    #[default]
-    None,
-    Iptables,
-    Native,
-}
-
 /// Gives up what these plugins, called with these configurations, do not need.
 /// They are loaded by then: their code cannot be any more.
 ///
@@ -70,29 +51,32 @@ enum Processes {
 ///
 /// Why one of them cannot be found or loaded; what the kernel has, but refuses.
 pub(crate) fn before_plugins<'a>(
+    host: &Host,
     attempt: &Attempt,
-    plugins: impl IntoIterator<Item = (Found, &'a Asked)>,
-    folder: Option<PathBuf>,
+    plugins: impl IntoIterator<Item = (Result<Found, CniError>, &'a Requested)>,
+    directory: Option<PathBuf>,
     namespaces: BTreeSet<PathBuf>,
 ) -> Result<(), CniError> {
     static DONE: AtomicBool = AtomicBool::new(false);
-    if !attempt.runtime.own_process || DONE.swap(true, Ordering::Relaxed) {
+    if !host.context.own_process || DONE.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
     let mut needs = Needs { namespaces, ..Needs::default() };
-    needs.folders.extend(folder);
-    needs.folders.insert(attempt.runtime.under_root("/run/wasm-cni"));
-    for (found, asked) in plugins {
-        needs.plugin(attempt, found, asked)?;
+    needs.directories.extend(directory);
+    needs.directories.insert(host.context.under_root("/run/wasm-cni"));
+    for (found, requested) in plugins {
+        // Whoever calls what cannot be found will say so.
+        if let Ok(found) = found {
+            plugin(host, attempt, &mut needs, found, requested)?;
+        }
     }
-    needs.records(attempt);
-    let refused = |what: &str, e: &dyn std::fmt::Display| {
-        CniError::internal(format!("cannot give up what running plugins does not need: {what}: {e}"))
-    };
+    records(attempt, &mut needs);
+    let refused =
+        |what: &str, e: &dyn std::fmt::Display| CniError::internal(format!("cannot drop privileges ({what}): {e}"));
     if needs.processes == Processes::Native {
         return Ok(());
     }
-    if attempt.command == Command::Add && needs.stores {
+    if attempt.command == Command::Add && needs.boot_marks {
         boot::remember();
     }
     // Its path may lead through another process, which takes a privilege.
@@ -111,65 +95,66 @@ pub(crate) fn before_plugins<'a>(
     Ok(())
 }
 
-impl Needs {
-    fn plugin(&mut self, attempt: &Attempt, found: Found, asked: &Asked) -> Result<(), CniError> {
-        let Found::Component(plugin) = found else {
-            self.processes = Processes::Native;
-            return Ok(());
-        };
-        let delegates = self.component(attempt, &plugin, asked)?;
-        for kind in delegates.into_iter().filter(|kind| *kind != plugin.name) {
-            match attempt.runtime.find(&kind) {
-                Ok(Found::Component(plugin)) => drop(self.component(attempt, &plugin, asked)?),
-                Ok(Found::Native(_)) => self.processes = Processes::Native,
-                // Whoever delegates to it will say so.
-                Err(_) => {}
-            }
+fn plugin(
+    host: &Host,
+    attempt: &Attempt,
+    needs: &mut Needs,
+    found: Found,
+    requested: &Requested,
+) -> Result<(), CniError> {
+    let Found::Component(plugin) = found else {
+        needs.process(Processes::Native);
+        return Ok(());
+    };
+    let delegates = component(host, attempt, needs, &plugin, requested)?;
+    for kind in delegates.into_iter().filter(|kind| *kind != plugin.name) {
+        match host.find(&kind) {
+            Ok(Found::Component(plugin)) => drop(component(host, attempt, needs, &plugin, requested)?),
+            Ok(Found::Native(_)) => needs.process(Processes::Native),
+            // Whoever delegates to it will say so.
+            Err(_) => {}
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// One plugin's, without its delegates, which it gives.
-    fn component(&mut self, attempt: &Attempt, plugin: &Plugin, asked: &Asked) -> Result<Vec<String>, CniError> {
-        let grants = instance::grants(attempt, plugin, asked)?;
-        self.devices |= grants.devices;
-        self.stores |= grants.store.is_some();
-        self.folders.extend(grants.store);
-        self.files.extend(grants.resolver);
-        if grants.masquerade && plugin.world == World::Interface && self.processes == Processes::None {
-            let iptables = Iptables::new(&attempt.runtime, &attempt.host, Who::default());
-            // What costs least first.
-            let used = match attempt.command {
-                Command::Add | Command::Check | Command::Status => {
-                    asked.masquerades_by_iptables() && iptables.is_installed()
-                }
-                // Whatever the configuration says by now.
-                _ => iptables.is_installed() && iptables.has_rules(),
-            };
-            if used {
-                self.processes = Processes::Iptables;
-            }
-        }
-        Ok(grants.delegates)
+/// One plugin's, without its delegates, which it gives.
+fn component(
+    host: &Host,
+    attempt: &Attempt,
+    needs: &mut Needs,
+    plugin: &Plugin,
+    requested: &Requested,
+) -> Result<Vec<String>, CniError> {
+    let grants = grants::grants(host, attempt, plugin, requested)?;
+    for capability in table::ALL.iter().filter(|capability| capability.worlds.contains(&plugin.world)) {
+        (capability.needs)(&grants, needs);
     }
-
-    /// What earlier ADDs are to be taken back by.
-    fn records(&mut self, attempt: &Attempt) {
-        let is_native = |undo: &Undo| matches!(undo, Undo::Delegated { .. });
-        let folders = |undo: &Undo| match undo {
-            Undo::EntryCreated { folder, .. } | Undo::EntriesFolder { folder, .. } => Some(folder.clone()),
-            _ => None,
-        };
-        let records = match attempt.command {
-            Command::Del => vec![records::path(attempt)],
-            Command::Gc => records::all(attempt),
-            _ => Vec::new(),
-        };
-        for attached in records.iter().filter_map(|path| journal::attached(path)) {
-            if attached.entries.iter().any(is_native) {
-                self.processes = Processes::Native;
+    if grants.masquerade && plugin.world == World::Interface && needs.processes == Processes::None {
+        let iptables = Iptables::new(&attempt.context, &attempt.host, Who::default());
+        // What costs least first.
+        let used = match attempt.command {
+            Command::Add | Command::Check | Command::Status => {
+                requested.masquerades_by_iptables() && iptables.is_installed()
             }
-            self.folders.extend(attached.entries.iter().filter_map(folders));
+            // Whatever the configuration says by now.
+            _ => iptables.is_installed() && by_iptables::has_rules(&iptables),
+        };
+        if used {
+            needs.process(Processes::Iptables);
         }
+    }
+    Ok(grants.delegates)
+}
+
+/// What earlier ADDs are to be taken back by.
+fn records(attempt: &Attempt, needs: &mut Needs) {
+    let records = match attempt.command {
+        Command::Del => vec![attempt.record_path()],
+        Command::Gc => attachments::all(attempt),
+        _ => Vec::new(),
+    };
+    for attached in records.iter().filter_map(|path| attached(path)) {
+        attached.entries.iter().for_each(|entry| entry.needs(needs));
     }
 }

@@ -95,7 +95,7 @@ fn plugins(report: &mut Report, folder: &Folder) {
 fn look_at(report: &mut Report, folder: &Folder, name: &str) -> io::Result<bool> {
     let file = folder.file(name);
     let path = file.display();
-    let bundled = wasm_cni_bundled::find(name).is_some();
+    let bundled = wasm_cni_bundled::PLUGINS.iter().any(|plugin| plugin.name == name);
     let Ok(metadata) = fs::metadata(&file) else {
         report.fail(FOLDER, format!("{path} is a link to nowhere"), "wasm-cni install, or remove it");
         return Ok(false);

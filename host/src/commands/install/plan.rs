@@ -155,7 +155,7 @@ pub(super) fn uninstall(folder: &Folder) -> Result<Vec<Step>> {
     names.extend(kept.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
     // The program is the last: until then links to it work.
     names.sort_by_key(|name| (name == PROGRAM, name == COMPILER, name.clone()));
-    let bundled = |name: &str| wasm_cni_bundled::find(name).is_some();
+    let bundled = |name: &str| wasm_cni_bundled::PLUGINS.iter().any(|plugin| plugin.name == name);
     let mut steps = Vec::new();
     for name in names {
         let is_kept = kept.contains(&name);

@@ -1,0 +1,291 @@
+//! One operation on one attachment: what its plugins share, and the record of
+//! their effects.
+
+use std::{
+    fs::File,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+use wasm_cni_kernel::{Netns, OpenError};
+use wasm_cni_spec::{
+    attachment::Owner,
+    command::Command,
+    error::{CniError, code},
+};
+use wasm_cni_state::deadline::Deadline;
+
+use crate::{
+    context::{Context, LogLine},
+    facts::Facts,
+    faults,
+    record::{
+        self,
+        effect::Effect,
+        format::{self, Heading},
+        journal::Journal,
+        scene::{self, Entry, Scene, lock_namespace},
+    },
+    space::{SANDBOX, Space},
+    trace::Who,
+};
+
+/// Longest that an ADD waits for others' tidying up.
+const TIDYING: Duration = Duration::from_secs(1);
+
+/// Shared by every instance that takes part in the operation.
+pub struct Attempt {
+    pub context: Arc<Context>,
+    pub command: Command,
+    pub network: String,
+    pub container_id: String,
+    pub ifname: String,
+    /// CNI_NETNS as the caller wrote it.
+    pub netns: String,
+    /// CNI_ARGS as the caller wrote it.
+    pub args: String,
+    /// Opened when the first component needs it; none if it is gone.
+    sandbox: OnceLock<Option<Arc<Space>>>,
+    /// May the container be in the host's namespace?
+    allow_host_netns: bool,
+    pub host: Arc<Space>,
+    /// The plugin that was called by its name; none for a list of them.
+    pub plugin: Option<String>,
+    pub deadline: Deadline,
+    journal: Mutex<Journal>,
+    facts: Mutex<Facts>,
+    /// Held while attaching, so that nobody takes a bridge for unused meanwhile.
+    attaching: Mutex<Option<Flock<File>>>,
+}
+
+/// What an [`Attempt`] is about.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub network: String,
+    pub container_id: String,
+    pub ifname: String,
+    pub netns: String,
+    pub args: String,
+    /// May the container be in the host's namespace?
+    pub allow_host_netns: bool,
+    /// The plugin that was called by its name; none for a list of them.
+    pub plugin: Option<String>,
+    pub host: Arc<Space>,
+}
+
+impl Attempt {
+    pub fn new(context: Arc<Context>, command: Command, subject: Subject, deadline: Deadline) -> Arc<Self> {
+        let host = subject.host;
+        let attaching = match command {
+            Command::Add => lock_namespace(&host.netns, FlockArg::LockSharedNonblock, &Deadline::after(TIDYING)),
+            _ => None,
+        };
+        Arc::new(Self {
+            context,
+            command,
+            network: subject.network,
+            container_id: subject.container_id,
+            ifname: subject.ifname,
+            netns: subject.netns,
+            args: subject.args,
+            sandbox: OnceLock::new(),
+            allow_host_netns: subject.allow_host_netns,
+            plugin: subject.plugin,
+            host,
+            deadline,
+            journal: Mutex::default(),
+            facts: Mutex::default(),
+            attaching: Mutex::new(attaching),
+        })
+    }
+
+    /// The container's namespace; none for a DEL whose namespace is gone.
+    ///
+    /// # Errors
+    ///
+    /// The reference's texts. A container may not be in the host's namespace,
+    /// unless the caller allows it.
+    pub fn sandbox(&self) -> Result<Option<Arc<Space>>, CniError> {
+        if let Some(sandbox) = self.sandbox.get() {
+            return Ok(sandbox.clone());
+        }
+        let sandbox = self.open_sandbox()?;
+        Ok(self.sandbox.get_or_init(|| sandbox).clone())
+    }
+
+    /// The container's namespace, opened by the caller.
+    ///
+    /// # Errors
+    ///
+    /// If it is the host's, and may not be.
+    pub fn lend(&self, netns: Netns) -> Result<(), CniError> {
+        let sandbox = self.as_sandbox(netns)?;
+        self.sandbox.get_or_init(|| Some(sandbox));
+        Ok(())
+    }
+
+    fn as_sandbox(&self, netns: Netns) -> Result<Arc<Space>, CniError> {
+        if !self.allow_host_netns && netns.is_same(&self.host.netns) {
+            let text = "plugin's netns and netns from CNI_NETNS should not be the same";
+            return Err(CniError::new(code::NETNS, text));
+        }
+        Ok(Arc::new(Space::new(SANDBOX, netns)))
+    }
+
+    fn open_sandbox(&self) -> Result<Option<Arc<Space>>, CniError> {
+        let path = &self.netns;
+        if path.is_empty() && self.command == Command::Del {
+            return Ok(None);
+        }
+        match Netns::open(Path::new(path)) {
+            Ok(netns) => self.as_sandbox(netns).map(Some),
+            Err(OpenError::Missing { .. }) if self.command == Command::Del => Ok(None),
+            Err(e) => Err(CniError::internal(e.to_string())),
+        }
+    }
+
+    /// Is what it does taken back when it fails? What a DEL did is wanted.
+    pub fn undoes(&self) -> bool {
+        matches!(self.command, Command::Add)
+    }
+
+    /// Notes what is about to be done, so that it can be taken back, by this
+    /// process or, should it be killed, by another.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be noted: then it must not be done.
+    pub fn note(&self, effect: impl Effect) -> io::Result<Note> {
+        if !self.undoes() {
+            return Ok(Note(None));
+        }
+        let sandbox = self.sandbox.get().and_then(Option::as_ref).map(|space| space.netns.id());
+        let heading = || Heading {
+            version: format::VERSION,
+            network: self.network.clone(),
+            container_id: self.container_id.clone(),
+            ifname: self.ifname.clone(),
+            netns: self.netns.clone(),
+            host: self.host.netns.id(),
+        };
+        let directory = format::directory(&self.context);
+        self.journal().note(&directory, heading, sandbox, Arc::new(effect)).map(|number| Note(Some(number)))
+    }
+
+    /// Counts an effect that goes with another, which is on the record.
+    ///
+    /// # Errors
+    ///
+    /// `EDQUOT` if there are too many.
+    pub fn count(&self) -> io::Result<Note> {
+        if self.undoes() {
+            self.journal().count()?;
+        }
+        Ok(Note(None))
+    }
+
+    /// It was not done after all.
+    pub fn strike(&self, note: Note) {
+        if let Some(number) = note.0 {
+            self.journal().strike(number);
+        }
+    }
+
+    /// More is known of the effect now that it has happened: the index of a link, say.
+    pub fn amend(&self, note: Note, effect: impl Effect) {
+        if let Some(number) = note.0 {
+            self.journal().amend(number, Arc::new(effect));
+        }
+    }
+
+    /// Whose doing it is, of this plugin's call.
+    pub fn who<'a>(&'a self, plugin: &'a str, depth: u32) -> Who<'a> {
+        let Self { container_id, ifname, network, .. } = self;
+        Who { container_id, ifname, network, plugin, depth }
+    }
+
+    /// Tells the operator.
+    pub fn warn(&self, plugin: &str, message: &str) {
+        let Self { container_id, network, .. } = self;
+        (self.context.log)(&LogLine { level: "warn", plugin, network, container_id, message });
+    }
+
+    /// What it has learned. Not to be held while something is asked of it again.
+    pub fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().expect("no panic with the lock held")
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().expect("no panic with the lock held")
+    }
+
+    /// Whose effects they are.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        let Self { network, container_id, ifname, .. } = self;
+        Owner { network: network.clone(), container_id: container_id.clone(), ifname: ifname.clone() }
+    }
+
+    fn scene(&self) -> Scene {
+        let sandbox = self.sandbox.get().cloned().flatten();
+        Scene { host: Arc::clone(&self.host), sandbox, context: Arc::clone(&self.context), owner: self.owner() }
+    }
+
+    /// Ends it: everything that was done is taken back. What could not be is
+    /// named.
+    pub fn roll_back(self: Arc<Self>) -> Vec<String> {
+        let mut journal = std::mem::take(&mut *self.journal());
+        let scene = self.scene();
+        // Others' roll-backs wait for it, and this one too.
+        drop(self.attaching.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let failures = scene::undo(journal.entries(), &scene);
+        // What is left is for `recover` to try again.
+        if failures.is_empty() {
+            journal.vanish();
+        } else {
+            journal.leave();
+        }
+        failures
+    }
+
+    /// Where the record of its attachment is kept.
+    #[must_use]
+    pub fn record_path(&self) -> std::path::PathBuf {
+        let name = format!("{}{}", record::prefix(self.plugin.as_deref()), record::name(&self.owner()));
+        record::attachments(&self.context, &self.host.netns).join(name)
+    }
+
+    /// Ends it: everything that was done stays; with `provisional`, as long as
+    /// the footprint and this process do.
+    pub fn keep(self: Arc<Self>, provisional: bool) -> Footprint {
+        let _ = faults::at_host_call();
+        let mut journal = std::mem::take(&mut *self.journal());
+        let entries = if provisional { journal.all() } else { journal.keep(&self.record_path()) };
+        Footprint { entries, scene: self.scene(), journal: Mutex::new(journal) }
+    }
+}
+
+/// The number of a note, if it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Note(Option<usize>);
+
+/// What an ADD did, to be tidied up when its attachment is gone.
+#[derive(Debug)]
+pub struct Footprint {
+    entries: Vec<Entry>,
+    scene: Scene,
+    /// Open for as long as it is provisional.
+    journal: Mutex<Journal>,
+}
+
+impl Footprint {
+    /// Its attachment has been detached: removes what outlives it where nobody uses it any more. Returns what could not be
+    /// removed, and why.
+    pub fn tidy(&self) -> Vec<String> {
+        self.journal.lock().expect("no panic with the lock held").close();
+        scene::tidy(&self.entries, &self.scene)
+    }
+}

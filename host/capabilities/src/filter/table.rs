@@ -1,0 +1,119 @@
+//! The tables of nftables that attachments share.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use wasm_cni_kernel::{Batch, Error, Family};
+
+use super::nft::comments;
+use crate::{
+    needs::Needs,
+    record::{
+        effect::{Cleanup, Effect, Shared},
+        scene::Scene,
+    },
+    space::Space,
+};
+
+/// The table of masquerade, and its chain of attachments' rules.
+pub(super) const MASQUERADE: &str = "cni_plugins_masquerade";
+/// See [`MASQUERADE`].
+pub(super) const MASQ_CHECKS: &str = "masq_checks";
+/// The table of spoof checks, and its chain of jumps.
+pub(super) const NAT: &str = "nat";
+/// See [`NAT`].
+pub(super) const PREROUTING: &str = "PREROUTING";
+
+/// A table that attachments share.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Table {
+    /// `inet cni_plugins_masquerade`
+    Masquerade,
+    /// `bridge nat`
+    SpoofCheck,
+}
+
+impl Table {
+    fn id(self) -> (Family, &'static str) {
+        match self {
+            Self::Masquerade => (Family::Inet, MASQUERADE),
+            Self::SpoofCheck => (Family::Bridge, NAT),
+        }
+    }
+
+    /// Whether it is there.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn exists(self, space: &Space) -> Result<bool, Error> {
+        let (family, table) = self.id();
+        space.nftables(|nft| nft.has_table(family, table))
+    }
+
+    /// Removes it, unless it holds somebody's rules.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn remove_if_unused(self, space: &Space) -> Result<(), Error> {
+        let (family, table) = self.id();
+        let used = match self {
+            Self::Masquerade => !comments(space, family, table, MASQ_CHECKS)?.is_empty(),
+            Self::SpoofCheck => space.nftables(|nft| {
+                Ok(nft.chains(family, table)?.iter().any(|chain| chain != PREROUTING)
+                    || !nft.rules(family, table, PREROUTING)?.is_empty())
+            })?,
+        };
+        if used || !self.exists(space)? {
+            return Ok(());
+        }
+        let mut batch = Batch::new(family, table);
+        batch.delete_table();
+        space.nftables(|nft| nft.apply(&batch))
+    }
+}
+
+/// A table that was made.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Made {
+    table: Table,
+}
+
+impl Made {
+    /// This table.
+    #[must_use]
+    pub fn of(table: Table) -> Self {
+        Self { table }
+    }
+}
+
+impl Effect for Made {
+    const TAG: &'static str = "filter-table";
+    const IS_LINK: bool = false;
+
+    fn is_inside(&self) -> bool {
+        false
+    }
+
+    fn shared(&self, _: &Scene) -> Option<Shared<'_>> {
+        Some(Shared::Other)
+    }
+
+    fn cleanup(&self) -> Cleanup {
+        Cleanup::Never
+    }
+
+    fn needs(&self, _: &mut Needs) {}
+
+    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+        self.table.remove_if_unused(&scene.host).map_err(|e| e.to_string())
+    }
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("table of packet filters")
+    }
+}

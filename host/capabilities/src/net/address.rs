@@ -1,0 +1,166 @@
+//! Addresses: `ip address add`, `ip address del`.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wasm_cni_kernel as kernel;
+
+use super::{
+    change::{Change, Labels},
+    commit::Commit,
+    host_links::Touch,
+};
+use crate::{
+    bindings::{net, types},
+    convert,
+    describe::{Describe, Scribe, number, object},
+    grants::table::Operation,
+    needs::Needs,
+    record::{
+        effect::{Cleanup, Effect, Shared},
+        scene::Scene,
+    },
+    space::{Place, Space},
+};
+
+/// `RTM_NEWADDR`.
+pub(super) struct Add<'a>(pub(super) &'a net::Address);
+
+impl Change for Add<'_> {
+    fn name(&self) -> &'static str {
+        "addr-add"
+    }
+
+    fn operation(&self) -> Operation {
+        Operation::AddrAdd
+    }
+
+    fn apply(&self, commit: &mut Commit<'_>, at: &Arc<Space>) -> Result<Option<net::Made>, types::Error> {
+        let Some(address) = checked(commit, at, self.0, self.name())? else { return Ok(None) };
+        commit.may_touch(at, address.link, Touch::AddressAdded(address.ip), self.name())?;
+        let effect = Added { at: at.place(), address };
+        commit.effect(at, effect.address.link, effect, |netlink, added| netlink.address_add(&added.address))?;
+        Ok(None)
+    }
+
+    fn describe(&self, _: &Labels<'_>, scribe: &mut Scribe<'_>) -> Value {
+        self.0.describe(scribe)
+    }
+}
+
+/// `RTM_DELADDR`.
+pub(super) struct Delete<'a>(pub(super) &'a net::Address);
+
+impl Change for Delete<'_> {
+    fn name(&self) -> &'static str {
+        "addr-del"
+    }
+
+    fn operation(&self) -> Operation {
+        Operation::AddrDel
+    }
+
+    fn apply(&self, commit: &mut Commit<'_>, at: &Arc<Space>) -> Result<Option<net::Made>, types::Error> {
+        let Some(address) = checked(commit, at, self.0, self.name())? else { return Ok(None) };
+        commit.may_touch(at, address.link, Touch::AddressRemoved(address.ip), self.name())?;
+        let effect = Removed { at: at.place(), address };
+        commit.effect(at, effect.address.link, effect, |netlink, removed| netlink.address_del(&removed.address))?;
+        Ok(None)
+    }
+
+    fn describe(&self, _: &Labels<'_>, scribe: &mut Scribe<'_>) -> Value {
+        self.0.describe(scribe)
+    }
+}
+
+/// None if its link is missing, and that is tolerated.
+fn checked(
+    commit: &Commit<'_>,
+    at: &Space,
+    address: &net::Address,
+    what: &str,
+) -> Result<Option<kernel::Address>, types::Error> {
+    let ip = convert::ip_net(&address.ip, what)?;
+    let link = commit.tolerated(commit.link(at, &address.link, what))?;
+    Ok(link.map(|link| kernel::Address { link, ip, flags: address.flags }))
+}
+
+impl Describe for net::Address {
+    fn describe(&self, scribe: &mut Scribe<'_>) -> Value {
+        let Self { link, ip, flags } = self;
+        object([("link", link.describe(scribe)), ("ip", ip.describe(scribe)), ("flags", number(*flags))])
+    }
+}
+
+/// An address that was added.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Added {
+    at: Place,
+    address: kernel::Address,
+}
+
+impl Effect for Added {
+    const TAG: &'static str = "address-added";
+    const IS_LINK: bool = false;
+
+    fn is_inside(&self) -> bool {
+        self.at == Place::Sandbox
+    }
+
+    fn shared(&self, scene: &Scene) -> Option<Shared<'_>> {
+        scene.shared_bridge(self.at, self.address.link)
+    }
+
+    fn cleanup(&self) -> Cleanup {
+        Cleanup::Never
+    }
+
+    fn needs(&self, _: &mut Needs) {}
+
+    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+        scene.netlink(self.at, |netlink| netlink.address_del(&self.address))
+    }
+}
+
+impl fmt::Display for Added {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "address {} in the {} namespace", self.address.ip, self.at)
+    }
+}
+
+/// An address that was removed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Removed {
+    at: Place,
+    address: kernel::Address,
+}
+
+impl Effect for Removed {
+    const TAG: &'static str = "address-removed";
+    const IS_LINK: bool = false;
+
+    fn is_inside(&self) -> bool {
+        self.at == Place::Sandbox
+    }
+
+    fn shared(&self, scene: &Scene) -> Option<Shared<'_>> {
+        scene.shared_bridge(self.at, self.address.link)
+    }
+
+    fn cleanup(&self) -> Cleanup {
+        Cleanup::Never
+    }
+
+    fn needs(&self, _: &mut Needs) {}
+
+    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+        scene.netlink(self.at, |netlink| netlink.address_add(&self.address))
+    }
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "removal of address {} in the {} namespace", self.address.ip, self.at)
+    }
+}

@@ -1,0 +1,220 @@
+//! The one place where a guest's operations become effects: in their order, each by its file, with what the kernel's
+//! failures are tolerated for.
+
+use std::sync::Arc;
+
+use wasm_cni_kernel as kernel;
+use wasmtime::component::Resource;
+
+use super::{
+    actions::with_change,
+    change::{self, Change},
+    sysctl,
+};
+use crate::{
+    attempt::Note,
+    bindings::{net, types},
+    convert,
+    facts::{Facts, Own},
+    failure::{kernel_error, refuse},
+    handles::Pending,
+    record::effect::Effect,
+    space::{RouteSocket, Space},
+    state::State,
+};
+
+/// The operation that failed, by its place in the list, and why.
+pub type Failed = (usize, types::Error);
+
+/// A list of operations that is being done.
+pub struct Commit<'a> {
+    /// Whose doing it is.
+    pub state: &'a State,
+    spaces: &'a [Arc<Space>],
+    /// What the operations so far have made.
+    pub made: Vec<Option<net::Made>>,
+    /// Which failures of the current operation count as success.
+    pub tolerance: net::Tolerance,
+}
+
+/// Does the operations in their order; see `net.commit`.
+///
+/// # Errors
+///
+/// The first operation that failed, and why.
+pub fn commit(
+    state: &mut State,
+    spaces: &[Arc<Space>],
+    operations: &[net::Op],
+) -> Result<Vec<Option<net::Made>>, Failed> {
+    // Whatever becomes of the list, changes are spent by it.
+    let mut others = Vec::with_capacity(operations.len());
+    for (at, operation) in operations.iter().enumerate() {
+        others.push(match &operation.act {
+            net::Action::Other(change) => Some(spend(state, change).map_err(|e| (at, e))?),
+            _ => None,
+        });
+    }
+    let made = Vec::with_capacity(operations.len());
+    let mut commit = Commit { state, spaces, made, tolerance: net::Tolerance::Strict };
+    let mut at = 0;
+    while let Some(operation) = operations.get(at) {
+        if commit.state.attempt.deadline.passed() {
+            return Err((at, refuse(types::Code::Timeout, "commit", "the time of this call is up")));
+        }
+        // A run of sysctls costs one visit to the namespace.
+        let run = sysctl::run(&operations[at..]);
+        if run > 0 {
+            sysctl::set(&mut commit, &operations[at..at + run]).map_err(|(i, e)| (at + i, e))?;
+            at += run;
+        } else {
+            commit.one(operation, others[at].as_ref()).map_err(|e| (at, e))?;
+            at += 1;
+        }
+    }
+    Ok(commit.made)
+}
+
+fn spend(state: &mut State, change: &Resource<Pending>) -> Result<Pending, types::Error> {
+    let change = state.table.delete(Resource::<Pending>::new_own(change.rep()));
+    change.map_err(|_| refuse(types::Code::Invalid, "commit", "a change of this commit has been done already"))
+}
+
+impl Commit<'_> {
+    /// One of the commit's namespaces.
+    ///
+    /// # Errors
+    ///
+    /// If it has no such namespace.
+    pub fn space(&self, ns: u32, what: &str) -> Result<Arc<Space>, types::Error> {
+        let space = usize::try_from(ns).ok().and_then(|ns| self.spaces.get(ns)).cloned();
+        space.ok_or_else(|| refuse(types::Code::Invalid, what, format!("there is no namespace {ns} in this commit")))
+    }
+
+    fn one(&mut self, operation: &net::Op, other: Option<&Pending>) -> Result<(), types::Error> {
+        self.tolerance = operation.tolerate;
+        let mut apply = |change: &dyn Change| {
+            self.may_do(change)?;
+            let space = self.space(operation.ns, "commit")?;
+            change.apply(self, &space)
+        };
+        let done = with_change(&operation.act, other.and_then(change::described), &mut apply);
+        let unknown = || Err(refuse(types::Code::Invalid, "commit", "there is no such change"));
+        let made = done.unwrap_or_else(unknown)?;
+        self.made.push(made);
+        Ok(())
+    }
+
+    /// Whether the grants name this kind of change.
+    ///
+    /// # Errors
+    ///
+    /// `denied`, with what to add to the policy.
+    pub fn may_do(&self, change: &dyn Change) -> Result<(), types::Error> {
+        let operation = change.operation();
+        if self.state.grants.operations.contains(&operation) {
+            return Ok(());
+        }
+        let (name, plugin) = (operation.name(), &self.state.plugin);
+        let text = format!("for operations of this kind: add {name:?} to `operations` of [plugins.{plugin}]");
+        self.state.deny(change.name(), &text)
+    }
+
+    /// The index of a link.
+    ///
+    /// # Errors
+    ///
+    /// `not-found`; `invalid` for what cannot be one.
+    pub fn link(&self, space: &Space, link: &net::LinkRef, what: &str) -> Result<u32, types::Error> {
+        match link {
+            net::LinkRef::Index(0) => Err(refuse(types::Code::Invalid, what, "no link has index 0")),
+            net::LinkRef::Index(index) => i32::try_from(*index)
+                .map(|_| *index)
+                .map_err(|_| refuse(types::Code::Invalid, what, format!("no link has index {index}"))),
+            net::LinkRef::Name(name) => {
+                convert::link_name(name, what)?;
+                if let Some((index, _)) = self.facts().own_named(space.place(), name) {
+                    return Ok(index);
+                }
+                let found = space.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(name)));
+                Ok(found.map_err(|e| kernel_error(&e))?.index)
+            }
+            net::LinkRef::Made(i) => {
+                let made = usize::try_from(*i).ok().and_then(|i| self.made.get(i)).and_then(Option::as_ref);
+                let text = || format!("operation {i} of this commit made no link");
+                made.map(|made| made.index).ok_or_else(|| refuse(types::Code::Invalid, what, text()))
+            }
+        }
+    }
+
+    /// Does what has been checked, to a link, with its inverse noted.
+    ///
+    /// # Errors
+    ///
+    /// What the operation does not tolerate.
+    pub fn effect<E: Effect>(
+        &self,
+        space: &Space,
+        link: u32,
+        effect: E,
+        act: impl FnOnce(&mut dyn RouteSocket, &E) -> Result<(), kernel::Error>,
+    ) -> Result<(), types::Error> {
+        let note = match self.is_alone(space, link) {
+            // It goes with the link.
+            true => self.state.count()?,
+            false => self.state.note(effect.clone())?,
+        };
+        self.noted(space, note, |netlink| act(netlink, &effect))
+    }
+
+    /// Does what has been noted.
+    ///
+    /// # Errors
+    ///
+    /// What the operation does not tolerate.
+    pub fn noted(
+        &self,
+        space: &Space,
+        note: Note,
+        act: impl FnOnce(&mut dyn RouteSocket) -> Result<(), kernel::Error>,
+    ) -> Result<(), types::Error> {
+        let done = self.tolerated(space.netlink(act).map_err(|e| kernel_error(&e)));
+        // That it was there, or not there, before is not this attempt's doing.
+        if !matches!(done, Ok(Some(()))) {
+            self.state.attempt.strike(note);
+        }
+        done.map(drop)
+    }
+
+    /// Does all that is done to this link go with it?
+    #[must_use]
+    pub fn is_alone(&self, space: &Space, index: u32) -> bool {
+        self.facts().own(space.place(), index).is_some_and(Own::is_alone)
+    }
+
+    /// `Some` if it was done, `None` if it failed in a way that the operation tolerates.
+    ///
+    /// # Errors
+    ///
+    /// Any other failure.
+    pub fn tolerated<T>(&self, result: Result<T, types::Error>) -> Result<Option<T>, types::Error> {
+        let error = match result {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) => error,
+        };
+        let tolerated = match self.tolerance {
+            net::Tolerance::Strict => false,
+            net::Tolerance::OkIfExists => matches!(error.code, types::Code::Exists),
+            net::Tolerance::OkIfMissing => matches!(error.code, types::Code::NotFound),
+            // The kernel's failures only: a refusal by the host stays one.
+            net::Tolerance::BestEffort => error.errno != 0,
+        };
+        if tolerated { Ok(None) } else { Err(error) }
+    }
+
+    /// What the attempt has learned. Not to be held while something is asked of it again.
+    #[must_use]
+    pub fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
+        self.state.attempt.facts()
+    }
+}

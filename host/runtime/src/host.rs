@@ -1,0 +1,45 @@
+//! What a runtime keeps from call to call: its settings, its engine, the plugins that it has loaded.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use wasm_cni_capabilities::context::Context;
+use wasm_cni_engine::Bundled;
+use wasm_cni_spec::error::CniError;
+use wasmtime::Engine;
+
+use crate::{
+    plugins::Plugin,
+    policy::Policy,
+    progress::{Progress, ProgressSink},
+};
+
+/// Settings, engine and plugins of a [`crate::Runtime`].
+pub(crate) struct Host {
+    pub(crate) context: Arc<Context>,
+    pub(crate) engine: Engine,
+    /// The plugins that are part of the program.
+    pub(crate) bundled: &'static [Bundled],
+    pub(crate) plugin_dirs: Vec<PathBuf>,
+    pub(crate) compiler: Option<PathBuf>,
+    pub(crate) allow_host: Vec<String>,
+    /// What operators have said, or what is wrong with it.
+    pub(crate) policy: Result<Policy, CniError>,
+    pub(crate) progress: ProgressSink,
+    /// Native plugins take precedence over components of the same name.
+    pub(crate) prefer_native: bool,
+    pub(crate) loaded: Mutex<HashMap<String, Result<Arc<Plugin>, CniError>>>,
+}
+
+impl Host {
+    /// Reports `progress`, runs `work`, then reports that it is over.
+    pub(crate) fn saying<T>(&self, progress: &Progress<'_>, work: impl FnOnce() -> T) -> T {
+        (self.progress)(progress);
+        let done = work();
+        (self.progress)(&Progress::Over);
+        done
+    }
+}

@@ -1,0 +1,262 @@
+//! ADD, CHECK, DEL, GC and STATUS on a network: a plan of its list of plugins, and the result cache.
+
+use std::{collections::HashMap, fs::File, path::Path};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::Map;
+use wasm_cni_capabilities::{
+    attempt::{Attempt, Subject},
+    bindings::cni::Attachment as Live,
+    call::Labelled,
+    record::directories::{self, Directories},
+};
+use wasm_cni_kernel::Netns;
+use wasm_cni_spec::{
+    attachment::Attachment,
+    command::Command,
+    error::{CniError, code},
+    gojson,
+    names::{check_container_id, check_ifname, check_network_name},
+    network::Network,
+    result, schema, version,
+};
+use wasm_cni_state::cache::Cached;
+
+use crate::{
+    operation::{Operation, Reach},
+    options::CallOptions,
+    plan::{Plan, steps, version_number, version_of},
+    progress::Progress,
+    runtime::{Added, Runtime},
+};
+
+impl Runtime {
+    /// Attaches a container: the plugins of the network in order, each given
+    /// the result of the one before.
+    ///
+    /// # Errors
+    ///
+    /// The plugin that failed and why. What components did has been taken back
+    /// then, and what could not be is named in the details; native plugins of
+    /// the list that had succeeded are left for [`Runtime::del`], as by libcni.
+    pub fn add(&self, network: &Network, at: &Attachment) -> Result<Added, CniError> {
+        self.add_with(network, at, &CallOptions::default())
+    }
+
+    /// [`Runtime::add`] with a time of its own, and that can be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn add_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<Added, CniError> {
+        check_container_id(&at.container_id)?;
+        check_network_name(&network.name)?;
+        check_ifname(&at.ifname)?;
+        let operation = self.begin(Command::Add, network, at, options, Reach::default())?;
+        let held = |attempt: &Attempt| self.hold_cache(attempt, FlockArg::LockSharedNonblock);
+        let ((result, json), footprint) = operation.add(options.provisional, held, |attempt, last| {
+            let result = schema::versioned(&last.success, &last.version)?;
+            let json = gojson::pretty(&result);
+            let _ = attempt.note(directories::File { path: self.cache().path(&network.name, at) });
+            self.cache().put(&network.name, at, &network.source, result.sorted()?)?;
+            Ok((last.success, json))
+        })?;
+        Ok(Added { result, json, footprint })
+    }
+
+    /// Asks every plugin whether the attachment is as ADD left it.
+    ///
+    /// # Errors
+    ///
+    /// What is not.
+    pub fn check(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
+        self.check_with(network, at, &CallOptions::default())
+    }
+
+    /// [`Runtime::check`] with a time of its own, and that can be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn check_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
+        if version_number(network)? < [0, 4, 0] {
+            let text = format!("configuration version {:?} does not support the CHECK command", network.cni_version);
+            return Err(CniError::new(code::VERSION, text));
+        }
+        if network.disable_check {
+            return Ok(());
+        }
+        let previous = self.cached_result(network, at).map_err(|e| {
+            let text = format!("failed to get network {:?} cached result: {e}", network.name);
+            CniError::new(code::DECODE, text)
+        })?;
+        self.begin(Command::Check, network, at, options, Reach::default())?.check(previous)
+    }
+
+    /// Detaches a container: the plugins in reverse. A plugin that fails does
+    /// not keep the others from cleaning up.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, with the others in its details. The cached result
+    /// stays then.
+    pub fn del(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
+        self.del_with(network, at, &CallOptions::default())
+    }
+
+    /// [`Runtime::del`] with a time of its own, and that can be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn del_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
+        let operation = self.begin(Command::Del, network, at, options, Reach::default())?;
+        let _held = self.hold_cache(&operation.attempt, FlockArg::LockSharedNonblock);
+        self.del_held(&operation, network, at)
+    }
+
+    fn del_held(&self, operation: &Operation, network: &Network, at: &Attachment) -> Result<(), CniError> {
+        let mut previous = None;
+        if version_number(network)? >= [0, 4, 0] {
+            match self.cached_result(network, at) {
+                Ok(result) => previous = result,
+                Err(text) => {
+                    operation.attempt.warn("", &format!("ignoring the corrupt cached result: {text}"));
+                    self.cache().set_aside(&network.name, at);
+                }
+            }
+        }
+        operation.del(previous)?;
+        self.cache().remove(&network.name, at);
+        Ok(())
+    }
+
+    /// Detaches every cached attachment of the network that is not in `live`
+    /// and, from CNI 1.1.0 on, tells the plugins which are. `None` says that
+    /// none is; plugins are not told that.
+    ///
+    /// # Errors
+    ///
+    /// All failures, a line each: one does not keep the rest from being done.
+    pub fn gc(&self, network: &Network, live: Option<&[(String, String)]>) -> Result<(), CniError> {
+        if network.disable_gc {
+            return Ok(());
+        }
+        let own_process = self.host.context.own_process;
+        let cached = if own_process { self.cache().of_network(&network.name)? } else { Vec::new() };
+        let mut opened = through_processes(&cached);
+        let directories = cached.iter().filter_map(|cached| Path::new(&cached.attachment.netns).parent());
+        let reach = Reach { namespaces: directories.map(Path::to_owned).collect(), ..Reach::default() };
+        let options = CallOptions::default();
+        let mut plan = self.plan(Command::Gc, network, &Attachment::default())?;
+        let attachment = |(id, ifname): &(String, String)| Live { container_id: id.clone(), ifname: ifname.clone() };
+        plan.live = live.map(|live| live.iter().map(attachment).collect());
+        let operation = self.begin_plan(plan, &options, reach)?;
+        let held = self.hold_cache(&operation.attempt, FlockArg::LockExclusiveNonblock)?;
+        let mut errors = Vec::new();
+        let mut stale = self.cache().of_network(&network.name)?;
+        stale.retain(|cached| {
+            let at = &cached.attachment;
+            let is_live = |(id, ifname): &(String, String)| *id == at.container_id && *ifname == at.ifname;
+            !live.is_some_and(|live| live.iter().any(is_live))
+        });
+        for (number, cached) in stale.iter().enumerate() {
+            let at = &cached.attachment;
+            (self.host.progress)(&Progress::Detaching { attachment: at, number: number + 1, of: stale.len() });
+            let deleted = self.begin(Command::Del, network, at, &options, Reach::default()).and_then(|operation| {
+                if let Some(netns) = opened.remove(&at.netns) {
+                    operation.lend(netns)?;
+                }
+                self.del_held(&operation, network, at)
+            });
+            if let Err(e) = deleted {
+                errors.push(format!("failed to delete stale attachment {} {}: {e}", at.container_id, at.ifname));
+            }
+        }
+        (self.host.progress)(&Progress::Over);
+        drop(held);
+        if version_number(network)? >= [1, 1, 0] {
+            errors.extend(operation.gc().iter().map(ToString::to_string));
+        } else if live.is_some() {
+            let version = version_of(network);
+            let text = format!("plugins are asked to collect from CNI 1.1.0 on, and this network is of {version}");
+            operation.attempt.warn("", &text);
+        }
+        if errors.is_empty() { Ok(()) } else { Err(CniError::internal(errors.join("\n"))) }
+    }
+
+    /// Asks the plugins, in order, whether they are ready for ADD. Before CNI
+    /// 1.1.0 there is nothing to ask.
+    ///
+    /// # Errors
+    ///
+    /// What the first that is not ready says.
+    pub fn status(&self, network: &Network) -> Result<(), CniError> {
+        if version::parse(version_of(network)).is_ok_and(|number| number < [1, 1, 0]) {
+            return Ok(());
+        }
+        let (nothing, options) = (Attachment::default(), CallOptions::default());
+        self.begin(Command::Status, network, &nothing, &options, Reach::default())?.status()
+    }
+
+    fn cached_result(&self, network: &Network, at: &Attachment) -> Result<Option<Labelled>, String> {
+        let Some(json) = self.cache().result(&network.name, at)? else { return Ok(None) };
+        let (success, _) = result::parse(&json, "0.1.0", None)?;
+        // Every plugin gets it in the list's version.
+        Ok(Some(Labelled { success, version: version_of(network).to_owned() }))
+    }
+
+    /// The cache's directory, held while something is attached or detached; by
+    /// `gc` alone.
+    fn hold_cache(&self, attempt: &Attempt, how: FlockArg) -> Result<Option<Flock<File>>, CniError> {
+        let (held, created) = self.cache().hold(how, &attempt.deadline)?;
+        if !created.is_empty() {
+            let _ = attempt.note(Directories { created });
+        }
+        Ok(held)
+    }
+
+    /// What an operation on a network is going to do.
+    pub(crate) fn plan(&self, command: Command, network: &Network, at: &Attachment) -> Result<Plan, CniError> {
+        let subject = Subject {
+            network: network.name.clone(),
+            container_id: at.container_id.clone(),
+            ifname: at.ifname.clone(),
+            netns: at.netns.clone(),
+            args: at.args.clone(),
+            allow_host_netns: false,
+            plugin: None,
+            host: self.host_space()?,
+        };
+        let nothing = Map::new();
+        // For GC and STATUS name and version are all that is added.
+        let capabilities = match command {
+            Command::Gc | Command::Status | Command::Version => &nothing,
+            Command::Add | Command::Check | Command::Del => &at.capability_args,
+        };
+        Ok(Plan { command, subject, steps: steps(&self.host, network, capabilities), live: None })
+    }
+
+    fn begin(
+        &self,
+        command: Command,
+        network: &Network,
+        at: &Attachment,
+        options: &CallOptions,
+        reach: Reach,
+    ) -> Result<Operation, CniError> {
+        self.begin_plan(self.plan(command, network, at)?, options, reach)
+    }
+
+    fn begin_plan(&self, plan: Plan, options: &CallOptions, reach: Reach) -> Result<Operation, CniError> {
+        let reach = Reach { directory: Some(self.cache().directory().to_owned()), ..reach };
+        Operation::begin(&self.host, plan, options.deadline(self.host.context.limits.time), reach)
+    }
+}
+
+/// The namespaces of attachments whose paths lead through other processes: who has
+/// confined itself cannot follow them.
+fn through_processes(cached: &[Cached]) -> HashMap<String, Netns> {
+    let paths = cached.iter().map(|cached| &cached.attachment.netns).filter(|path| path.starts_with("/proc/"));
+    paths.filter_map(|path| Some((path.clone(), Netns::open(Path::new(path)).ok()?))).collect()
+}

@@ -1,0 +1,210 @@
+//! Doing what a plan says: one attempt for all of its plugins, in a process that has given up what they do not need, within
+//! its time, and with everything taken back if an ADD fails.
+
+use std::{collections::BTreeSet, mem, path::PathBuf, sync::Arc};
+
+use wasm_cni_capabilities::{
+    attempt::{Attempt, Footprint},
+    call::{CallConfig, Labelled, Level, Verb},
+};
+use wasm_cni_kernel::Netns;
+use wasm_cni_spec::{
+    command::Command,
+    error::{CniError, code},
+};
+use wasm_cni_state::deadline::Deadline;
+
+use crate::{
+    attachments, confine, dispatch,
+    host::Host,
+    plan::{Plan, Step},
+    recover,
+    watchdog::Watchdog,
+};
+
+/// An operation that is under way.
+pub(crate) struct Operation {
+    host: Arc<Host>,
+    plan: Plan,
+    pub(crate) attempt: Arc<Attempt>,
+}
+
+/// What an operation reaches beside its plugins: the result cache, namespaces of other attachments.
+#[derive(Default)]
+pub(crate) struct Reach {
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) namespaces: BTreeSet<PathBuf>,
+}
+
+impl Operation {
+    /// Begins: recovers what killed ADDs have left, and confines the process, if it is one of a single call.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel has, but refuses; a policy that cannot be read.
+    pub(crate) fn begin(host: &Arc<Host>, plan: Plan, deadline: Deadline, reach: Reach) -> Result<Self, CniError> {
+        if matches!(plan.command, Command::Add | Command::Del | Command::Gc) {
+            recover::recover(&host.context, &plan.subject.host);
+        }
+        let attempt = Attempt::new(Arc::clone(&host.context), plan.command, plan.subject.clone(), deadline);
+        let plugins = plan.steps.iter().map(|step| (step.found.clone(), &step.config.requested));
+        confine::before_plugins(host, &attempt, plugins, reach.directory, reach.namespaces)?;
+        Ok(Self { host: Arc::clone(host), plan, attempt })
+    }
+
+    /// The container's namespace, opened by the caller.
+    ///
+    /// # Errors
+    ///
+    /// If it is the host's, and may not be.
+    pub(crate) fn lend(&self, netns: Netns) -> Result<(), CniError> {
+        self.attempt.lend(netns)
+    }
+
+    fn run(
+        &self,
+        attempt: &Arc<Attempt>,
+        step: &Step,
+        config: &Arc<CallConfig>,
+        verb: Verb,
+    ) -> Result<Option<Labelled>, CniError> {
+        let level = Level::top(&self.host.context.limits);
+        dispatch::run(&self.host, attempt, &step.kind, step.found.clone(), config, verb, level)
+    }
+
+    /// ADD: the plugins in order, each given the result of the one before. What `prepare` returns is held until
+    /// the end; `finish` makes of the last result what the
+    /// caller wants; if that fails, the ADD has failed.
+    ///
+    /// # Errors
+    ///
+    /// The plugin that failed and why. What was done has been taken back then.
+    pub(crate) fn add<T, H>(
+        self,
+        provisional: bool,
+        prepare: impl FnOnce(&Attempt) -> Result<H, CniError>,
+        finish: impl FnOnce(&Attempt, Labelled) -> Result<T, CniError>,
+    ) -> Result<(T, Footprint), CniError> {
+        let watchdog = Watchdog::start(&self.host, &self.attempt.deadline);
+        let done = prepare(&self.attempt).and_then(|_held| finish(&self.attempt, self.chain()?));
+        self.end(watchdog, provisional, done)
+    }
+
+    fn chain(&self) -> Result<Labelled, CniError> {
+        let mut last = None;
+        for step in &self.plan.steps {
+            let config = step.following(last.take());
+            let result = self.run(&self.attempt, step, &config, Verb::Call(Command::Add));
+            last = result.map_err(|e| step.failed("add", e))?;
+        }
+        let network = &self.plan.subject.network;
+        last.ok_or_else(|| CniError::new(code::CONFIG, format!("network {network:?} has no plugins")))
+    }
+
+    /// Ends it: what was done stays, or is taken back.
+    fn end<T>(
+        self,
+        watchdog: Watchdog,
+        provisional: bool,
+        done: Result<T, CniError>,
+    ) -> Result<(T, Footprint), CniError> {
+        match done {
+            Ok(value) => {
+                if self.host.context.own_process && self.attempt.plugin.is_some() {
+                    // What is open ends with the process, and all at once.
+                    mem::forget((Arc::clone(&self.attempt), watchdog));
+                }
+                Ok((value, self.attempt.keep(provisional)))
+            }
+            Err(error) => {
+                drop(watchdog);
+                let left = self.attempt.roll_back();
+                if left.is_empty() {
+                    return Err(error);
+                }
+                Err(error.note(&format!("could not be undone: {}", left.join(", "))))
+            }
+        }
+    }
+
+    /// CHECK: every plugin in order.
+    ///
+    /// # Errors
+    ///
+    /// What is not as ADD left it.
+    pub(crate) fn check(&self, previous: Option<Labelled>) -> Result<(), CniError> {
+        let _watchdog = Watchdog::start(&self.host, &self.attempt.deadline);
+        for step in &self.plan.steps {
+            let config = step.following(previous.clone());
+            self.run(&self.attempt, step, &config, Verb::Call(Command::Check))?;
+        }
+        Ok(())
+    }
+
+    /// DEL: the plugins in reverse, then what they have left. A plugin that fails does not keep the others from cleaning
+    /// up.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, with the others in its details.
+    pub(crate) fn del(&self, previous: Option<Labelled>) -> Result<(), CniError> {
+        let mut attempt = Arc::clone(&self.attempt);
+        let mut watchdog = Watchdog::start(&self.host, &attempt.deadline);
+        let mut error: Option<CniError> = None;
+        for step in self.plan.steps.iter().rev() {
+            let Deadline { time, cancel, .. } = &attempt.deadline;
+            if attempt.deadline.passed() && !cancel.is_cancelled() {
+                // One that used up its time has not used up the others'.
+                let deadline = Deadline { cancel: cancel.clone(), ..Deadline::after(*time) };
+                let context = Arc::clone(&self.host.context);
+                attempt = Attempt::new(context, Command::Del, self.plan.subject.clone(), deadline);
+                watchdog = Watchdog::start(&self.host, &attempt.deadline);
+            }
+            let config = step.following(previous.clone());
+            if let Err(e) = self.run(&attempt, step, &config, Verb::Call(Command::Del)) {
+                let e = step.failed("delete", e);
+                error = Some(match error {
+                    None => e,
+                    Some(first) => first.note(&e.to_string()),
+                });
+            }
+        }
+        drop(watchdog);
+        let left = attachments::finish(&attempt, error.is_some());
+        match error {
+            Some(error) => Err(error),
+            None if left.is_empty() => Ok(()),
+            None => Err(CniError::internal(format!("could not be removed: {}", left.join(", ")))),
+        }
+    }
+
+    /// GC: what the records of stale attachments name, then the plugins in order. Returns the failures: one does not keep
+    /// the rest from being done.
+    pub(crate) fn gc(&self) -> Vec<CniError> {
+        let mut errors = Vec::new();
+        if let Some(live) = &self.plan.live {
+            self.attempt.facts().set_live(live);
+            errors.extend(attachments::collect(&self.attempt, live).into_iter().map(CniError::internal));
+        }
+        let _watchdog = Watchdog::start(&self.host, &self.attempt.deadline);
+        for step in &self.plan.steps {
+            let verb = Verb::Gc(self.plan.live.clone());
+            let done = self.run(&self.attempt, step, &step.config, verb);
+            errors.extend(done.err().map(|e| step.failed_to_collect(e)));
+        }
+        errors
+    }
+
+    /// STATUS: the plugins in order.
+    ///
+    /// # Errors
+    ///
+    /// What the first that is not ready says.
+    pub(crate) fn status(&self) -> Result<(), CniError> {
+        let _watchdog = Watchdog::start(&self.host, &self.attempt.deadline);
+        for step in &self.plan.steps {
+            self.run(&self.attempt, step, &step.config, Verb::Status)?;
+        }
+        Ok(())
+    }
+}

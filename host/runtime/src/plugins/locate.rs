@@ -1,0 +1,139 @@
+//! Where a plugin type resolves to: a bundled plugin, a component or an executable.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use wasm_cni_engine::Bundled;
+use wasm_cni_spec::{error::CniError, names::check_plugin_type};
+
+use super::Plugin;
+use crate::host::Host;
+
+/// Where a plugin type resolves to, loaded.
+#[derive(Clone)]
+pub(crate) enum Found {
+    Component(Arc<Plugin>),
+    Native(PathBuf),
+}
+
+/// Where a plugin type resolves to; see [`crate::Runtime::locate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Location {
+    /// Part of this program.
+    Bundled {
+        /// SHA-256 of the component, in hexadecimal.
+        digest: &'static str,
+        /// Bytes of the component.
+        size: usize,
+    },
+    /// A component in a plugin directory.
+    Component(PathBuf),
+    /// What `wasm-cni-compile` made of a component, in a plugin directory.
+    Compiled(PathBuf),
+    /// An executable in a plugin directory.
+    Native(PathBuf),
+}
+
+impl From<&'static Bundled> for Location {
+    fn from(plugin: &'static Bundled) -> Self {
+        Self::Bundled { digest: plugin.digest, size: plugin.size }
+    }
+}
+
+impl Host {
+    /// What a type stands for: a bundled plugin; else, directory by directory in
+    /// their order, native code `TYPE.cwasm`, the component `TYPE.wasm` or the
+    /// executable `TYPE`.
+    ///
+    /// # Errors
+    ///
+    /// The reference's texts if there is none; why it cannot be loaded.
+    pub(crate) fn find(&self, kind: &str) -> Result<Found, CniError> {
+        Ok(match self.locate(kind)? {
+            Location::Native(path) => Found::Native(path),
+            location => Found::Component(self.load(kind, &location)?),
+        })
+    }
+
+    /// The same, without loading it.
+    pub(crate) fn locate(&self, kind: &str) -> Result<Location, CniError> {
+        check_plugin_type(kind)?;
+        let native = |directories: &[PathBuf]| self.context.exec.find(kind, directories).map(Location::Native);
+        if self.prefer_native
+            && let Some(found) = native(&self.plugin_dirs)
+        {
+            return Ok(found);
+        }
+        if let Some(bundled) = self.bundled(kind) {
+            return Ok(bundled.into());
+        }
+        let in_directory = |directory: &PathBuf| {
+            let file = |suffix: &str| Some(directory.join(format!("{kind}.{suffix}"))).filter(|path| path.is_file());
+            let compiled = || file("cwasm").map(Location::Compiled);
+            let component = || file("wasm").map(Location::Component);
+            compiled().or_else(component).or_else(|| native(std::slice::from_ref(directory)))
+        };
+        self.plugin_dirs.iter().find_map(in_directory).ok_or_else(|| {
+            if self.plugin_dirs.is_empty() {
+                return CniError::internal("no paths provided");
+            }
+            CniError::internal(format!("failed to find plugin {kind:?} in path [{}]", self.path()))
+        })
+    }
+
+    /// Every type that there is, with its sources in the order of [`Host::locate`].
+    pub(crate) fn plugins(&self) -> Vec<(String, Vec<Location>)> {
+        let mut all: BTreeMap<String, Vec<Location>> = BTreeMap::new();
+        for bundled in self.bundled {
+            all.entry(bundled.name.to_owned()).or_default().push(bundled.into());
+        }
+        for directory in &self.plugin_dirs {
+            let Ok(entries) = std::fs::read_dir(directory) else { continue };
+            let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+            names.sort_by_key(|name| (!name.ends_with(".cwasm"), !name.ends_with(".wasm")));
+            for name in names {
+                let path = directory.join(&name);
+                if let Some(kind) = name.strip_suffix(".cwasm") {
+                    all.entry(kind.to_owned()).or_default().push(Location::Compiled(path));
+                } else if let Some(kind) = name.strip_suffix(".wasm") {
+                    all.entry(kind.to_owned()).or_default().push(Location::Component(path));
+                } else if is_executable(&path) {
+                    all.entry(name).or_default().push(Location::Native(path));
+                }
+            }
+        }
+        for locations in all.values_mut() {
+            // Stable: within a kind the order of the directories stays.
+            let native = |location: &Location| matches!(location, Location::Native(_));
+            locations.sort_by_key(|location| self.prefer_native && !native(location));
+        }
+        all.into_iter().collect()
+    }
+
+    /// The bundled plugin of this type.
+    pub(crate) fn bundled(&self, kind: &str) -> Option<&'static Bundled> {
+        self.bundled.iter().find(|plugin| plugin.name == kind)
+    }
+
+    /// A plugin of this program: what it is called as.
+    pub(crate) fn part_of_program(&self, kind: &str) -> Result<Arc<Plugin>, CniError> {
+        match self.bundled(kind) {
+            Some(bundled) => self.load(kind, &bundled.into()),
+            None => Err(CniError::internal(format!("plugin {kind:?} is not part of this program"))),
+        }
+    }
+
+    fn path(&self) -> String {
+        let directories: Vec<_> = self.plugin_dirs.iter().map(|directory| directory.display().to_string()).collect();
+        directories.join(" ")
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,236 @@
+//! The result cache: what ADD leaves for CHECK, DEL and GC, in the reference's
+//! format (`cniCacheV1`), written by rename.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    libc,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use wasm_cni_spec::{
+    attachment::Attachment,
+    error::{CniError, code},
+    gojson,
+};
+
+use crate::{
+    deadline::Deadline,
+    files::{TEMPORARY, create_directories, lock_linked, reason, replace},
+};
+
+const KIND: &str = "cniCacheV1";
+
+/// Keys in the order in which the reference writes them.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<R> {
+    kind: String,
+    container_id: String,
+    config: String,
+    if_name: String,
+    network_name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    netns: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cni_args: Vec<[String; 2]>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    capability_args: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result: Option<R>,
+}
+
+/// A directory of cached results, `<root>/var/lib/cni/results`.
+pub struct Cache {
+    directory: PathBuf,
+}
+
+impl Cache {
+    /// The cache in this directory, there or not.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The file of an attachment.
+    #[must_use]
+    pub fn path(&self, network: &str, at: &Attachment) -> PathBuf {
+        self.directory.join(format!("{network}-{}-{}", at.container_id, at.ifname))
+    }
+
+    /// Keeps a result, whose keys are in order.
+    pub fn put(&self, network: &str, at: &Attachment, config: &[u8], result: impl Serialize) -> Result<(), CniError> {
+        let pairs = at.args.split(';').filter_map(|pair| pair.split_once('='));
+        let entry = Entry {
+            kind: KIND.to_owned(),
+            container_id: at.container_id.clone(),
+            config: STANDARD.encode(config),
+            if_name: at.ifname.clone(),
+            network_name: network.to_owned(),
+            netns: at.netns.clone(),
+            cni_args: pairs.map(|(k, v)| [k.to_owned(), v.to_owned()]).collect(),
+            capability_args: at.capability_args.clone(),
+            result: Some(result),
+        };
+        let failed =
+            |text: String| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}"));
+        let path = self.path(network, at);
+        replace(&path, gojson::compact(&entry).as_bytes(), false)
+            .map_err(|e| failed(format!("{}: {}", path.display(), reason(&e))))
+    }
+
+    /// The result of an attachment; none if there is no entry. A file that is
+    /// no entry of ours is taken for a bare result, as older runtimes wrote it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its content.
+    pub fn result(&self, network: &str, at: &Attachment) -> Result<Option<Value>, String> {
+        let path = self.path(network, at);
+        let Ok(text) = fs::read(&path) else { return Ok(None) };
+        let value: Value = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        if value.get("kind").and_then(Value::as_str) != Some(KIND) {
+            return Ok(Some(value));
+        }
+        let entry: Entry<Value> = serde_json::from_value(value).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(entry.result)
+    }
+
+    /// Holds the directory, making it if need be; what was made comes back. If the
+    /// file system has no locks it is not held.
+    pub fn hold(&self, how: FlockArg, deadline: &Deadline) -> Result<(Option<Flock<File>>, Vec<PathBuf>), CniError> {
+        let failed = |text: String| CniError::new(code::IO, format!("cannot use the result cache: {text}"));
+        let created = create_directories(&self.directory, 0o700).map_err(|e| failed(e.to_string()))?;
+        let open = || {
+            File::open(&self.directory).or_else(|e| {
+                // Removed, as unused, since.
+                create_directories(&self.directory, 0o700).map_err(|_| e)?;
+                File::open(&self.directory)
+            })
+        };
+        match lock_linked(open, how, deadline) {
+            Ok(held) => Ok((Some(held), created)),
+            Err(e) if e.raw_os_error() == Some(libc::ETIMEDOUT) => {
+                Err(failed(format!("{} is held by another operation for too long", self.directory.display())))
+            }
+            Err(_) => Ok((None, created)),
+        }
+    }
+
+    /// The attachments of one container or of all, in order of the files' names.
+    /// What is no entry is skipped.
+    pub fn list(&self, container_id: Option<&str>) -> Vec<Cached> {
+        let all = self.entries().unwrap_or_default();
+        let wanted = |cached: &Cached| container_id.is_none_or(|id| cached.attachment.container_id == id);
+        all.into_iter().filter(wanted).collect()
+    }
+
+    /// The attachments of a network.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be read: silence would pass for "there are none".
+    pub fn of_network(&self, network: &str) -> Result<Vec<Cached>, CniError> {
+        let entries = self.entries().map_err(|e| {
+            let text = format!("cannot read the result cache {}: {}", self.directory.display(), reason(&e));
+            CniError::new(code::IO, text)
+        })?;
+        Ok(entries.into_iter().filter(|cached| cached.network == network).collect())
+    }
+
+    fn entries(&self) -> std::io::Result<Vec<Cached>> {
+        let mut paths = Vec::new();
+        match fs::read_dir(&self.directory) {
+            Ok(entries) => {
+                for entry in entries {
+                    paths.push(entry?.path());
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        paths.retain(|path| !path.as_os_str().as_encoded_bytes().ends_with(TEMPORARY.as_bytes()));
+        paths.sort();
+        Ok(paths.iter().filter_map(|path| Cached::read(path)).collect())
+    }
+
+    /// Forgets an attachment.
+    pub fn remove(&self, network: &str, at: &Attachment) {
+        let _ = fs::remove_file(self.path(network, at));
+    }
+
+    /// Puts an entry that cannot be read out of the way, without losing it.
+    pub fn set_aside(&self, network: &str, at: &Attachment) {
+        let path = self.path(network, at);
+        let mut aside = path.clone().into_os_string();
+        aside.push(".corrupt");
+        let _ = fs::rename(path, aside);
+    }
+}
+
+/// An attachment in the cache.
+#[derive(Clone, Debug)]
+pub struct Cached {
+    /// The network's name.
+    pub network: String,
+    /// With the arguments that it was made with.
+    pub attachment: Attachment,
+    /// The configuration that it was made with.
+    pub config: Vec<u8>,
+    /// The result, JSON.
+    pub result: Option<Value>,
+    /// When it was written.
+    pub since: Option<SystemTime>,
+}
+
+impl Cached {
+    /// Is its namespace there? None if it is not known which that is.
+    #[must_use]
+    pub fn is_alive(&self) -> Option<bool> {
+        let netns = &self.attachment.netns;
+        (!netns.is_empty()).then(|| Path::new(netns).exists())
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        let text = fs::read(path).ok()?;
+        let entry: Entry<Value> = serde_json::from_slice(&text).ok()?;
+        let netns = match entry.netns.is_empty() {
+            false => entry.netns,
+            true => sandbox(entry.result.as_ref(), &entry.if_name).unwrap_or_default().to_owned(),
+        };
+        let args: Vec<_> = entry.cni_args.iter().map(|[key, value]| format!("{key}={value}")).collect();
+        (entry.kind == KIND).then(|| Self {
+            network: entry.network_name,
+            attachment: Attachment {
+                container_id: entry.container_id,
+                ifname: entry.if_name,
+                netns,
+                args: args.join(";"),
+                capability_args: entry.capability_args,
+            },
+            config: STANDARD.decode(entry.config).unwrap_or_default(),
+            result: entry.result,
+            since: fs::metadata(path).and_then(|m| m.modified()).ok(),
+        })
+    }
+}
+/// The namespace as the result has it: before its version 1.1.0 libcni did not
+/// write it down apart from that.
+fn sandbox<'a>(result: Option<&'a Value>, ifname: &str) -> Option<&'a str> {
+    let interfaces = result?.get("interfaces")?.as_array()?;
+    let inside = interfaces.iter().filter(|interface| interface["name"] == ifname);
+    inside.filter_map(|interface| interface["sandbox"].as_str()).find(|sandbox| !sandbox.is_empty())
+}

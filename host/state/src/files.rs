@@ -1,0 +1,164 @@
+//! Files and directories that several processes use at a time: made, replaced and locked so that nobody ever sees half of
+//! one. Must not know: what is in them.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
+use wasm_cni_spec::error::{CniError, code};
+
+use crate::deadline::Deadline;
+
+/// Suffix of files that are about to be renamed.
+pub const TEMPORARY: &str = ".tmp";
+
+/// A failure with the file and the operation.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {}", reason(source))]
+pub struct Failure {
+    /// `open PATH`, `mkdir PATH`, ...
+    pub what: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Failure {
+    /// An operation on a path that failed.
+    #[must_use]
+    pub fn new(operation: &str, path: &Path, source: io::Error) -> Self {
+        Self { what: format!("{operation} {}", path.display()), source }
+    }
+
+    /// The errno (asm-generic/errno.h); 0 if there is none.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        self.source.raw_os_error().unwrap_or(0)
+    }
+}
+
+impl From<Failure> for CniError {
+    fn from(failure: Failure) -> Self {
+        Self::new(code::IO, failure.to_string())
+    }
+}
+
+/// An I/O error in the words of strerror(3), without Rust's "(os error N)".
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), wasm_cni_kernel::errno_text)
+}
+
+/// A path of ours, below a root.
+#[must_use]
+pub fn under(root: &Path, path: &Path) -> PathBuf {
+    if root == Path::new("/") {
+        return path.to_owned();
+    }
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Writes a file (0600) by way of another one that is renamed, so that nobody
+/// ever sees half of it. `durable`: it survives a power loss too.
+pub fn replace(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}-{}{TEMPORARY}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    let temporary = PathBuf::from(name);
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(data)?;
+        if durable {
+            file.sync_all()?;
+        }
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// Makes a directory and its missing parents; what was made comes back, outermost
+/// first.
+pub fn create_directories(path: &Path, mode: u32) -> Result<Vec<PathBuf>, Failure> {
+    let mut created = Vec::new();
+    // Somebody may remove, as unused, what was there a moment ago.
+    for _ in 0..9 {
+        match try_create_directories(path, mode, &mut created) {
+            Err(e) if e.source.kind() == io::ErrorKind::NotFound => {}
+            done => return done.map(|()| created),
+        }
+    }
+    try_create_directories(path, mode, &mut created).map(|()| created)
+}
+
+fn try_create_directories(path: &Path, mode: u32, created: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let mut missing: Vec<&Path> =
+        path.ancestors().take_while(|directory| !directory.as_os_str().is_empty() && !directory.is_dir()).collect();
+    missing.reverse();
+    for directory in missing {
+        match fs::DirBuilder::new().mode(mode).create(directory) {
+            Ok(()) => created.push(directory.to_owned()),
+            // Another call was faster.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+            Err(e) => {
+                remove_created(created);
+                created.clear();
+                // In the words for the path that was asked for.
+                let in_the_way = e.kind() == io::ErrorKind::AlreadyExists;
+                let e = if in_the_way { Errno::ENOTDIR.into() } else { e };
+                return Err(Failure::new("mkdir", directory, e));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes directorys that [`create_directories`] made, but for those that somebody
+/// else uses by now and that are not empty.
+pub fn remove_created(created: &[PathBuf]) {
+    for directory in created.iter().rev() {
+        let _ = fs::remove_dir(directory);
+    }
+}
+
+/// Takes a lock on a file that is still there when the lock has been got: one
+/// that has been removed meanwhile locks nobody out.
+pub fn lock_linked(open: impl Fn() -> io::Result<File>, how: FlockArg, deadline: &Deadline) -> io::Result<Flock<File>> {
+    use std::os::unix::fs::MetadataExt as _;
+    loop {
+        let lock = lock_file(open()?, how, deadline)?;
+        if lock.metadata()?.nlink() > 0 {
+            return Ok(lock);
+        }
+        if deadline.passed() {
+            return Err(Errno::ETIMEDOUT.into());
+        }
+    }
+}
+
+/// Takes a lock, trying again until the deadline: flock(2) has no time-out, and
+/// waiting in the kernel could not be ended.
+pub fn lock_file(mut file: File, how: FlockArg, deadline: &Deadline) -> io::Result<Flock<File>> {
+    let mut pause = Duration::from_micros(100);
+    loop {
+        file = match Flock::lock(file, how) {
+            Ok(lock) => return Ok(lock),
+            Err((file, Errno::EAGAIN)) => file,
+            Err((_, errno)) => return Err(errno.into()),
+        };
+        if deadline.passed() {
+            return Err(Errno::ETIMEDOUT.into());
+        }
+        std::thread::sleep(pause.min(deadline.remaining()));
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+}
