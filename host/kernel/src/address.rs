@@ -30,17 +30,7 @@ impl Netlink {
     /// below 31, and no label. `EEXIST` if the link has it. (`RTM_NEWADDR` with
     /// `NLM_F_CREATE | NLM_F_EXCL`)
     pub fn address_add(&mut self, address: &Address) -> Result<(), Error> {
-        let mut message = message(address);
-        if let IpNet::V4(ip) = address.ip
-            && ip.prefix_len() < 31
-        {
-            message.attributes.push(AddressAttribute::Broadcast(ip.broadcast()));
-        }
-        if address.flags != 0 {
-            let flags = AddressFlags::from_bits_retain(address.flags);
-            message.attributes.push(AddressAttribute::Flags(flags));
-        }
-        self.request(NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+        self.request(NewAddress(new_message(address)), NLM_F_CREATE | NLM_F_EXCL)
             .map(drop)
             .map_err(|error| error.during(format!("addr-add {}", address.ip)))
     }
@@ -64,6 +54,8 @@ impl Netlink {
     }
 }
 
+/// Not by rtnetlink's `AddressMessageBuilder`: that leaves multicast addresses
+/// out, has no flags, and sends a broadcast address in deletions too.
 fn message(address: &Address) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = match address.ip {
@@ -74,6 +66,20 @@ fn message(address: &Address) -> AddressMessage {
     message.header.index = address.link;
     let ip = address.ip.addr();
     message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
+    message
+}
+
+fn new_message(address: &Address) -> AddressMessage {
+    let mut message = message(address);
+    if let IpNet::V4(ip) = address.ip
+        && ip.prefix_len() < 31
+    {
+        message.attributes.push(AddressAttribute::Broadcast(ip.broadcast()));
+    }
+    if address.flags != 0 {
+        let flags = AddressFlags::from_bits_retain(address.flags);
+        message.attributes.push(AddressAttribute::Flags(flags));
+    }
     message
 }
 
@@ -103,4 +109,29 @@ fn read(reply: &Reply, link: Option<u32>) -> Option<Result<Address, Error>> {
     let ip: IpAddr = local.or(other)?;
     let ip = IpNet::new(ip, message.header.prefix_len).ok()?;
     Some(Ok(Address { link: message.header.index, ip, flags }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use netlink_packet_core::Emitable;
+    use rtnetlink::AddressMessageBuilder;
+
+    use super::*;
+
+    /// What the builder is able to say, it says by the same attributes.
+    #[test]
+    fn an_address_is_what_rtnetlink_makes_of_it() {
+        let address = Address { link: 7, ip: "10.1.2.3/22".parse().unwrap(), flags: 0 };
+        let built = AddressMessageBuilder::<Ipv4Addr>::new().index(7).address([10, 1, 2, 3].into(), 22).build();
+        let mut ours = new_message(&address);
+        ours.attributes.swap(0, 1);
+        assert_eq!(ours, built);
+        let mut bytes = vec![0; ours.buffer_len()];
+        ours.emit(&mut bytes);
+        // IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST: 8 bytes each after struct ifaddrmsg.
+        assert_eq!(bytes.len(), 8 + 3 * 8);
+        assert_eq!(bytes[28..], [10, 1, 3, 255]);
+    }
 }

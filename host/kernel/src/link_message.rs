@@ -1,5 +1,5 @@
-//! The messages behind `link.rs`: written with netlink-packet-route's types,
-//! read attribute by attribute. Must not know: sockets.
+//! The messages behind `link.rs`: written with rtnetlink's builders, read
+//! attribute by attribute. Must not know: sockets.
 //!
 //! Reading doesn't use those types: a reply has sixty attributes, of which ten
 //! are wanted, and one that a newer kernel made longer would fail all of it.
@@ -7,12 +7,13 @@
 use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED, NlasIterator, parse_string, parse_u8, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecUnspec, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
-    LinkHeader, LinkInfo, LinkMessage, LinkProtoInfoBridge,
+    AfSpecInet, AfSpecUnspec, InfoData, InfoVeth, LinkAttribute, LinkExtentMask, LinkHeader, LinkMessage,
+    LinkProtoInfoBridge,
 };
+use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 use crate::netlink::Reply;
-use crate::{Error, Link, LinkAttrs, LinkKind, LinkRef, NewLink};
+use crate::{Error, Link, LinkAttrs, LinkKind, LinkRef, NewLink, VethPeer};
 
 /// Octets of `struct ifinfomsg`.
 pub(crate) const IFINFOMSG_LEN: usize = 16;
@@ -57,30 +58,42 @@ pub(crate) fn wanted(link: LinkRef<'_>) -> LinkMessage {
 
 /// All that `RTM_NEWLINK` takes at once; port attributes it does not.
 pub(crate) fn new_link(link: &NewLink) -> LinkMessage {
-    let mut message = named(LinkRef::Name(&link.name));
-    add_attrs(&mut message, &link.attrs);
-    let info = match &link.kind {
-        LinkKind::Bridge { vlan_filtering: false } => vec![LinkInfo::Kind(InfoKind::Bridge)],
-        LinkKind::Bridge { vlan_filtering: true } => vec![
-            LinkInfo::Kind(InfoKind::Bridge),
-            LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)])),
-        ],
-        LinkKind::Veth(peer) => {
-            let mut other = named(LinkRef::Name(&peer.name));
-            other.attributes.extend(peer.mtu.map(LinkAttribute::Mtu));
-            other.attributes.extend(peer.mac.clone().map(LinkAttribute::Address));
-            other.attributes.extend(peer.netns.map(LinkAttribute::NetNsFd));
-            vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other)))]
-        }
+    let mut message = match &link.kind {
+        LinkKind::Bridge { vlan_filtering } => bridge(&link.name, *vlan_filtering),
+        LinkKind::Veth(peer) => veth(&link.name, peer),
     };
-    message.attributes.push(LinkAttribute::LinkInfo(info));
+    // The name comes first, what belongs to the kind last.
+    let attrs = with_attrs(LinkMessageBuilder::<LinkUnspec>::new(), &link.attrs).build();
+    message.header = attrs.header;
+    message.attributes.splice(1..1, attrs.attributes);
     message
+}
+
+fn bridge(name: &str, vlan_filtering: bool) -> LinkMessage {
+    // Not `LinkBridge::new`, which sets the bridge up.
+    let builder = LinkMessageBuilder::<LinkBridge>::new(name);
+    if vlan_filtering { builder.vlan_filtering(true) } else { builder }.build()
+}
+
+fn veth(name: &str, peer: &VethPeer) -> LinkMessage {
+    let mut other = LinkUnspec::new_with_name(&peer.name);
+    if let Some(mtu) = peer.mtu {
+        other = other.mtu(mtu);
+    }
+    if let Some(mac) = &peer.mac {
+        other = other.address(mac.clone());
+    }
+    if let Some(netns) = peer.netns {
+        other = other.setns_by_fd(netns);
+    }
+    // The builder's own peer has nothing but its name.
+    let other = InfoData::Veth(InfoVeth::Peer(other.build()));
+    LinkVeth::new(name, &peer.name).set_info_data(other).build()
 }
 
 /// `None` if there is nothing to set.
 pub(crate) fn set_link(index: u32, attrs: &LinkAttrs) -> Option<LinkMessage> {
-    let mut message = named(LinkRef::Index(index));
-    add_attrs(&mut message, attrs);
+    let message = with_attrs(LinkUnspec::new_with_index(index), attrs).build();
     let flags = !message.header.change_mask.is_empty();
     (flags || !message.attributes.is_empty()).then_some(message)
 }
@@ -149,24 +162,113 @@ fn read_link(payload: &[u8]) -> Result<Link, netlink_packet_core::DecodeError> {
     Ok(link)
 }
 
-fn add_attrs(message: &mut LinkMessage, attrs: &LinkAttrs) {
-    for (flag, on) in [(LinkFlags::Up, attrs.up), (LinkFlags::Promisc, attrs.promisc)] {
-        if let Some(on) = on {
-            message.header.flags.set(flag, on);
-            message.header.change_mask.insert(flag);
+fn with_attrs(mut builder: LinkMessageBuilder<LinkUnspec>, attrs: &LinkAttrs) -> LinkMessageBuilder<LinkUnspec> {
+    if let Some(up) = attrs.up {
+        builder = if up { builder.up() } else { builder.down() };
+    }
+    if let Some(promisc) = attrs.promisc {
+        builder = builder.promiscuous(promisc);
+    }
+    if let Some(mtu) = attrs.mtu {
+        builder = builder.mtu(mtu);
+    }
+    if let Some(mac) = &attrs.mac {
+        builder = builder.address(mac.clone());
+    }
+    if let Some(master) = attrs.master {
+        builder = builder.controller(master);
+    }
+    if let Some(name) = &attrs.name {
+        builder = builder.name(name);
+    }
+    if let Some(alias) = &attrs.alias {
+        // The builder's `alias` ends in a NUL. Alone, that is an alias of no bytes;
+        // only an attribute without any removes the alias.
+        let alias = DefaultNla::new(IFLA_IFALIAS, alias.clone().into_bytes());
+        builder = builder.append_extra_attribute(LinkAttribute::Other(alias));
+    }
+    if let Some(netns) = attrs.netns {
+        builder = builder.setns_by_fd(netns);
+    }
+    builder
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::link::{InfoBridge, InfoKind, LinkFlags, LinkInfo};
+
+    use super::*;
+
+    fn bytes(message: &LinkMessage) -> Vec<u8> {
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        bytes
+    }
+
+    fn all() -> LinkAttrs {
+        LinkAttrs {
+            up: Some(true),
+            mtu: Some(1450),
+            mac: Some(vec![2, 0, 0, 0, 0, 9]),
+            master: Some(3),
+            promisc: Some(false),
+            name: Some("new".to_owned()),
+            alias: Some(String::new()),
+            netns: Some(7),
+            ..LinkAttrs::default()
         }
     }
-    let attributes = &mut message.attributes;
-    attributes.extend(attrs.mtu.map(LinkAttribute::Mtu));
-    attributes.extend(attrs.mac.clone().map(LinkAttribute::Address));
-    attributes.extend(attrs.master.map(LinkAttribute::Controller));
-    attributes.extend(attrs.name.clone().map(LinkAttribute::IfName));
-    // Empty, it is to be an attribute of no octets: a lone NUL would be an alias.
-    attributes.extend(
-        attrs
-            .alias
-            .as_ref()
-            .map(|alias| LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, alias.clone().into_bytes()))),
-    );
-    attributes.extend(attrs.netns.map(LinkAttribute::NetNsFd));
+
+    /// The message without a builder: what was sent before there was one.
+    fn by_hand(mut message: LinkMessage, info: Vec<LinkInfo>) -> LinkMessage {
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up | LinkFlags::Promisc;
+        message.attributes.extend([
+            LinkAttribute::Mtu(1450),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 9]),
+            LinkAttribute::Controller(3),
+            LinkAttribute::IfName("new".to_owned()),
+            LinkAttribute::Other(DefaultNla::new(IFLA_IFALIAS, Vec::new())),
+            LinkAttribute::NetNsFd(7),
+        ]);
+        if !info.is_empty() {
+            message.attributes.push(LinkAttribute::LinkInfo(info));
+        }
+        message
+    }
+
+    #[test]
+    fn a_veth_pair_is_the_bytes_that_are_written_by_hand() {
+        let peer =
+            VethPeer { name: "eth0".to_owned(), netns: Some(9), mac: Some(vec![2, 0, 0, 0, 0, 7]), mtu: Some(1400) };
+        let link = NewLink { name: "veth0".to_owned(), kind: LinkKind::Veth(peer), attrs: all() };
+        let mut other = named(LinkRef::Name("eth0"));
+        other.attributes.extend([
+            LinkAttribute::Mtu(1400),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 7]),
+            LinkAttribute::NetNsFd(9),
+        ]);
+        let info = vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other)))];
+        assert_eq!(bytes(&new_link(&link)), bytes(&by_hand(named(LinkRef::Name("veth0")), info)));
+    }
+
+    #[test]
+    fn a_bridge_is_the_bytes_that_are_written_by_hand() {
+        for (vlan_filtering, data) in
+            [(false, None), (true, Some(LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]))))]
+        {
+            let kind = LinkKind::Bridge { vlan_filtering };
+            let link = NewLink { name: "cni0".to_owned(), kind, attrs: all() };
+            let info = [LinkInfo::Kind(InfoKind::Bridge)].into_iter().chain(data).collect();
+            assert_eq!(bytes(&new_link(&link)), bytes(&by_hand(named(LinkRef::Name("cni0")), info)));
+        }
+    }
+
+    #[test]
+    fn a_change_is_the_bytes_that_are_written_by_hand() {
+        let by_hand = by_hand(named(LinkRef::Index(5)), Vec::new());
+        assert_eq!(bytes(&set_link(5, &all()).unwrap()), bytes(&by_hand));
+        assert_eq!(set_link(5, &LinkAttrs::default()), None);
+        assert_eq!(set_link(5, &LinkAttrs { hairpin: Some(true), ..LinkAttrs::default() }), None);
+    }
 }

@@ -8,6 +8,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage::{DelRoute, GetRoute, NewRoute};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType, RouteVia};
 use nix::errno::Errno;
+use rtnetlink::RouteMessageBuilder;
 
 use crate::netlink::Reply;
 use crate::{Error, Netlink};
@@ -82,41 +83,37 @@ impl Netlink {
     }
 }
 
+/// `EINVAL` for a source of the other family, and for an IPv4 gateway of an
+/// IPv6 route.
 fn message(route: &Route) -> Result<RouteMessage, Error> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = family(route.dst.addr());
-    message.header.destination_prefix_length = route.dst.prefix_len();
-    message.header.kind = RouteType::Unicast;
-    message.header.scope = route.scope.into();
-    message.header.protocol = route.protocol.into();
-    let attributes = &mut message.attributes;
-    match u8::try_from(route.table) {
-        Ok(0) => message.header.table = RouteHeader::RT_TABLE_MAIN,
-        Ok(table) => message.header.table = table,
-        Err(_) => attributes.push(RouteAttribute::Table(route.table)),
+    let invalid = |_| Error::from_errno(Errno::EINVAL);
+    let mut builder = RouteMessageBuilder::<IpAddr>::new().scope(route.scope.into()).protocol(route.protocol.into());
+    let header = &mut builder.get_mut().header;
+    header.address_family = family(route.dst.addr());
+    // A table with a number above 255 is an attribute; the builder would leave the
+    // main table in the header.
+    if route.table > u8::MAX.into() {
+        header.table = RouteHeader::RT_TABLE_UNSPEC;
+    }
+    if route.table != 0 {
+        builder = builder.table_id(route.table);
     }
     if route.dst.prefix_len() != 0 {
-        attributes.push(RouteAttribute::Destination(route.dst.addr().into()));
+        builder = builder.destination_prefix(route.dst.addr(), route.dst.prefix_len()).map_err(invalid)?;
     }
-    attributes.extend(route.gateway.map(|gateway| match gateway {
-        _ if family(gateway) == message.header.address_family => RouteAttribute::Gateway(gateway.into()),
-        IpAddr::V4(gateway) => RouteAttribute::Via(RouteVia::Inet(gateway)),
-        IpAddr::V6(gateway) => RouteAttribute::Via(RouteVia::Inet6(gateway)),
-    }));
+    if let Some(gateway) = route.gateway {
+        builder = builder.gateway(gateway).map_err(invalid)?;
+    }
     if let Some(src) = route.src {
-        // The kernel would take the first four octets of an IPv6 address.
-        if family(src) != message.header.address_family {
-            return Err(Error::from_errno(Errno::EINVAL));
-        }
-        attributes.push(RouteAttribute::PrefSource(src.into()));
+        builder = builder.pref_source(src).map_err(invalid)?;
     }
     if route.link != 0 {
-        attributes.push(RouteAttribute::Oif(route.link));
+        builder = builder.output_interface(route.link);
     }
     if route.metric != 0 {
-        attributes.push(RouteAttribute::Priority(route.metric));
+        builder = builder.priority(route.metric);
     }
-    Ok(message)
+    Ok(builder.build())
 }
 
 /// The routes of a message: one for each next hop; none if it is not unicast.
@@ -186,5 +183,78 @@ fn family(ip: IpAddr) -> AddressFamily {
     match ip {
         IpAddr::V4(_) => AddressFamily::Inet,
         IpAddr::V6(_) => AddressFamily::Inet6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::Emitable;
+
+    use super::*;
+
+    fn bytes(message: &RouteMessage) -> Vec<u8> {
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        bytes
+    }
+
+    /// Each message without a builder: what was sent before there was one.
+    #[test]
+    fn routes_are_the_bytes_that_are_written_by_hand() {
+        let plain = Route {
+            link: 7,
+            dst: "10.5.0.0/16".parse().unwrap(),
+            gateway: Some("10.1.0.1".parse().unwrap()),
+            src: Some("10.1.0.3".parse().unwrap()),
+            table: 0,
+            metric: 50,
+            scope: 253,
+            protocol: 3,
+        };
+        let mut by_hand = RouteMessage::default();
+        by_hand.header.address_family = AddressFamily::Inet;
+        by_hand.header.destination_prefix_length = 16;
+        by_hand.header.kind = RouteType::Unicast;
+        by_hand.header.scope = 253.into();
+        by_hand.header.protocol = 3.into();
+        by_hand.header.table = 254;
+        let v4 = |ip: [u8; 4]| RouteAddress::Inet(ip.into());
+        by_hand.attributes = vec![
+            RouteAttribute::Destination(v4([10, 5, 0, 0])),
+            RouteAttribute::Gateway(v4([10, 1, 0, 1])),
+            RouteAttribute::PrefSource(v4([10, 1, 0, 3])),
+            RouteAttribute::Oif(7),
+            RouteAttribute::Priority(50),
+        ];
+        assert_eq!(bytes(&message(&plain).unwrap()), bytes(&by_hand));
+
+        by_hand.header.table = 7;
+        assert_eq!(bytes(&message(&Route { table: 7, ..plain.clone() }).unwrap()), bytes(&by_hand));
+
+        by_hand.header.table = 0;
+        by_hand.attributes.insert(0, RouteAttribute::Table(1000));
+        by_hand.attributes[2] = RouteAttribute::Via(RouteVia::Inet6("fe80::1".parse().unwrap()));
+        let via = Route { table: 1000, gateway: Some("fe80::1".parse().unwrap()), ..plain };
+        assert_eq!(bytes(&message(&via).unwrap()), bytes(&by_hand));
+
+        let default = Route {
+            dst: "::/0".parse().unwrap(),
+            gateway: Some("fd00::1".parse().unwrap()),
+            src: None,
+            table: 0,
+            metric: 0,
+            scope: 0,
+            ..via
+        };
+        let mut by_hand = RouteMessage::default();
+        by_hand.header.address_family = AddressFamily::Inet6;
+        by_hand.header.kind = RouteType::Unicast;
+        by_hand.header.protocol = 3.into();
+        by_hand.header.table = 254;
+        by_hand.attributes =
+            vec![RouteAttribute::Gateway(RouteAddress::Inet6("fd00::1".parse().unwrap())), RouteAttribute::Oif(7)];
+        assert_eq!(bytes(&message(&default).unwrap()), bytes(&by_hand));
+        let mixed = Route { gateway: Some("10.1.0.1".parse().unwrap()), ..default };
+        assert_eq!(message(&mixed).unwrap_err().errno(), Errno::EINVAL as i32);
     }
 }
