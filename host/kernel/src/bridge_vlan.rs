@@ -7,7 +7,7 @@ use netlink_packet_route::link::{
     AfSpecBridge, BridgeVlanInfo, BridgeVlanInfoFlags as Flags, LinkAttribute, LinkExtentMask, LinkHeader, LinkMessage,
 };
 
-use crate::link_message::IFINFOMSG_LEN;
+use crate::link::IFINFOMSG_LEN;
 use crate::{Error, Netlink};
 
 const RTM_NEWLINK: u16 = 16;

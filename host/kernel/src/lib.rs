@@ -31,7 +31,6 @@ mod bridge_vlan;
 mod error;
 mod file;
 mod link;
-mod link_message;
 mod netlink;
 mod netns;
 mod nftables;
