@@ -3,7 +3,8 @@
 //!
 //! A [`Netlink`] talks to one network namespace for as long as it lives: the
 //! kernel ties a socket to the namespace it was opened in, so no thread has to
-//! stay there. Only [`Netns::run`] and [`Netns::run_apart`] call `setns`.
+//! stay there. Only [`Netns::run`], [`Netns::run_apart`] and
+//! [`Netns::is_home_of_all_threads`] call `setns`.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,7 +44,7 @@ pub use address::Address;
 pub use bridge_vlan::BridgeVlan;
 pub use error::{Error, errno_text};
 pub use file::{Entry, entries, open};
-pub use link::{Link, LinkAttrs, LinkKind, LinkRef, NewLink, VethPeer};
+pub use link::{IF_OPER_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_UP, Link, LinkAttrs, LinkKind, LinkRef, NewLink, VethPeer};
 pub use netlink::Netlink;
 pub use netns::{Netns, OpenError};
 pub use nftables::{

@@ -7,10 +7,7 @@ use nix::libc::{RTNLGRP_IPV6_IFADDR, RTNLGRP_LINK};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::netlink::Reply;
-use crate::{Error, LinkRef, Netlink, Netns};
-
-/// `IF_OPER_UP` (linux/if.h).
-const IF_OPER_UP: u8 = 6;
+use crate::{Error, IF_OPER_UP, LinkRef, Netlink, Netns};
 
 // linux/if_addr.h
 const IFA_F_DADFAILED: u32 = 0x08;

@@ -3,6 +3,7 @@
 
 mod bridge;
 mod check;
+mod flags;
 mod message;
 mod read;
 mod types;
@@ -13,6 +14,7 @@ use netlink_packet_route::RouteNetlinkMessage::{DelLink, GetLink, NewLink as Add
 use nix::errno::Errno;
 
 use self::check::{check_mac, check_name};
+pub use self::flags::{IF_OPER_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_UP};
 pub(crate) use self::read::IFINFOMSG_LEN;
 pub use self::types::{Link, LinkAttrs, LinkKind, LinkRef, NewLink};
 pub use self::veth::VethPeer;

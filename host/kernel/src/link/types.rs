@@ -80,9 +80,9 @@ pub struct Link {
     pub mac: Vec<u8>,
     /// `IFLA_MTU`, octets.
     pub mtu: u32,
-    /// `IFF_*` (linux/if.h).
+    /// `IFF_*` (linux/if.h): [`IFF_UP`](crate::IFF_UP) and others.
     pub flags: u32,
-    /// `IF_OPER_*` (linux/if.h): 0 unknown, 6 up.
+    /// `IF_OPER_*` (linux/if.h): 0 unknown, 6 up ([`IF_OPER_UP`](crate::IF_OPER_UP)).
     pub operstate: u8,
     /// `IFLA_MASTER`; 0 for none.
     pub master: u32,

@@ -8,8 +8,8 @@ use netlink_packet_netfilter::nftables::{
 };
 use nix::errno::Errno;
 
-use super::message::{NAME_MAX, check_name};
-use super::{Family, IpMatch, Statement};
+use super::batch::{Family, IpMatch, Statement};
+use super::names::{NAME_MAX, NF_ACCEPT, NF_DROP, check_name};
 
 /// A rule's expressions (`NFTA_RULE_EXPRESSIONS`).
 pub(super) type List = Vec<ListAttribute<ExpressionAttribute>>;
@@ -18,8 +18,6 @@ pub(super) type List = Vec<ListAttribute<ExpressionAttribute>>;
 const IFNAMSIZ: usize = 16;
 
 // linux/netfilter.h
-pub(super) const NF_DROP: u32 = 0;
-pub(super) const NF_ACCEPT: u32 = 1;
 const NFPROTO_IPV4: u8 = 2;
 const NFPROTO_IPV6: u8 = 10;
 

@@ -10,20 +10,14 @@ use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily, NetfilterSubsystem};
 use nix::errno::Errno;
 
-use super::batch::Step;
-use super::expression::{NF_ACCEPT, NF_DROP, expressions};
-use super::{Batch, Chain, ChainKind, Family, Hook, Policy, Rule};
+use super::batch::{Batch, Chain, ChainKind, Family, Hook, Policy, Rule, Step};
+use super::expression::expressions;
+use super::names::{NAME_MAX, NF_ACCEPT, NF_DROP, UDATA_COMMENT, check_name};
 use crate::Error;
 use crate::socket::Flagged;
 
-/// `NFT_NAME_MAXLEN`, without the NUL.
-pub(super) const NAME_MAX: usize = 255;
-
 /// `NFTNL_UDATA_COMMENT_MAXLEN`: what nft(8) takes.
 const COMMENT_MAX: usize = 128;
-
-/// `NFTNL_UDATA_{TABLE,CHAIN,RULE}_COMMENT`, each the same (libnftnl/udata.h).
-pub(super) const UDATA_COMMENT: u8 = 0;
 
 /// The messages of a batch between those that begin and end it; the last asks
 /// for the one acknowledgement.
@@ -71,15 +65,6 @@ pub(super) fn named(batch: &Batch, step: &Step) -> String {
         Step::DeleteRule { chain, .. } => format!("nft delete-rule {table} {chain}"),
         Step::DeleteChain(chain) => format!("nft delete-chain {table} {chain}"),
         Step::DeleteTable => format!("nft delete-table {table}"),
-    }
-}
-
-/// The kernel would cut a name at a NUL.
-pub(super) fn check_name(name: &str, max: usize) -> Result<(), Errno> {
-    match name {
-        _ if name.len() > max => Err(Errno::ENAMETOOLONG),
-        _ if name.is_empty() || name.contains('\0') => Err(Errno::EINVAL),
-        _ => Ok(()),
     }
 }
 

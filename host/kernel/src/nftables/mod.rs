@@ -8,27 +8,17 @@
 mod batch;
 mod expression;
 mod message;
+mod names;
 mod read;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;
 
 pub use self::batch::{BaseChain, Batch, Chain, ChainKind, Family, Hook, IpMatch, Policy, Rule, Statement};
+use self::names::{NAME_MAX, check_name};
+pub use self::read::ListedRule;
 use crate::socket::Socket;
 use crate::{Error, Netns};
-
-/// A rule as the kernel has it, whoever made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedRule {
-    /// `NFTA_RULE_HANDLE`: the rule's own, in its table.
-    pub handle: u64,
-    /// What nft(8) prints as `comment`. Not that of iptables' match.
-    pub comment: Option<String>,
-    /// `iifname`, if the rule compares it with one name.
-    pub input_interface: Option<String>,
-    /// The chain of a `jump` or a `goto`.
-    pub jumps_to: Option<String>,
-}
 
 /// A netfilter socket. It belongs to the network namespace it was opened in,
 /// from whatever thread it is used.
@@ -116,7 +106,7 @@ impl Nftables {
 }
 
 fn check(names: &[&str]) -> Result<(), Error> {
-    names.iter().try_for_each(|name| message::check_name(name, message::NAME_MAX)).map_err(Error::from_errno)
+    names.iter().try_for_each(|name| check_name(name, NAME_MAX)).map_err(Error::from_errno)
 }
 
 fn absent(error: Error) -> Result<bool, Error> {

@@ -3,8 +3,7 @@
 
 use netlink_packet_core::{DecodeError, NlasIterator, parse_string, parse_u32_be, parse_u64_be};
 
-use super::ListedRule;
-use super::message::UDATA_COMMENT;
+use super::names::UDATA_COMMENT;
 use crate::answer::Reply;
 
 /// Octets of `struct nfgenmsg`.
@@ -36,6 +35,19 @@ const NFTA_IMMEDIATE_DATA: u16 = 2;
 const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_DATA_VERDICT: u16 = 2;
 const NFTA_VERDICT_CHAIN: u16 = 2;
+
+/// A rule as the kernel has it, whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRule {
+    /// `NFTA_RULE_HANDLE`: the rule's own, in its table.
+    pub handle: u64,
+    /// What nft(8) prints as `comment`. Not that of iptables' match.
+    pub comment: Option<String>,
+    /// `iifname`, if the rule compares it with one name.
+    pub input_interface: Option<String>,
+    /// The chain of a `jump` or a `goto`.
+    pub jumps_to: Option<String>,
+}
 
 /// The name of a chain of a table; `None` for anything else.
 pub(super) fn chain(reply: &Reply, table: &str) -> Result<Option<String>, DecodeError> {
