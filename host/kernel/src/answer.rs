@@ -59,19 +59,19 @@ pub(crate) fn acknowledged(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> 
         0 => &[],
         _ => request.get(skip.next_multiple_of(4)..).unwrap_or_default(),
     };
-    Err(Error::from_kernel(-code.get(), ext_ack(attributes)))
+    Err(Error::from_kernel(-code.get(), kernel_says(attributes)))
 }
 
 /// Reads an `NLMSG_DONE`: `int error`, attributes.
 pub(crate) fn dumped(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> {
     match DoneBuffer::new_checked(message.payload()) {
-        Ok(done) if done.code() < 0 => Err(Error::from_kernel(-done.code(), ext_ack(done.extended_ack()))),
+        Ok(done) if done.code() < 0 => Err(Error::from_kernel(-done.code(), kernel_says(done.extended_ack()))),
         // Some kernels send no code at all.
         _ => Ok(()),
     }
 }
 
-fn ext_ack(attributes: &[u8]) -> Option<String> {
+fn kernel_says(attributes: &[u8]) -> Option<String> {
     let text =
         NlasIterator::new(attributes).map_while(Result::ok).find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)?;
     let text = String::from_utf8_lossy(text.value());

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 pub struct Error {
     what: String,
     errno: i32,
-    ext_ack: Option<String>,
+    kernel_says: Option<String>,
     #[source]
     source: Option<DecodeError>,
 }
@@ -36,35 +36,36 @@ impl Error {
         }
     }
 
-    /// The kernel's own sentence (`NLMSGERR_ATTR_MSG`), if it sent one.
-    pub fn ext_ack(&self) -> Option<&str> {
-        self.ext_ack.as_deref()
+    /// The kernel's own text about the failure (`NLMSGERR_ATTR_MSG`), if it sent
+    /// one: `Nexthop has invalid gateway`. It is not part of [`Error::reason`].
+    pub fn kernel_says(&self) -> Option<&str> {
+        self.kernel_says.as_deref()
     }
 
     /// What the kernel could have said.
     pub fn of_errno(what: impl Into<String>, errno: i32) -> Self {
-        Self { what: what.into(), errno, ext_ack: None, source: None }
+        Self { what: what.into(), errno, kernel_says: None, source: None }
     }
 
     /// Not named yet: see [`Error::during`].
     pub(crate) fn from_errno(errno: Errno) -> Self {
-        Self { what: String::new(), errno: errno as i32, ext_ack: None, source: None }
+        Self { what: String::new(), errno: errno as i32, kernel_says: None, source: None }
     }
 
     /// Not named yet. Errors that are not the system's become `EIO`.
     pub(crate) fn from_io(error: &io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(Errno::EIO as i32);
-        Self { what: String::new(), errno, ext_ack: None, source: None }
+        Self { what: String::new(), errno, kernel_says: None, source: None }
     }
 
     /// Not named yet. What the kernel answered in an `NLMSG_ERROR`.
-    pub(crate) fn from_kernel(errno: i32, ext_ack: Option<String>) -> Self {
-        Self { what: String::new(), errno, ext_ack, source: None }
+    pub(crate) fn from_kernel(errno: i32, kernel_says: Option<String>) -> Self {
+        Self { what: String::new(), errno, kernel_says, source: None }
     }
 
     /// Not named yet. A reply that is no netlink message.
     pub(crate) fn from_decode(source: DecodeError) -> Self {
-        Self { what: String::new(), errno: 0, ext_ack: None, source: Some(source) }
+        Self { what: String::new(), errno: 0, kernel_says: None, source: Some(source) }
     }
 
     /// Names the operation, where it is known.

@@ -276,7 +276,8 @@ fn overrun(error: &io::Error) -> bool {
 /// are told apart by their numbers.
 fn open(protocol: isize, groups: &[u32]) -> io::Result<netlink_sys::Socket> {
     let mut socket = netlink_sys::Socket::new(protocol)?;
-    // The kernel's words.
+    // One more setsockopt(2), half a microsecond. It can't wait for a failure:
+    // only a socket that has asked beforehand gets the kernel's text.
     socket.set_ext_ack(true)?;
     let timeout = TimeVal::seconds(TIMEOUT.as_secs() as i64);
     setsockopt(&socket, ReceiveTimeout, &timeout)?;

@@ -213,10 +213,10 @@ fn the_kernels_own_words_are_kept() {
         let attrs = LinkAttrs { master: Some(br), ..LinkAttrs::default() };
         let error = host.link_add(&bridge("br1", attrs)).unwrap_err();
         assert_eq!(error.errno(), Errno::ELOOP as i32);
-        assert_eq!(error.ext_ack(), Some("Can not enslave a bridge to a bridge"));
+        assert_eq!(error.kernel_says(), Some("Can not enslave a bridge to a bridge"));
         assert_eq!(error.to_string(), "link-add br1: too many levels of symbolic links");
         assert_eq!(devices(&ns), ["br0", "lo"]);
-        assert_eq!(host.link_get(LinkRef::Name("br1")).unwrap_err().ext_ack(), None);
+        assert_eq!(host.link_get(LinkRef::Name("br1")).unwrap_err().kernel_says(), None);
     });
 }
 

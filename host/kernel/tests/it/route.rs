@@ -136,7 +136,7 @@ fn what_the_kernel_refuses_keeps_its_number() {
         let error = inner.route_add(&route(link, "10.5.0.0/16", Some("192.0.2.1"))).unwrap_err();
         assert_eq!(error.errno(), Errno::ENETUNREACH as i32);
         assert_eq!(error.reason(), "network is unreachable");
-        assert_eq!(error.ext_ack(), Some("Nexthop has invalid gateway"));
+        assert_eq!(error.kernel_says(), Some("Nexthop has invalid gateway"));
         let mixed = Route { src: Some("fd00::2".parse().unwrap()), ..route(link, "10.5.0.0/16", None) };
         assert_eq!(inner.route_add(&mixed).unwrap_err().errno(), Errno::EINVAL as i32);
         // IPv4 by way of an IPv6 neighbour (RFC 5549) is no mistake.
