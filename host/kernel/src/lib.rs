@@ -44,7 +44,10 @@ pub use address::Address;
 pub use bridge_vlan::BridgeVlan;
 pub use error::{Error, errno_text};
 pub use file::{Entry, entries, open};
-pub use link::{IF_OPER_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_UP, Link, LinkAttrs, LinkKind, LinkRef, NewLink, VethPeer};
+pub use link::{
+    IF_OPER_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_UP, Link, LinkAttrs, LinkKind, LinkRef, Macvlan, MacvlanMode, NewLink,
+    VethPeer,
+};
 pub use netlink::Netlink;
 pub use netns::{Netns, OpenError};
 pub use nftables::{

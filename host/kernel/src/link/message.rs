@@ -1,6 +1,8 @@
 //! The messages about links, written with rtnetlink's builders. Must not know:
 //! sockets.
 
+use std::os::fd::RawFd;
+
 use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
@@ -9,7 +11,7 @@ use netlink_packet_route::link::{
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use super::types::{LinkAttrs, LinkKind, LinkRef, NewLink};
-use super::{bridge, veth};
+use super::{bridge, dummy, macvlan, veth};
 use crate::Error;
 
 // linux/if_link.h
@@ -47,12 +49,20 @@ pub(super) fn new_link(link: &NewLink) -> Result<LinkMessage, Error> {
     let mut message = match &link.kind {
         LinkKind::Bridge { vlan_filtering } => bridge::message(&link.name, *vlan_filtering),
         LinkKind::Veth(peer) => veth::message(&link.name, peer)?,
+        LinkKind::Dummy => dummy::message(&link.name),
+        LinkKind::Macvlan(macvlan) => macvlan::message(&link.name, macvlan),
     };
     // The name comes first, what belongs to the kind last.
     let attrs = with_attrs(LinkMessageBuilder::<LinkUnspec>::new(), &link.attrs).build();
     message.header = attrs.header;
     message.attributes.splice(1..1, attrs.attributes);
     Ok(message)
+}
+
+/// The same link, made in another namespace.
+pub(super) fn in_namespace(mut new_link: LinkMessage, netns: RawFd) -> LinkMessage {
+    new_link.attributes.insert(1, LinkAttribute::NetNsFd(netns));
+    new_link
 }
 
 /// `None` if there is nothing to set.

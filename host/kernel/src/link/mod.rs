@@ -1,30 +1,41 @@
-//! Links: bridges, veth pairs, and the attributes of any device. Must not know:
-//! which of them belong together.
+//! Links of every kind that can be made, and the attributes of any device. Must
+//! not know: which of them belong together.
 
 mod bridge;
 mod check;
+mod dummy;
 mod flags;
+mod macvlan;
 mod message;
 mod read;
 mod types;
 mod veth;
 
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage::{DelLink, GetLink, NewLink as AddLink, SetLink};
+use netlink_packet_route::link::LinkMessage;
 use nix::errno::Errno;
 
 use self::check::{check_mac, check_name};
 pub use self::flags::{IF_OPER_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_UP};
+pub use self::macvlan::{Macvlan, MacvlanMode};
 pub(crate) use self::read::IFINFOMSG_LEN;
 pub use self::types::{Link, LinkAttrs, LinkKind, LinkRef, NewLink};
 pub use self::veth::VethPeer;
 use crate::{Error, Netlink};
 
+/// How many indices are tried for a link in another namespace.
+const INDEX_ATTEMPTS: usize = 3;
+
 impl Netlink {
     /// Makes a link and returns its index. `EEXIST` if the name, or the peer's,
-    /// is taken; `ERANGE` for a name of more than 15 octets; `EADDRNOTAVAIL` for
-    /// a MAC address that is no station's. What the kernel refuses leaves no
-    /// link behind. (`RTM_NEWLINK` with `NLM_F_CREATE | NLM_F_EXCL`)
+    /// is taken; `ERANGE` for a name of more than 15 bytes; `EADDRNOTAVAIL` for
+    /// a MAC address that no station can have; `EINVAL` if [`LinkAttrs::netns`] is
+    /// given. What the kernel refuses leaves no link behind. (`RTM_NEWLINK` with
+    /// `NLM_F_CREATE | NLM_F_EXCL`)
     pub fn link_add(&mut self, link: &NewLink) -> Result<u32, Error> {
         Ok(self.link_new(link)?.index)
     }
@@ -33,6 +44,14 @@ impl Netlink {
     /// veth is its peer's index.
     pub fn link_new(&mut self, link: &NewLink) -> Result<Link, Error> {
         self.try_link_add(link).map_err(|error| error.during(format!("link-add {}", link.name)))
+    }
+
+    /// Makes a link in another namespace, under its final name, and returns it.
+    /// The link's parent is in this socket's namespace; `target` is the other one,
+    /// and `there` a socket of that. The link gets a random index of at least 2^30.
+    /// Otherwise as [`Netlink::link_add`]. (`RTM_NEWLINK` with `IFLA_NET_NS_FD`)
+    pub fn link_new_in(&mut self, link: &NewLink, target: BorrowedFd<'_>, there: &mut Netlink) -> Result<Link, Error> {
+        self.try_link_add_in(link, target, there).map_err(|error| error.during(format!("link-add {}", link.name)))
     }
 
     /// Sets what is given. Setting several is not atomic: what the kernel took
@@ -70,22 +89,69 @@ impl Netlink {
             .map_err(|error| error.during("links"))
     }
 
+    /// The mode of a macvlan link. `ENODEV` if there is no such link, `EINVAL` for
+    /// one of another kind, `EOPNOTSUPP` for a mode that [`MacvlanMode`] lacks.
+    /// (`RTM_GETLINK`)
+    pub fn macvlan_mode(&mut self, index: u32) -> Result<MacvlanMode, Error> {
+        self.try_macvlan_mode(index).map_err(|error| error.during(format!("macvlan-mode index {index}")))
+    }
+
+    fn try_macvlan_mode(&mut self, index: u32) -> Result<MacvlanMode, Error> {
+        let reply = self.query(GetLink(message::wanted(LinkRef::Index(index))))?;
+        let reply = reply.ok_or(Error::from_errno(Errno::ENODEV))?;
+        let (kind, data) = read::kind(&reply).map_err(Error::from_decode)?;
+        if kind != macvlan::KIND {
+            return Err(Error::from_errno(Errno::EINVAL));
+        }
+        let mode = macvlan::mode(&data).map_err(Error::from_decode)?;
+        mode.ok_or(Error::from_errno(Errno::EOPNOTSUPP))
+    }
+
     fn try_link_add(&mut self, link: &NewLink) -> Result<Link, Error> {
-        check_name(&link.name)?;
-        check_mac(link.attrs.mac.as_deref())?;
-        let replies = self.request(AddLink(message::new_link(link)?), NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO)?;
+        let replies = self.request(AddLink(new_link(link)?), NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO)?;
         let mut echo = replies.iter().filter_map(read::link).flatten();
         let made = match echo.find(|made| made.name == link.name) {
             Some(made) => made,
             // Before Linux 6.2 there is no echo.
             None => self.try_link_get(LinkRef::Name(&link.name))?,
         };
-        if let Err(error) = self.set_port(made.index, &link.attrs) {
-            // The first failure is the one to tell.
-            let _ = self.link_del(made.index);
-            return Err(error);
-        }
+        self.set_port_or_delete(made.index, &link.attrs)?;
         Ok(made)
+    }
+
+    /// The kernel sends the echo of a new link to the namespace of the link, where
+    /// this socket is not (tried on Linux 6.18). Asking there by name could find
+    /// another link, if somebody in that namespace renames links. So the index is
+    /// chosen beforehand (`ifi_index`).
+    ///
+    /// A taken index is `EEXIST`, or `EBUSY` if it was taken meanwhile. A random one
+    /// is practically always free. A small one would not be: older kernels also
+    /// refuse an index that this socket's namespace has. As a taken name is
+    /// `EEXIST` too, it costs all attempts.
+    fn try_link_add_in(&mut self, link: &NewLink, target: BorrowedFd<'_>, there: &mut Netlink) -> Result<Link, Error> {
+        let message = message::in_namespace(new_link(link)?, target.as_raw_fd());
+        let mut attempt = 1;
+        let index = loop {
+            let index = random_index();
+            let mut message = message.clone();
+            message.header.index = index;
+            match self.request(AddLink(message), NLM_F_CREATE | NLM_F_EXCL) {
+                Ok(_) => break index,
+                Err(error) if attempt < INDEX_ATTEMPTS && is_taken(&error) => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        };
+        there.set_port_or_delete(index, &link.attrs)?;
+        there.try_link_get(LinkRef::Index(index)).inspect_err(|_| {
+            let _ = there.link_del(index);
+        })
+    }
+
+    fn set_port_or_delete(&mut self, index: u32, attrs: &LinkAttrs) -> Result<(), Error> {
+        self.set_port(index, attrs).inspect_err(|_| {
+            // The first failure is the one to report.
+            let _ = self.link_del(index);
+        })
     }
 
     fn try_link_set(&mut self, index: u32, attrs: &LinkAttrs) -> Result<(), Error> {
@@ -115,4 +181,23 @@ impl Netlink {
             None => Err(Error::from_errno(Errno::ENODEV)),
         }
     }
+}
+
+fn new_link(link: &NewLink) -> Result<LinkMessage, Error> {
+    check_name(&link.name)?;
+    check_mac(link.attrs.mac.as_deref())?;
+    if link.attrs.netns.is_some() {
+        return Err(Error::from_errno(Errno::EINVAL));
+    }
+    message::new_link(link)
+}
+
+/// From 2^30 on, above the indices that the kernel gives out, which begin at 1.
+fn random_index() -> u32 {
+    let random = RandomState::new().hash_one(()) as u32;
+    1 << 30 | random >> 2
+}
+
+fn is_taken(error: &Error) -> bool {
+    [Errno::EEXIST as i32, Errno::EBUSY as i32].contains(&error.errno())
 }

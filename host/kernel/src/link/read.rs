@@ -27,6 +27,7 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_PROMISCUITY: u16 = 30;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
 
 /// The link of an `RTM_NEWLINK`; `None` for any other message.
 pub(super) fn link(reply: &Reply) -> Option<Result<Link, Error>> {
@@ -48,16 +49,27 @@ fn read_link(payload: &[u8]) -> Result<Link, DecodeError> {
             IFLA_OPERSTATE => link.operstate = parse_u8(value)?,
             IFLA_IFALIAS => link.alias = parse_string(value)?,
             IFLA_PROMISCUITY => link.promiscuity = parse_u32(value)?,
-            IFLA_LINKINFO => {
-                for info in NlasIterator::new(value) {
-                    let info = info?;
-                    if info.kind() == IFLA_INFO_KIND {
-                        link.kind = parse_string(info.value())?;
-                    }
-                }
-            }
+            IFLA_LINKINFO => link.kind = parse_string(&value_of(value, IFLA_INFO_KIND)?)?,
             _ => {}
         }
     }
     Ok(link)
+}
+
+/// `IFLA_INFO_KIND` and `IFLA_INFO_DATA` of a link; empty where there is none.
+pub(super) fn kind(reply: &Reply) -> Result<(String, Vec<u8>), DecodeError> {
+    LinkHeader::parse(&reply.payload)?;
+    let info = value_of(&reply.payload[IFINFOMSG_LEN..], IFLA_LINKINFO)?;
+    Ok((parse_string(&value_of(&info, IFLA_INFO_KIND)?)?, value_of(&info, IFLA_INFO_DATA)?))
+}
+
+/// The value of the first attribute of a kind; empty if there is none.
+fn value_of(bytes: &[u8], kind: u16) -> Result<Vec<u8>, DecodeError> {
+    for attribute in NlasIterator::new(bytes) {
+        let attribute = attribute?;
+        if attribute.kind() == kind {
+            return Ok(attribute.value().to_vec());
+        }
+    }
+    Ok(Vec::new())
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::RawFd;
 
+use super::macvlan::Macvlan;
 use super::veth::VethPeer;
 
 /// How a call names a link.
@@ -36,6 +37,15 @@ pub enum LinkKind {
     },
     /// A pair; the peer is made in its namespace, down.
     Veth(VethPeer),
+    /// Drops what it is sent. `EOPNOTSUPP` from a kernel without `CONFIG_DUMMY`.
+    Dummy,
+    /// A further MAC address on a parent link. `EOPNOTSUPP` from a kernel without
+    /// `CONFIG_MACVLAN`; `ENODEV` if there is no such parent; `EINVAL` if the
+    /// parent can't have such links, as `lo`, or has a [`MacvlanMode::Passthru`]
+    /// one.
+    ///
+    /// [`MacvlanMode::Passthru`]: crate::MacvlanMode::Passthru
+    Macvlan(Macvlan),
 }
 
 /// What can be set on a link; `None` leaves it as it is.
@@ -86,7 +96,8 @@ pub struct Link {
     pub operstate: u8,
     /// `IFLA_MASTER`; 0 for none.
     pub master: u32,
-    /// `IFLA_LINK`: of a veth, the peer's index in the peer's namespace; 0 for none.
+    /// `IFLA_LINK`: of a veth, the peer's index in the peer's namespace; of a
+    /// macvlan, the parent's in the parent's; 0 for none.
     pub parent: u32,
     /// `IFLA_PROMISCUITY`: how many want the device promiscuous.
     pub promiscuity: u32,

@@ -5,6 +5,7 @@ mod address;
 mod announce;
 mod bridge_vlan;
 mod link;
+mod macvlan;
 mod netns;
 mod nftables;
 mod nftables_printed;
