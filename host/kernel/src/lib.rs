@@ -53,5 +53,5 @@ pub use netns::{Netns, OpenError};
 pub use nftables::{
     BaseChain, Batch, Chain, ChainKind, Family, Hook, IpMatch, ListedRule, Nftables, Policy, Rule, Statement,
 };
-pub use route::Route;
+pub use route::{FullRoute, Hop, Route, RouteAdd, RouteKind};
 pub use wait::Condition;

@@ -4,6 +4,7 @@
 mod address;
 mod announce;
 mod bridge_vlan;
+mod full_route;
 mod link;
 mod macvlan;
 mod netns;

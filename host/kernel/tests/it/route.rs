@@ -1,13 +1,12 @@
 //! Routes.
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 use serde_json::json;
-use wasm_cni_kernel::{Address, Netlink, Netns, Route, VethPeer};
+use wasm_cni_kernel::Route;
 
-use crate::sandbox::{Sandbox, ip, isolated, sh, veth};
+use crate::sandbox::{Sandbox, eth0, ip, isolated, sh};
 
 /// RTPROT_BOOT, which CNI's plugins leave their routes with.
 fn route(link: u32, dst: &str, gateway: Option<&str>) -> Route {
@@ -21,18 +20,6 @@ fn route(link: u32, dst: &str, gateway: Option<&str>) -> Route {
         scope: 0,
         protocol: 3,
     }
-}
-
-/// eth0 with 10.1.0.2/24 and fd00::2/64, at once usable.
-fn eth0(host: &Netns, container: &Netns) -> (Netlink, u32) {
-    let (mut outer, mut inner) = (host.connect().unwrap(), container.connect().unwrap());
-    let netns = Some(container.as_fd().as_raw_fd());
-    let peer = VethPeer { name: "eth0".to_owned(), netns, ..VethPeer::default() };
-    let link = veth(&mut outer, &mut inner, peer);
-    for (ip, flags) in [("10.1.0.2/24", 0), ("10.1.0.3/24", 0), ("fd00::2/64", 0x02)] {
-        inner.address_add(&Address { link, ip: ip.parse().unwrap(), flags }).unwrap();
-    }
-    (inner, link)
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::any::type_name;
 use std::env;
 use std::fs::File;
 use std::io::{Write, stderr};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
 use serde_json::Value;
-use wasm_cni_kernel::{LinkAttrs, LinkKind, Netlink, Netns, NewLink, VethPeer};
+use wasm_cni_kernel::{Address, LinkAttrs, LinkKind, Netlink, Netns, NewLink, VethPeer};
 
 /// What a test sees: its own namespace, `host`, and a fresh one beside it.
 pub(crate) struct Sandbox {
@@ -98,4 +99,16 @@ pub(crate) fn veth(host: &mut Netlink, container: &mut Netlink, peer: VethPeer) 
     let eth0 = container.link_get(wasm_cni_kernel::LinkRef::Name("eth0")).unwrap().index;
     container.link_set(eth0, &up).unwrap();
     eth0
+}
+
+/// eth0 with 10.1.0.2/24 and fd00::2/64, at once usable.
+pub(crate) fn eth0(host: &Netns, container: &Netns) -> (Netlink, u32) {
+    let (mut outer, mut inner) = (host.connect().unwrap(), container.connect().unwrap());
+    let netns = Some(container.as_fd().as_raw_fd());
+    let peer = VethPeer { name: "eth0".to_owned(), netns, ..VethPeer::default() };
+    let link = veth(&mut outer, &mut inner, peer);
+    for (ip, flags) in [("10.1.0.2/24", 0), ("10.1.0.3/24", 0), ("fd00::2/64", 0x02)] {
+        inner.address_add(&Address { link, ip: ip.parse().unwrap(), flags }).unwrap();
+    }
+    (inner, link)
 }
