@@ -36,6 +36,7 @@ mod netlink;
 mod netns;
 mod nftables;
 mod route;
+mod rule;
 mod socket;
 mod sysctl;
 mod wait;
@@ -54,4 +55,5 @@ pub use nftables::{
     BaseChain, Batch, Chain, ChainKind, Family, Hook, IpMatch, ListedRule, Nftables, Policy, Rule, Statement,
 };
 pub use route::{FullRoute, Hop, Route, RouteAdd, RouteKind};
+pub use rule::{IpFamily, RoutingRule};
 pub use wait::Condition;

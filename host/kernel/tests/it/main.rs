@@ -11,6 +11,7 @@ mod netns;
 mod nftables;
 mod nftables_printed;
 mod route;
+mod rule;
 mod sandbox;
 mod sysctl;
 mod wait;

@@ -1,0 +1,199 @@
+//! Routing rules: which table a packet's route is looked up in, as in `ip rule`.
+//! Must not know: what is in the tables.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::RouteNetlinkMessage::{DelRule, GetRule, NewRule};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+use nix::errno::Errno;
+
+use crate::netlink::Reply;
+use crate::{Error, Netlink};
+
+const RTM_NEWRULE: u16 = 32;
+const RT_TABLE_UNSPEC: u8 = 0;
+const RT_TABLE_MAIN: u32 = 254;
+
+/// A rule that sends packets to a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+pub struct RoutingRule {
+    /// `family`.
+    pub family: IpFamily,
+    /// `FRA_PRIORITY`, the lowest comes first. `None` leaves it to the kernel: one
+    /// below the lowest but 0. Always there when read.
+    pub priority: Option<u32>,
+    /// `FRA_SRC`; `None` for any.
+    pub src: Option<IpNet>,
+    /// `FRA_DST`; `None` for any.
+    pub dst: Option<IpNet>,
+    /// `FRA_IIFNAME`, at most 15 bytes; empty for any.
+    pub iif: String,
+    /// `FRA_OIFNAME`, at most 15 bytes; empty for any.
+    pub oif: String,
+    /// `FRA_FWMARK` and `FRA_FWMASK`; `None` for any.
+    pub mark: Option<(u32, u32)>,
+    /// `FRA_TABLE`; 0 is the main table (254) and is never read.
+    pub table: u32,
+}
+
+/// The family of routing rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+pub enum IpFamily {
+    /// IPv4 (`AF_INET`).
+    Inet,
+    /// IPv6 (`AF_INET6`).
+    Inet6,
+}
+
+impl Netlink {
+    /// Adds a rule. `EEXIST` if there is the same with the given priority; without
+    /// one, the new rule gets another. `EINVAL` for an address of the other family, and `ERANGE` for a name
+    /// of more than 15 bytes. `EOPNOTSUPP` from a kernel without
+    /// `CONFIG_IP_MULTIPLE_TABLES`. (`RTM_NEWRULE` with `NLM_F_CREATE | NLM_F_EXCL`)
+    pub fn rule_add(&mut self, rule: &RoutingRule) -> Result<(), Error> {
+        message(rule)
+            .and_then(|message| self.request(NewRule(message), NLM_F_CREATE | NLM_F_EXCL))
+            .map(drop)
+            .map_err(|error| error.during(named("rule-add", rule)))
+    }
+
+    /// Deletes the first rule that agrees in everything given, whatever else it
+    /// says. `ENOENT` if there is none. (`RTM_DELRULE`)
+    pub fn rule_del(&mut self, rule: &RoutingRule) -> Result<(), Error> {
+        message(rule)
+            .and_then(|message| self.request(DelRule(message), 0))
+            .map(drop)
+            .map_err(|error| error.during(named("rule-del", rule)))
+    }
+
+    /// The rules of a family, or of both, in order of their priority. Rules that do
+    /// something else than name a table, and rules with a condition that
+    /// [`RoutingRule`] lacks, are left out. (`RTM_GETRULE` with `NLM_F_DUMP`)
+    pub fn rules(&mut self, family: Option<IpFamily>) -> Result<Vec<RoutingRule>, Error> {
+        let mut rules = Vec::new();
+        for one in [IpFamily::Inet, IpFamily::Inet6] {
+            if family.is_some_and(|family| family != one) {
+                continue;
+            }
+            let mut message = RuleMessage::default();
+            message.header.family = one.into();
+            let replies = self.dump(&GetRule(message)).map_err(|error| error.during("rules"))?;
+            for reply in &replies {
+                rules.extend(read(reply, one).map_err(|error| error.during("rules"))?);
+            }
+        }
+        rules.sort_by_key(|rule| rule.priority);
+        Ok(rules)
+    }
+}
+
+impl From<IpFamily> for AddressFamily {
+    fn from(family: IpFamily) -> Self {
+        match family {
+            IpFamily::Inet => AddressFamily::Inet,
+            IpFamily::Inet6 => AddressFamily::Inet6,
+        }
+    }
+}
+
+fn named(what: &str, rule: &RoutingRule) -> String {
+    match rule.priority {
+        Some(priority) => format!("{what} {priority} table {}", rule.table),
+        None => format!("{what} table {}", rule.table),
+    }
+}
+
+fn message(rule: &RoutingRule) -> Result<RuleMessage, Error> {
+    let prefix_len = |net: Option<IpNet>| match net {
+        Some(net) if net.addr().is_ipv4() != (rule.family == IpFamily::Inet) => Err(Error::from_errno(Errno::EINVAL)),
+        net => Ok(net.map_or(0, |net| net.prefix_len())),
+    };
+    let mut message = RuleMessage::default();
+    message.header.family = rule.family.into();
+    message.header.action = RuleAction::ToTable;
+    message.header.src_len = prefix_len(rule.src)?;
+    message.header.dst_len = prefix_len(rule.dst)?;
+    let attributes = &mut message.attributes;
+    let table = if rule.table == 0 { RT_TABLE_MAIN } else { rule.table };
+    match u8::try_from(table) {
+        Ok(table) => message.header.table = table,
+        Err(_) => attributes.push(RuleAttribute::Table(table)),
+    }
+    attributes.extend(rule.priority.map(RuleAttribute::Priority));
+    // An address of prefix 0 is any: the kernel takes no attribute for it.
+    let address = |net: Option<IpNet>| net.filter(|net| net.prefix_len() != 0).map(|net| net.addr());
+    attributes.extend(address(rule.src).map(RuleAttribute::Source));
+    attributes.extend(address(rule.dst).map(RuleAttribute::Destination));
+    for (name, attribute) in
+        [(&rule.iif, RuleAttribute::Iifname as fn(String) -> _), (&rule.oif, RuleAttribute::Oifname)]
+    {
+        if !name.is_empty() {
+            check_name(name)?;
+            attributes.push(attribute(name.clone()));
+        }
+    }
+    if let Some((mark, mask)) = rule.mark {
+        attributes.extend([RuleAttribute::FwMark(mark), RuleAttribute::FwMask(mask)]);
+    }
+    Ok(message)
+}
+
+/// The kernel would cut a name at a NUL. It may be of no link, or a link to come.
+fn check_name(name: &str) -> Result<(), Error> {
+    match name {
+        _ if name.len() > 15 => Err(Error::from_errno(Errno::ERANGE)),
+        _ if name.contains('\0') => Err(Error::from_errno(Errno::EINVAL)),
+        _ => Ok(()),
+    }
+}
+
+/// `None` for other messages and for rules that say something else or more.
+fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule>, Error> {
+    if reply.kind != RTM_NEWRULE {
+        return Ok(None);
+    }
+    let message = RuleMessage::parse(reply.payload.as_slice()).map_err(Error::from_decode)?;
+    let header = message.header;
+    if header.family != family.into()
+        || header.action != RuleAction::ToTable
+        || header.flags.contains(RuleFlags::Invert)
+        || header.tos != 0
+    {
+        return Ok(None);
+    }
+    let mut rule = RoutingRule {
+        family,
+        // The kernel leaves out a priority of 0.
+        priority: Some(0),
+        src: None,
+        dst: None,
+        iif: String::new(),
+        oif: String::new(),
+        mark: None,
+        table: header.table.into(),
+    };
+    let net = |ip: IpAddr, prefix_len| IpNet::new(ip, prefix_len).ok();
+    let (mut mark, mut mask) = (None, None);
+    for attribute in message.attributes {
+        match attribute {
+            RuleAttribute::Priority(priority) => rule.priority = Some(priority),
+            RuleAttribute::Source(ip) => rule.src = net(ip, header.src_len),
+            RuleAttribute::Destination(ip) => rule.dst = net(ip, header.dst_len),
+            RuleAttribute::Iifname(name) => rule.iif = name,
+            RuleAttribute::Oifname(name) => rule.oif = name,
+            RuleAttribute::FwMark(value) => mark = Some(value),
+            RuleAttribute::FwMask(value) => mask = Some(value),
+            RuleAttribute::Table(table) => rule.table = table,
+            // Every rule has these; u32::MAX is no limit.
+            RuleAttribute::Protocol(_) | RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
+            _ => return Ok(None),
+        }
+    }
+    rule.mark = mark.or(mask).map(|_| (mark.unwrap_or(0), mask.unwrap_or(u32::MAX)));
+    Ok((rule.table != RT_TABLE_UNSPEC.into()).then_some(rule))
+}
