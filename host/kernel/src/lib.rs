@@ -32,6 +32,7 @@ mod bridge_vlan;
 mod error;
 mod file;
 mod link;
+mod neighbour;
 mod netlink;
 mod netns;
 mod nftables;
@@ -49,6 +50,7 @@ pub use link::{
     IF_OPER_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_UP, Link, LinkAttrs, LinkKind, LinkRef, Macvlan, MacvlanMode, NewLink,
     VethPeer,
 };
+pub use neighbour::Neighbour;
 pub use netlink::Netlink;
 pub use netns::{Netns, OpenError};
 pub use nftables::{

@@ -7,6 +7,7 @@ mod bridge_vlan;
 mod full_route;
 mod link;
 mod macvlan;
+mod neighbour;
 mod netns;
 mod nftables;
 mod nftables_printed;

@@ -1,0 +1,106 @@
+//! Neighbours: which link-layer address an address has (ARP, NDP), as in
+//! `ip neighbour`. Must not know: why somebody wants to fix one.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, Parseable};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::RouteNetlinkMessage::{DelNeighbour, GetNeighbour, NewNeighbour};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage};
+
+use crate::netlink::Reply;
+use crate::{Error, Netlink};
+
+const RTM_NEWNEIGH: u16 = 28;
+
+/// A neighbour of a link, or an address that the link answers for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+pub struct Neighbour {
+    /// `ndm_ifindex`. 0 of a proxy entry: of every link.
+    pub link: u32,
+    /// `NDA_DST`.
+    pub ip: IpAddr,
+    /// `NDA_LLADDR`; empty where it is not known, and for a proxy entry.
+    pub mac: Vec<u8>,
+    /// `NUD_*` (linux/neighbour.h): 0x80 permanent, 0x40 needs none, 0x02 reachable.
+    pub state: u16,
+    /// `NTF_*` (linux/neighbour.h): 0x08 proxy, 0x80 router.
+    pub flags: u8,
+}
+
+impl Netlink {
+    /// Adds a neighbour, or replaces the one with the same address on the same
+    /// link. `ENODEV` if there is no such link; `EINVAL` for a state without a MAC
+    /// address that needs one, and for a MAC address that is too short.
+    /// (`RTM_NEWNEIGH` with `NLM_F_CREATE | NLM_F_REPLACE`)
+    pub fn neighbour_add(&mut self, neighbour: &Neighbour) -> Result<(), Error> {
+        let mut message = message(neighbour);
+        message.header.state = neighbour.state.into();
+        if !neighbour.mac.is_empty() {
+            message.attributes.push(NeighbourAttribute::LinkLayerAddress(neighbour.mac.clone()));
+        }
+        self.request(NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE)
+            .map(drop)
+            .map_err(|error| error.during(format!("neighbour-add {}", neighbour.ip)))
+    }
+
+    /// Deletes a neighbour by its link, address and proxy flag. `ENOENT` if there
+    /// is none, `ENODEV` if there is no such link. (`RTM_DELNEIGH`)
+    pub fn neighbour_del(&mut self, neighbour: &Neighbour) -> Result<(), Error> {
+        self.request(DelNeighbour(message(neighbour)), 0)
+            .map(drop)
+            .map_err(|error| error.during(format!("neighbour-del {}", neighbour.ip)))
+    }
+
+    /// The neighbours of a link, or of all, and then the addresses that they answer
+    /// for (proxy). None for a link that does not exist. (`RTM_GETNEIGH` with
+    /// `NLM_F_DUMP`)
+    pub fn neighbours(&mut self, link: Option<u32>) -> Result<Vec<Neighbour>, Error> {
+        let mut neighbours = Vec::new();
+        for flags in [NeighbourFlags::empty(), NeighbourFlags::Proxy] {
+            let mut message = NeighbourMessage::default();
+            message.header.flags = flags;
+            message.attributes.extend(link.map(NeighbourAttribute::IfIndex));
+            let replies = self.dump(&GetNeighbour(message)).map_err(|error| error.during("neighbours"))?;
+            for reply in &replies {
+                neighbours.extend(read(reply, link).map_err(|error| error.during("neighbours"))?);
+            }
+        }
+        Ok(neighbours)
+    }
+}
+
+fn message(neighbour: &Neighbour) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = match neighbour.ip {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    message.header.ifindex = neighbour.link;
+    message.header.flags = NeighbourFlags::from_bits_retain(neighbour.flags);
+    message.attributes = vec![NeighbourAttribute::Destination(neighbour.ip.into())];
+    message
+}
+
+/// `None` for other messages, other links and other families.
+fn read(reply: &Reply, link: Option<u32>) -> Result<Option<Neighbour>, Error> {
+    if reply.kind != RTM_NEWNEIGH {
+        return Ok(None);
+    }
+    let message = NeighbourMessage::parse(reply.payload.as_slice()).map_err(Error::from_decode)?;
+    if link.is_some_and(|link| link != message.header.ifindex) {
+        return Ok(None);
+    }
+    let (mut ip, mut mac) = (None, Vec::new());
+    for attribute in message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => ip = Some(address.into()),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => ip = Some(address.into()),
+            NeighbourAttribute::LinkLayerAddress(address) => mac = address,
+            _ => {}
+        }
+    }
+    let header = message.header;
+    Ok(ip.map(|ip| Neighbour { link: header.ifindex, ip, mac, state: header.state.into(), flags: header.flags.bits() }))
+}
