@@ -1,4 +1,4 @@
-//! IP addresses of links. Must not know: who gave them out.
+//! IP addresses of links. Must not know: who assigned them.
 
 use std::net::IpAddr;
 
@@ -26,9 +26,9 @@ pub struct Address {
 }
 
 impl Netlink {
-    /// Adds an address; an IPv4 one gets a broadcast address if its prefix is
-    /// below 31, and no label. `EEXIST` if the link has it. (`RTM_NEWADDR` with
-    /// `NLM_F_CREATE | NLM_F_EXCL`)
+    /// Adds an address, without a label. An IPv4 address with a prefix below 31 also
+    /// gets a broadcast address. `EEXIST` if the link has the address already.
+    /// (`RTM_NEWADDR` with `NLM_F_CREATE | NLM_F_EXCL`)
     pub fn address_add(&mut self, address: &Address) -> Result<(), Error> {
         self.request(NewAddress(new_message(address)), NLM_F_CREATE | NLM_F_EXCL)
             .map(drop)
@@ -43,8 +43,8 @@ impl Netlink {
             .map_err(|error| error.during(format!("addr-del {}", address.ip)))
     }
 
-    /// The addresses of a link, or of all. `ENODEV` if there is no such link.
-    /// (`RTM_GETADDR` with `NLM_F_DUMP`)
+    /// Lists the addresses of a link, or of all links. `ENODEV` if there is no such
+    /// link. (`RTM_GETADDR` with `NLM_F_DUMP`)
     pub fn addresses(&mut self, link: Option<u32>) -> Result<Vec<Address>, Error> {
         let mut message = AddressMessage::default();
         message.header.index = link.unwrap_or(0);
@@ -54,8 +54,8 @@ impl Netlink {
     }
 }
 
-/// Not by rtnetlink's `AddressMessageBuilder`: that leaves multicast addresses
-/// out, has no flags, and sends a broadcast address in deletions too.
+/// Not written with rtnetlink's `AddressMessageBuilder`, which leaves out multicast
+/// addresses, has no flags, and sends a broadcast address in deletions too.
 fn message(address: &Address) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = match address.ip {
@@ -83,7 +83,7 @@ fn new_message(address: &Address) -> AddressMessage {
     message
 }
 
-/// `None` for other messages, other links and other families.
+/// Reads an address; `None` for other messages, links and families.
 fn read(reply: &Reply, link: Option<u32>) -> Option<Result<Address, Error>> {
     if reply.kind != RTM_NEWADDR {
         return None;
@@ -105,7 +105,8 @@ fn read(reply: &Reply, link: Option<u32>) -> Option<Result<Address, Error>> {
             _ => {}
         }
     }
-    // IFA_ADDRESS is the peer's on a point-to-point link; alone, it is ours.
+    // On a point-to-point link, IFA_ADDRESS is the peer's. Without IFA_LOCAL, it is
+    // the link's own.
     let ip: IpAddr = local.or(other)?;
     let ip = IpNet::new(ip, message.header.prefix_len).ok()?;
     Some(Ok(Address { link: message.header.index, ip, flags }))
@@ -120,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// What the builder is able to say, it says by the same attributes.
+    /// The builder uses the same attributes, in another order.
     #[test]
     fn an_address_is_what_rtnetlink_makes_of_it() {
         let address = Address { link: 7, ip: "10.1.2.3/22".parse().unwrap(), flags: 0 };

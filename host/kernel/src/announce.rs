@@ -1,5 +1,5 @@
-//! Telling a link's neighbours of an address before they ask. Must not know:
-//! why it moved.
+//! Announcements of an address to a link's neighbours. Must not know: why the
+//! address moved.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -32,9 +32,9 @@ type Mac = [u8; 6];
 impl Netns {
     /// Tells the neighbours of an Ethernet link that `addresses` are at `mac`
     /// now, once each: by an ARP announcement (RFC 5227, 3) or an unsolicited
-    /// neighbour advertisement (RFC 4861, 7.2.6). Who has such an address in a
-    /// cache corrects it. `ENODEV` if there is no such link, `EINVAL` for one
-    /// that is no Ethernet link and for a MAC address of other than 6 octets,
+    /// neighbour advertisement (RFC 4861, 7.2.6). Neighbours that have one of the
+    /// addresses cached correct it. `ENODEV` if there is no such link, `EINVAL` if
+    /// it is not an Ethernet link or the MAC address is not 6 bytes long,
     /// `ENETDOWN` if the link is down. Needs `CAP_NET_RAW`.
     pub fn announce(&self, link: u32, mac: &[u8], addresses: &[IpAddr]) -> Result<(), Error> {
         let during = |error: Error| error.during(format!("announce index {link}"));
@@ -48,7 +48,7 @@ impl Netns {
 
 fn send(link: u32, frames: &[Vec<u8>]) -> io::Result<()> {
     let to = link_address(link)?;
-    // Protocol 0: it receives nothing.
+    // With protocol 0, the socket receives nothing.
     let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
     for frame in frames {
         retry(|| Ok(sendto(socket.as_raw_fd(), frame, &to, MsgFlags::empty())?))?;
@@ -56,8 +56,8 @@ fn send(link: u32, frames: &[Vec<u8>]) -> io::Result<()> {
     Ok(())
 }
 
-/// The `sockaddr_ll` of a link. Only getifaddrs(3) gives one to safe code; the
-/// socket reads no more of it than the index.
+/// The `sockaddr_ll` of a link. Safe code gets one only from getifaddrs(3). The
+/// socket uses nothing of it but the index.
 fn link_address(link: u32) -> io::Result<LinkAddr> {
     let found = getifaddrs()?
         .filter_map(|entry| entry.address?.as_link_addr().copied())
@@ -94,7 +94,7 @@ fn arp(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
 fn advertisement(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
     let mut message = vec![NEIGHBOR_ADVERTISEMENT, 0, 0, 0, OVERRIDE, 0, 0, 0];
     message.extend(address.octets());
-    message.extend([TARGET_LINK_LAYER_ADDRESS, 1]); // One times eight octets.
+    message.extend([TARGET_LINK_LAYER_ADDRESS, 1]); // In units of eight octets.
     message.extend(mac);
     let sum = checksum(address, ALL_NODES, &message);
     message[2..4].copy_from_slice(&sum.to_be_bytes());
@@ -103,7 +103,7 @@ fn advertisement(mac: Mac, address: Ipv6Addr) -> Vec<u8> {
     let mut frame = ethernet([0x33, 0x33, 0, 0, 0, 1], mac, ETH_P_IPV6);
     frame.extend([0x60, 0, 0, 0]);
     frame.extend((message.len() as u16).to_be_bytes());
-    frame.extend([ICMPV6, 255]); // A router would have made the hop limit less.
+    frame.extend([ICMPV6, 255]); // 255 proves that no router forwarded it.
     frame.extend(address.octets());
     frame.extend(ALL_NODES.octets());
     frame.extend(message);
@@ -114,8 +114,8 @@ fn ethernet(to: Mac, from: Mac, kind: u16) -> Vec<u8> {
     [&to[..], &from[..], &kind.to_be_bytes()].concat()
 }
 
-/// RFC 4443, 2.3: of the message, whose length is even, and the pseudo-header
-/// (RFC 8200, 8.1).
+/// RFC 4443, 2.3: the checksum of the message, whose length is even, and the
+/// pseudo-header (RFC 8200, 8.1).
 fn checksum(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> u16 {
     let words = message.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     let pseudo = [message.len() as u16, ICMPV6.into()];

@@ -1,5 +1,5 @@
-//! Datagrams taken apart: messages, acknowledgements, the kernel's own words.
-//! Must not know: sockets.
+//! Splits datagrams into messages and reads acknowledgements, with the kernel's own
+//! texts. Must not know: sockets.
 
 use netlink_packet_core::{DoneBuffer, ErrorBuffer, NLM_F_ACK_TLVS, NLM_F_CAPPED, NetlinkBuffer, NlasIterator};
 
@@ -8,14 +8,14 @@ use crate::Error;
 /// `NLMSGERR_ATTR_MSG` (linux/netlink.h).
 const NLMSGERR_ATTR_MSG: u16 = 1;
 
-/// Octets of `struct nlmsghdr`.
+/// Bytes of `struct nlmsghdr`.
 const HEADER_LEN: usize = 16;
 
-/// One message of an answer.
+/// A message of an answer.
 pub(crate) struct Reply {
     /// `nlmsg_type`.
     pub(crate) kind: u16,
-    /// What follows the netlink header.
+    /// The bytes after the netlink header.
     pub(crate) payload: Vec<u8>,
 }
 
@@ -26,20 +26,20 @@ impl Reply {
 }
 
 /// The messages of one datagram (`NLMSG_NEXT`).
-pub(crate) fn messages(mut octets: &[u8]) -> impl Iterator<Item = Result<NetlinkBuffer<&[u8]>, Error>> {
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Result<NetlinkBuffer<&[u8]>, Error>> {
     std::iter::from_fn(move || {
-        if octets.len() < HEADER_LEN {
+        if bytes.len() < HEADER_LEN {
             return None;
         }
-        let message = match NetlinkBuffer::new_checked(octets) {
+        let message = match NetlinkBuffer::new_checked(bytes) {
             Ok(message) => message,
             Err(error) => {
-                octets = &[];
+                bytes = &[];
                 return Some(Err(Error::from_decode(error)));
             }
         };
         let size = (message.length() as usize).next_multiple_of(4);
-        octets = octets.get(size..).unwrap_or_default();
+        bytes = bytes.get(size..).unwrap_or_default();
         Some(Ok(message))
     })
 }
@@ -66,7 +66,7 @@ pub(crate) fn acknowledged(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> 
 pub(crate) fn dumped(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> {
     match DoneBuffer::new_checked(message.payload()) {
         Ok(done) if done.code() < 0 => Err(Error::from_kernel(-done.code(), kernel_says(done.extended_ack()))),
-        // Some kernels send no code at all.
+        // Some kernels send no code.
         _ => Ok(()),
     }
 }

@@ -31,20 +31,20 @@ pub struct BridgeVlan {
 }
 
 impl Netlink {
-    /// Adds VLANs to a port. `EOPNOTSUPP` if the link is in no bridge, or the
+    /// Adds VLANs to a port. `EOPNOTSUPP` if the link is not in a bridge, or the
     /// kernel was built without `CONFIG_BRIDGE_VLAN_FILTERING`; `EINVAL` for
     /// IDs out of range. (`RTM_SETLINK` in `AF_BRIDGE`)
     pub fn vlan_add(&mut self, vlan: &BridgeVlan) -> Result<(), Error> {
         self.request(SetLink(message(vlan)), 0).map(drop).map_err(|error| error.during(named("vlan-add", vlan)))
     }
 
-    /// Removes VLANs from a port; one that it doesn't have is `ENOENT` or no
-    /// failure, as the kernel has it. (`RTM_DELLINK` in `AF_BRIDGE`)
+    /// Removes VLANs from a port. For a VLAN that the port doesn't have, some kernels
+    /// report `ENOENT` and others success. (`RTM_DELLINK` in `AF_BRIDGE`)
     pub fn vlan_del(&mut self, vlan: &BridgeVlan) -> Result<(), Error> {
         self.request(DelLink(message(vlan)), 0).map(drop).map_err(|error| error.during(named("vlan-del", vlan)))
     }
 
-    /// The VLANs of a port; none if it is no port. (`RTM_GETLINK` in
+    /// Lists the VLANs of a port; none if the link is not a port. (`RTM_GETLINK` in
     /// `AF_BRIDGE` with `RTEXT_FILTER_BRVLAN_COMPRESSED`)
     pub fn vlans(&mut self, link: u32) -> Result<Vec<BridgeVlan>, Error> {
         let mut message = LinkMessage::default();
@@ -122,17 +122,17 @@ mod tests {
 
     use super::*;
 
-    /// Not every kernel has VLAN filtering: what is sent, read back.
+    /// Reads what is sent, as not every kernel has VLAN filtering.
     #[test]
     fn ranges_keep_their_ends_and_flags() {
         let single = BridgeVlan { link: 7, first: 100, last: 100, pvid: true, untagged: true };
         let range = BridgeVlan { link: 7, first: 200, last: 299, pvid: false, untagged: false };
         for vlan in [single, range] {
             let message = message(&vlan);
-            let mut octets = vec![0; message.buffer_len()];
-            message.emit(&mut octets);
-            assert_eq!(read(&octets, 7).unwrap(), [vlan]);
-            assert_eq!(read(&octets, 8).unwrap(), []);
+            let mut bytes = vec![0; message.buffer_len()];
+            message.emit(&mut bytes);
+            assert_eq!(read(&bytes, 7).unwrap(), [vlan]);
+            assert_eq!(read(&bytes, 8).unwrap(), []);
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Why the kernel said no. Must not know: what a caller makes of it.
+//! The error type: what failed, and the kernel's answer. Must not know: what a
+//! caller makes of it.
 
 use std::io;
 
 use netlink_packet_core::DecodeError;
 use nix::errno::Errno;
 
-/// A failed operation: what was attempted, and the kernel's answer.
+/// A failed operation, and the kernel's answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {}", self.reason())]
 pub struct Error {
@@ -17,8 +18,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// The error number (errno(3)); 0 if the failure has none, as when a reply
-    /// could not be read.
+    /// The error number (errno(3)), or 0 if a reply could not be read.
     pub fn errno(&self) -> i32 {
         self.errno
     }
@@ -28,7 +28,7 @@ impl Error {
         &self.what
     }
 
-    /// The reason as Go prints it, such as `file exists`.
+    /// The text of the error number, as Go prints it: `file exists`.
     pub fn reason(&self) -> String {
         match &self.source {
             Some(_) => "unreadable reply from the kernel".to_owned(),
@@ -42,48 +42,48 @@ impl Error {
         self.kernel_says.as_deref()
     }
 
-    /// What the kernel could have said.
+    /// An error that the kernel could have reported.
     pub fn of_errno(what: impl Into<String>, errno: i32) -> Self {
         Self { what: what.into(), errno, kernel_says: None, source: None }
     }
 
-    /// Not named yet: see [`Error::during`].
+    /// Without the operation: see [`Error::during`].
     pub(crate) fn from_errno(errno: Errno) -> Self {
         Self { what: String::new(), errno: errno as i32, kernel_says: None, source: None }
     }
 
-    /// Not named yet. Errors that are not the system's become `EIO`.
+    /// Without the operation. Errors without an error number become `EIO`.
     pub(crate) fn from_io(error: &io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(Errno::EIO as i32);
         Self { what: String::new(), errno, kernel_says: None, source: None }
     }
 
-    /// Not named yet. What the kernel answered in an `NLMSG_ERROR`.
+    /// Without the operation. The content of an `NLMSG_ERROR`.
     pub(crate) fn from_kernel(errno: i32, kernel_says: Option<String>) -> Self {
         Self { what: String::new(), errno, kernel_says, source: None }
     }
 
-    /// Not named yet. A reply that is no netlink message.
+    /// Without the operation. A reply that is not a valid netlink message.
     pub(crate) fn from_decode(source: DecodeError) -> Self {
         Self { what: String::new(), errno: 0, kernel_says: None, source: Some(source) }
     }
 
-    /// Names the operation, where it is known.
+    /// Adds the operation, where it is known.
     pub(crate) fn during(mut self, what: impl Into<String>) -> Self {
         self.what = what.into();
         self
     }
 }
 
-/// strerror(3) as Go's `syscall.Errno` prints it, since callers compare texts
-/// with the reference's: `no such file or directory`.
+/// The text of an error number as Go's `syscall.Errno` prints it, as callers compare
+/// texts with the reference's: `no such file or directory`.
 pub fn errno_text(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     if text.starts_with("Unknown error") || text.starts_with("No error") || errno == 0 {
         return format!("errno {errno}");
     }
-    // Go's table keeps capitals that are more than a sentence's first letter.
+    // Go's texts begin with a capital only in names and abbreviations.
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
         (Some(first), Some(second)) if second.is_lowercase() => {

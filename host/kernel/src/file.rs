@@ -1,4 +1,4 @@
-//! Files with as few system calls as they take.
+//! Opens files and lists directories with as few system calls as possible.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,33 +11,34 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 use rustix::fs::{FileType, RawDir};
 
-/// Octets of a folder's entries that are read at once: more than its longest has.
+/// How many bytes of directory entries one call reads. Has to be more than the
+/// longest entry.
 const CHUNK: usize = 8192;
 
-/// Opens a file, close-on-exec; `mode` is for one that is made. By openat(2), since
-/// musl's open(2), which is std's, calls fcntl(2) each time for kernels before 2.6.23.
+/// Opens a file, close-on-exec; `mode` applies to a new file. Uses openat(2): std
+/// calls open(2), which in musl also calls fcntl(2), for kernels before 2.6.23.
 pub fn open(path: &Path, flags: OFlag, mode: u32) -> io::Result<File> {
     let mode = Mode::from_bits_truncate(mode);
     Ok(openat(AT_FDCWD, path, flags | OFlag::O_CLOEXEC, mode)?.into())
 }
 
-/// What a folder holds.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name in the folder.
+    /// Its name in the directory.
     pub name: OsString,
-    /// Whether it is a regular file; none if the file system does not say.
+    /// Whether it is a regular file; `None` if the file system does not say.
     pub is_file: Option<bool>,
 }
 
-/// What a folder holds, in no order, without `.` and `..`. By getdents64(2): a
-/// stream of C's is memory of its allocator and some system calls more.
-pub fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
-    let folder = open(folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0)?;
+/// Lists a directory, in no particular order, without `.` and `..`. Uses
+/// getdents64(2): opendir(3) would allocate and make more system calls.
+pub fn entries(directory: &Path) -> io::Result<Vec<Entry>> {
+    let directory = open(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY, 0)?;
     let mut chunk = [MaybeUninit::uninit(); CHUNK];
-    let mut folder = RawDir::new(&folder, &mut chunk);
+    let mut directory = RawDir::new(&directory, &mut chunk);
     let mut entries = Vec::new();
-    while let Some(entry) = folder.next() {
+    while let Some(entry) = directory.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
@@ -59,21 +60,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_entry_of_a_folder_however_many() {
-        let folder = tempfile::tempdir().unwrap();
+    fn every_entry_of_a_directory_however_many() {
+        let directory = tempfile::tempdir().unwrap();
         let names: BTreeSet<OsString> = (0..500).map(|i| format!("{i:0>200}").into()).collect();
         for name in &names {
-            fs::write(folder.path().join(name), "").unwrap();
+            fs::write(directory.path().join(name), "").unwrap();
         }
-        fs::create_dir(folder.path().join("folder")).unwrap();
+        fs::create_dir(directory.path().join("directory")).unwrap();
         let (files, others): (Vec<_>, Vec<_>) =
-            entries(folder.path()).unwrap().into_iter().partition(|entry| entry.is_file != Some(false));
+            entries(directory.path()).unwrap().into_iter().partition(|entry| entry.is_file != Some(false));
         assert_eq!(files.into_iter().map(|entry| entry.name).collect::<BTreeSet<_>>(), names);
-        assert_eq!(others, [Entry { name: "folder".into(), is_file: Some(false) }]);
+        assert_eq!(others, [Entry { name: "directory".into(), is_file: Some(false) }]);
     }
 
     #[test]
-    fn what_is_no_folder_has_no_entries() {
+    fn only_directories_have_entries() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(entries(file.path()).unwrap_err().kind(), io::ErrorKind::NotADirectory);
         assert_eq!(entries(Path::new("/nonexistent")).unwrap_err().kind(), io::ErrorKind::NotFound);

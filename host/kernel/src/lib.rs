@@ -1,10 +1,10 @@
 //! The Linux side: network namespaces, rtnetlink, nftables and sysctls. Must not
 //! know: wasm, CNI, JSON.
 //!
-//! A [`Netlink`] talks to one network namespace for as long as it lives: the
-//! kernel ties a socket to the namespace it was opened in, so no thread has to
-//! stay there. Only [`Netns::run`], [`Netns::run_apart`] and
-//! [`Netns::is_home_of_all_threads`] call `setns`.
+//! A [`Netlink`] always talks to the same network namespace: the kernel ties a
+//! socket to the namespace that it was opened in, so no thread has to stay there.
+//! Only [`Netns::run`], [`Netns::run_apart`] and [`Netns::is_home_of_all_threads`]
+//! call `setns`.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,8 +21,8 @@
 //! # }
 //! ```
 //!
-//! Every [`Error`] keeps its errno. Callers match on [`Error::errno`]; only
-//! people read the text.
+//! Every [`Error`] keeps its errno. Callers match on [`Error::errno`]; the text is
+//! for people.
 #![forbid(unsafe_code)]
 
 mod address;

@@ -1,5 +1,5 @@
-//! Neighbours: which link-layer address an address has (ARP, NDP), as in
-//! `ip neighbour`. Must not know: why somebody wants to fix one.
+//! Neighbours: the link-layer addresses of IP addresses (ARP, NDP), as in
+//! `ip neighbour`. Must not know: what they are set for.
 
 use std::net::IpAddr;
 
@@ -13,17 +13,17 @@ use crate::{Error, Netlink};
 
 const RTM_NEWNEIGH: u16 = 28;
 
-/// A neighbour of a link, or an address that the link answers for.
+/// A neighbour of a link, or an address that the link answers for (proxy entry).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Neighbour {
-    /// `ndm_ifindex`. 0 of a proxy entry: of every link.
+    /// `ndm_ifindex`. 0 in a proxy entry: every link.
     pub link: u32,
     /// `NDA_DST`.
     pub ip: IpAddr,
-    /// `NDA_LLADDR`; empty where it is not known, and for a proxy entry.
+    /// `NDA_LLADDR`; empty if it is not known, and in a proxy entry.
     pub mac: Vec<u8>,
-    /// `NUD_*` (linux/neighbour.h): 0x80 permanent, 0x40 needs none, 0x02 reachable.
+    /// `NUD_*` (linux/neighbour.h): 0x80 permanent, 0x40 no ARP, 0x02 reachable.
     pub state: u16,
     /// `NTF_*` (linux/neighbour.h): 0x08 proxy, 0x80 router.
     pub flags: u8,
@@ -31,8 +31,8 @@ pub struct Neighbour {
 
 impl Netlink {
     /// Adds a neighbour, or replaces the one with the same address on the same
-    /// link. `ENODEV` if there is no such link; `EINVAL` for a state without a MAC
-    /// address that needs one, and for a MAC address that is too short.
+    /// link. `ENODEV` if there is no such link; `EINVAL` if the state needs a MAC
+    /// address and there is none, or the MAC address is too short.
     /// (`RTM_NEWNEIGH` with `NLM_F_CREATE | NLM_F_REPLACE`)
     pub fn neighbour_add(&mut self, neighbour: &Neighbour) -> Result<(), Error> {
         let mut message = message(neighbour);
@@ -53,9 +53,8 @@ impl Netlink {
             .map_err(|error| error.during(format!("neighbour-del {}", neighbour.ip)))
     }
 
-    /// The neighbours of a link, or of all, and then the addresses that they answer
-    /// for (proxy). None for a link that does not exist. (`RTM_GETNEIGH` with
-    /// `NLM_F_DUMP`)
+    /// Lists the neighbours of a link, or of all links, and then the proxy entries. The
+    /// list is empty if there is no such link. (`RTM_GETNEIGH` with `NLM_F_DUMP`)
     pub fn neighbours(&mut self, link: Option<u32>) -> Result<Vec<Neighbour>, Error> {
         let mut neighbours = Vec::new();
         for flags in [NeighbourFlags::empty(), NeighbourFlags::Proxy] {
@@ -83,7 +82,7 @@ fn message(neighbour: &Neighbour) -> NeighbourMessage {
     message
 }
 
-/// `None` for other messages, other links and other families.
+/// Reads a neighbour; `None` for other messages, links and families.
 fn read(reply: &Reply, link: Option<u32>) -> Result<Option<Neighbour>, Error> {
     if reply.kind != RTM_NEWNEIGH {
         return Ok(None);

@@ -9,8 +9,8 @@ use crate::Error;
 pub(crate) use crate::answer::Reply;
 use crate::socket::Socket;
 
-/// A route socket. It belongs to the network namespace it was opened in, from
-/// whatever thread it is used: see [`crate::Netns::connect`].
+/// A route socket. It belongs to the network namespace that it was opened in, no
+/// matter which thread uses it: see [`crate::Netns::connect`].
 #[derive(Debug)]
 pub struct Netlink {
     socket: Socket,
@@ -23,7 +23,7 @@ impl Netlink {
         Ok(Self { socket: Socket::open(NETLINK_ROUTE, groups)? })
     }
 
-    /// Sends a request and returns what came before its acknowledgement.
+    /// Sends a request and returns the replies that precede its acknowledgement.
     pub(crate) fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Vec<Reply>, Error> {
         self.socket.request(message, flags)
     }
@@ -33,7 +33,7 @@ impl Netlink {
         self.socket.query(message)
     }
 
-    /// All that the kernel holds of something: see [`Socket::dump`].
+    /// Lists all objects of a type: see [`Socket::dump`].
     pub(crate) fn dump(&mut self, message: &RouteNetlinkMessage) -> Result<Vec<Reply>, Error> {
         self.socket.dump(message)
     }

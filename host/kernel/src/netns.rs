@@ -17,58 +17,58 @@ use nix::sys::statfs::fstatfs;
 
 use crate::{Error, Netlink};
 
-/// Of the calling thread, not of the process: they differ inside [`Netns::run`].
+/// The calling thread's, not the process's: they differ inside [`Netns::run`].
 const OWN: &str = "/proc/thread-self/ns/net";
 
-/// A network namespace. It lives for as long as this value does, even when its
-/// path is unmounted.
+/// A network namespace. It exists as long as this value, even if its path is
+/// unmounted.
 #[derive(Debug)]
 pub struct Netns {
     fd: OwnedFd,
     id: (u64, u64),
-    /// Who looks whether the namespace can be entered opens the first socket too.
+    /// A socket that was opened to find out whether the namespace can be entered.
     first: Mutex<Option<Netlink>>,
 }
 
-/// Why a path could not be opened as a network namespace. The texts are those
-/// of containernetworking's `pkg/ns`.
+/// Why a path could not be opened as a network namespace. The texts are those of
+/// containernetworking's `pkg/ns`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// `ENOENT`, a dangling link included.
+    /// `ENOENT`, also for a dangling symbolic link.
     #[error("failed to Statfs {path:?}: no such file or directory")]
     Missing {
-        /// As it was given.
+        /// The path as given.
         path: PathBuf,
     },
-    /// On a file system that holds no namespaces.
+    /// The path is on a file system that does not hold namespaces.
     #[error("unknown FS magic on {path:?}: {magic:x}")]
     NotANamespace {
-        /// As it was given.
+        /// The path as given.
         path: PathBuf,
         /// `f_type` of statfs(2).
         magic: u64,
     },
-    /// A namespace of another kind: mount, pid, ...
+    /// The path is a namespace of another kind: mount, pid, ...
     #[error("{path:?} is not a network namespace")]
     NotNetwork {
-        /// As it was given.
+        /// The path as given.
         path: PathBuf,
     },
-    /// Anything else, `ENOTDIR` and `EACCES` among it.
+    /// Any other error, such as `ENOTDIR` and `EACCES`.
     #[error("failed to Statfs {path:?}: {}", crate::errno_text(source.raw_os_error().unwrap_or(0)))]
     Other {
-        /// As it was given.
+        /// The path as given.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl Netns {
-    /// Opens `path`. Whatever it names, nothing is opened but a namespace: no
-    /// FIFO blocks this, no device notices. As long as the value lives, a mount
-    /// at `path` is busy.
+    /// Opens `path` if it is a network namespace. Other files are not opened, so that a
+    /// FIFO can't block and a device does not notice. As long as the value exists, a
+    /// mount at `path` is busy.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let named = || path.to_owned();
         let other = |errno: Errno| OpenError::Other { path: named(), source: errno.into() };
@@ -78,18 +78,19 @@ impl Netns {
                 Errno::ENOENT => OpenError::Missing { path: named() },
                 errno => other(errno),
             })?;
-        // C libraries do not agree on its type.
+        // Its type differs between C libraries.
         let magic = fstatfs(&place).map_err(other)?.filesystem_type().0 as u64;
         if magic != libc::NSFS_MAGIC as u64 {
             return Err(OpenError::NotANamespace { path: named(), magic });
         }
-        // The same file again, whatever the path names by now: setns(2) takes no O_PATH.
+        // Opens the same file again, even if the path was replaced: setns(2) rejects
+        // O_PATH descriptors.
         let again = format!("/proc/self/fd/{}", place.as_raw_fd());
         let netns = Self::from_file(&again).map_err(other)?;
         match netns.run(|| Netlink::open(&[])) {
-            // setns(2) looks at the kind before it looks at permissions.
+            // setns(2) checks the kind before permissions.
             Err(error) if error.errno() == Errno::EINVAL as i32 => Err(OpenError::NotNetwork { path: named() }),
-            // Who may not enter may still compare.
+            // A namespace that may not be entered can still be compared.
             result => Ok(Self { first: Mutex::new(result.flatten().ok()), ..netns }),
         }
     }
@@ -99,7 +100,7 @@ impl Netns {
         Self::from_file(OWN).map_err(|errno| Error::from_errno(errno).during("netns-current"))
     }
 
-    /// A new namespace, with nothing in it but `lo`, down. Needs
+    /// Makes a new namespace, with nothing in it but `lo`, down. Needs
     /// `CAP_SYS_ADMIN`. (`unshare(CLONE_NEWNET)`)
     pub fn create() -> Result<Self, Error> {
         on_new_thread(|| {
@@ -109,15 +110,15 @@ impl Netns {
         .map_err(|error| error.during("netns-create"))
     }
 
-    /// A path of the namespace, good for as long as this value and this process
-    /// live: through the process's own descriptor, so that nothing has to be
-    /// mounted, and nothing stays if the process is killed.
+    /// A path of the namespace, valid as long as this value and this process exist. It
+    /// leads through the process's descriptor: nothing has to be mounted, and nothing
+    /// is left behind if the process is killed.
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.fd.as_raw_fd()))
     }
 
-    /// Device and inode of the namespace file: equal for the same namespace
-    /// and only for it, while both are open. (ioctl_nsfs(2))
+    /// Device and inode of the namespace file. While both are open, they are equal only
+    /// for the same namespace. (ioctl_nsfs(2))
     pub fn id(&self) -> (u64, u64) {
         self.id
     }
@@ -127,10 +128,10 @@ impl Netns {
         self.id == other.id
     }
 
-    /// Runs `f` in the namespace: the calling thread enters it and comes back, or
-    /// stays where it is if it is in it already. Who may not come back, as after
-    /// leaving a namespace that belongs to another user namespace, goes on a new
-    /// thread instead. Entering needs `CAP_SYS_ADMIN`. (setns(2))
+    /// Runs `f` in the namespace. The calling thread enters it and comes back, unless
+    /// it is already there. If the thread could not come back, because its own
+    /// namespace belongs to another user namespace, a new thread is used instead.
+    /// Entering needs `CAP_SYS_ADMIN`. (setns(2))
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
         let here = match HOME.get() {
             Some(home) => Some(AWAY.get().unwrap_or(home.id)),
@@ -148,11 +149,11 @@ impl Netns {
         Ok(result)
     }
 
-    /// Says that all threads of this process are in this namespace, that no code
-    /// moves them between namespaces but this module's, and none starts threads
-    /// inside of another one, so that where they are is known: for a process of one
-    /// operation, which saves it some system calls. Where there is no way back to
-    /// this namespace, it changes nothing.
+    /// Declares that all threads of this process are in this namespace, that only this
+    /// module moves them, and that no thread is started inside of another namespace.
+    /// Then [`Netns::run`] need not ask where a thread is, which saves system calls in
+    /// a process that does one operation. Enters the namespace to check that there is
+    /// a way back; without one, it does nothing. (setns(2))
     pub fn is_home_of_all_threads(&self) {
         if let Ok(fd) = self.fd.try_clone()
             && setns(&fd, CloneFlags::CLONE_NEWNET).is_ok()
@@ -161,8 +162,8 @@ impl Netns {
         }
     }
 
-    /// The same on a new thread that ends with it: for what changes more of its
-    /// thread than the namespace.
+    /// Runs `f` in the namespace, on a new thread that ends with it. For code that
+    /// changes more of its thread than the namespace. (setns(2))
     pub fn run_apart<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
         on_new_thread(|| {
             setns(&self.fd, CloneFlags::CLONE_NEWNET)?;
@@ -172,7 +173,7 @@ impl Netns {
         .map_err(|error| error.during("netns-enter"))
     }
 
-    /// A route socket of the namespace.
+    /// Opens a route socket in the namespace.
     pub fn connect(&self) -> Result<Netlink, Error> {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(netlink) = first {
@@ -194,16 +195,15 @@ impl AsFd for Netns {
     }
 }
 
-/// Where the threads of this process are, if nobody moves them but this module: then
-/// that need not be asked each time.
+/// The namespace of all threads, after [`Netns::is_home_of_all_threads`].
 static HOME: OnceLock<Netns> = OnceLock::new();
 
 thread_local! {
-    /// The namespace that this thread is in, if it has left [`HOME`].
+    /// The namespace of this thread while it is not in [`HOME`].
     static AWAY: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
 }
 
-/// Brings the calling thread back to where it is now, when it is dropped.
+/// Moves the calling thread back to its present namespace when dropped.
 struct WayBack {
     to: Place,
     away: Option<(u64, u64)>,
@@ -215,7 +215,8 @@ enum Place {
 }
 
 impl WayBack {
-    /// None if there is none, which is tried: into the namespace where it is.
+    /// `None` if the thread could not come back. To find out, it enters the namespace
+    /// that it is in.
     fn find() -> Option<Self> {
         let away = AWAY.get();
         if let (Some(home), None) = (HOME.get(), away) {
@@ -234,16 +235,14 @@ impl Drop for WayBack {
             Place::Other(own) => own.as_fd(),
         };
         if setns(to, CloneFlags::CLONE_NEWNET).is_err() {
-            // It worked before. Whatever this thread would do next, it would do in a
-            // container.
+            // It worked before. If this thread went on, it would do so in a container.
             std::process::abort();
         }
         AWAY.set(self.away);
     }
 }
 
-/// The thread never comes back from a namespace, so nothing is restored and
-/// nothing leaks.
+/// The thread ends with `f`, so that there is no namespace to restore.
 fn on_new_thread<T: Send>(f: impl FnOnce() -> nix::Result<T> + Send) -> Result<T, Error> {
     thread::scope(|scope| {
         let thread = thread::Builder::new()

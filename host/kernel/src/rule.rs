@@ -1,5 +1,5 @@
-//! Routing rules: which table a packet's route is looked up in, as in `ip rule`.
-//! Must not know: what is in the tables.
+//! Routing rules: they choose the table for a packet's route, as in `ip rule`. Must
+//! not know: what is in the tables.
 
 use std::net::IpAddr;
 
@@ -23,8 +23,8 @@ const RT_TABLE_MAIN: u32 = 254;
 pub struct RoutingRule {
     /// `family`.
     pub family: IpFamily,
-    /// `FRA_PRIORITY`, the lowest comes first. `None` leaves it to the kernel: one
-    /// below the lowest but 0. Always there when read.
+    /// `FRA_PRIORITY`; the lowest is tried first. `None` leaves it to the kernel, which
+    /// chooses one below all others except 0. Always set when read.
     pub priority: Option<u32>,
     /// `FRA_SRC`; `None` for any.
     pub src: Option<IpNet>,
@@ -51,10 +51,11 @@ pub enum IpFamily {
 }
 
 impl Netlink {
-    /// Adds a rule. `EEXIST` if there is the same with the given priority; without
-    /// one, the new rule gets another. `EINVAL` for an address of the other family, and `ERANGE` for a name
-    /// of more than 15 bytes. `EOPNOTSUPP` from a kernel without
-    /// `CONFIG_IP_MULTIPLE_TABLES`. (`RTM_NEWRULE` with `NLM_F_CREATE | NLM_F_EXCL`)
+    /// Adds a rule. `EEXIST` if the same rule exists with the same priority. Without a
+    /// priority, the new rule gets another one and both exist. `EINVAL` for an address
+    /// of the other family, `ERANGE` for a name of more than 15 bytes, `EOPNOTSUPP`
+    /// from a kernel without `CONFIG_IP_MULTIPLE_TABLES`. (`RTM_NEWRULE` with
+    /// `NLM_F_CREATE | NLM_F_EXCL`)
     pub fn rule_add(&mut self, rule: &RoutingRule) -> Result<(), Error> {
         message(rule)
             .and_then(|message| self.request(NewRule(message), NLM_F_CREATE | NLM_F_EXCL))
@@ -62,8 +63,8 @@ impl Netlink {
             .map_err(|error| error.during(named("rule-add", rule)))
     }
 
-    /// Deletes the first rule that agrees in everything given, whatever else it
-    /// says. `ENOENT` if there is none. (`RTM_DELRULE`)
+    /// Deletes the first rule that matches in every field that is set, even if it has
+    /// further conditions. `ENOENT` if there is none. (`RTM_DELRULE`)
     pub fn rule_del(&mut self, rule: &RoutingRule) -> Result<(), Error> {
         message(rule)
             .and_then(|message| self.request(DelRule(message), 0))
@@ -71,9 +72,9 @@ impl Netlink {
             .map_err(|error| error.during(named("rule-del", rule)))
     }
 
-    /// The rules of a family, or of both, in order of their priority. Rules that do
-    /// something else than name a table, and rules with a condition that
-    /// [`RoutingRule`] lacks, are left out. (`RTM_GETRULE` with `NLM_F_DUMP`)
+    /// Lists the rules of a family, or of both, in order of their priority. Leaves out
+    /// rules with another action than a table, and rules with conditions that
+    /// [`RoutingRule`] lacks. (`RTM_GETRULE` with `NLM_F_DUMP`)
     pub fn rules(&mut self, family: Option<IpFamily>) -> Result<Vec<RoutingRule>, Error> {
         let mut rules = Vec::new();
         for one in [IpFamily::Inet, IpFamily::Inet6] {
@@ -125,7 +126,7 @@ fn message(rule: &RoutingRule) -> Result<RuleMessage, Error> {
         Err(_) => attributes.push(RuleAttribute::Table(table)),
     }
     attributes.extend(rule.priority.map(RuleAttribute::Priority));
-    // An address of prefix 0 is any: the kernel takes no attribute for it.
+    // Prefix 0 matches any address, and has no attribute.
     let address = |net: Option<IpNet>| net.filter(|net| net.prefix_len() != 0).map(|net| net.addr());
     attributes.extend(address(rule.src).map(RuleAttribute::Source));
     attributes.extend(address(rule.dst).map(RuleAttribute::Destination));
@@ -143,7 +144,7 @@ fn message(rule: &RoutingRule) -> Result<RuleMessage, Error> {
     Ok(message)
 }
 
-/// The kernel would cut a name at a NUL. It may be of no link, or a link to come.
+/// The kernel would cut a name at a NUL. A link of this name need not exist.
 fn check_name(name: &str) -> Result<(), Error> {
     match name {
         _ if name.len() > 15 => Err(Error::from_errno(Errno::ERANGE)),
@@ -152,7 +153,7 @@ fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
-/// `None` for other messages and for rules that say something else or more.
+/// Reads a rule; `None` for other messages, actions and conditions.
 fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule>, Error> {
     if reply.kind != RTM_NEWRULE {
         return Ok(None);
@@ -168,7 +169,7 @@ fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule>, Error> {
     }
     let mut rule = RoutingRule {
         family,
-        // The kernel leaves out a priority of 0.
+        // The kernel sends no attribute for a priority of 0.
         priority: Some(0),
         src: None,
         dst: None,
@@ -189,7 +190,7 @@ fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule>, Error> {
             RuleAttribute::FwMark(value) => mark = Some(value),
             RuleAttribute::FwMask(value) => mask = Some(value),
             RuleAttribute::Table(table) => rule.table = table,
-            // Every rule has these; u32::MAX is no limit.
+            // Every rule has these. u32::MAX means that nothing is suppressed.
             RuleAttribute::Protocol(_) | RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
             _ => return Ok(None),
         }

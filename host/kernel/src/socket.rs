@@ -1,5 +1,5 @@
-//! One blocking netlink socket of whatever protocol: requests, dumps, batches,
-//! and their answers. Must not know: what the messages mean.
+//! A blocking netlink socket of any protocol: requests, dumps, batches, and their
+//! answers. Must not know: what the messages mean.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,27 +19,27 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use crate::Error;
 use crate::answer::{Reply, acknowledged, dumped, messages};
 
-/// How long the kernel may take for one datagram. It answers in the call that
-/// sends the request, so only a bug makes this pass.
+/// How long to wait for a datagram. The kernel answers in the call that sends the
+/// request, so only a bug makes this time pass.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Largest datagram that is read, octets. The kernel fills those of a dump up to
-/// half of it (`netlink_recvmsg`); all others are smaller by far, as nothing here
-/// asks for the virtual functions of a device (`RTEXT_FILTER_VF`).
+/// Size of the receive buffer, bytes. The kernel fills the datagrams of a dump up to
+/// half of it (`netlink_recvmsg`). All others are much smaller, as nothing here asks
+/// for the virtual functions of a device (`RTEXT_FILTER_VF`).
 const DATAGRAM_SIZE: usize = 64 * 1024;
 
-/// How often a dump is begun anew because the table changed meanwhile.
+/// How often a dump is restarted because the table changed meanwhile.
 const DUMP_ATTEMPTS: usize = 32;
 
-/// What the kernel wants of the send buffer besides the datagram
+/// How many bytes of the send buffer the kernel needs besides the datagram
 /// (`netlink_sendmsg`).
 const SEND_OVERHEAD: usize = 32;
 
-/// A socket that only listens to the kernel.
+/// A socket that ignores messages from other processes.
 #[derive(Debug)]
 pub(crate) struct Socket {
     socket: netlink_sys::Socket,
-    /// Does it take what a dump asks for to the letter?
+    /// Whether the kernel was asked to check and apply the filters of dumps.
     strict: bool,
     sequence: u32,
     buffer: Vec<u8>,
@@ -56,40 +56,40 @@ enum Until {
 pub(crate) type Flagged<M> = (M, u16);
 
 impl Socket {
-    /// A socket of the calling thread's namespace, in the given multicast
-    /// groups of the protocol.
+    /// Opens a socket in the calling thread's namespace and joins multicast groups of
+    /// the protocol.
     pub(crate) fn open(protocol: isize, groups: &[u32]) -> Result<Self, Error> {
         let socket = open(protocol, groups).map_err(|error| Error::from_io(&error))?;
         Ok(Self { socket, strict: false, sequence: 0, buffer: Vec::with_capacity(DATAGRAM_SIZE) })
     }
 
-    /// Sends a request and returns what came before its acknowledgement.
+    /// Sends a request and returns the replies that precede its acknowledgement.
     pub(crate) fn request<M: NetlinkSerializable>(&mut self, message: M, flags: u16) -> Result<Vec<Reply>, Error> {
-        let octets = self.serialize(message, NLM_F_ACK | flags);
-        self.send(&octets)?;
+        let bytes = self.serialize(message, NLM_F_ACK | flags);
+        self.send(&bytes)?;
         Ok(self.answer(Until::Acknowledged)?.0)
     }
 
-    /// Sends a request that has one answer, and returns that: without an
-    /// acknowledgement, which says no more than that it has come.
+    /// Sends a request that has exactly one answer and returns that. It asks for no
+    /// acknowledgement, which would add nothing to the answer.
     pub(crate) fn query<M: NetlinkSerializable>(&mut self, message: M) -> Result<Option<Reply>, Error> {
-        let octets = self.serialize(message, 0);
-        self.send(&octets)?;
+        let bytes = self.serialize(message, 0);
+        self.send(&bytes)?;
         Ok(self.answer(Until::Answered)?.0.pop())
     }
 
-    /// All that the kernel holds of something, without tears: a dump that the
-    /// kernel marks as interrupted is begun anew.
+    /// Lists all objects of a type, consistently: restarts a dump that the kernel
+    /// marks as interrupted.
     pub(crate) fn dump<M: NetlinkSerializable + Clone>(&mut self, message: &M) -> Result<Vec<Reply>, Error> {
         if !self.strict {
-            // Linux 4.20; before it the kernel sends more than was asked for, which
-            // every reader here filters once more.
+            // Before Linux 4.20, the kernel ignores filters and sends everything. So
+            // every reader here filters again.
             let _ = self.socket.set_netlink_get_strict_chk(true);
             self.strict = true;
         }
         for _ in 0..DUMP_ATTEMPTS {
-            let octets = self.serialize(message.clone(), NLM_F_DUMP);
-            self.send(&octets)?;
+            let bytes = self.serialize(message.clone(), NLM_F_DUMP);
+            self.send(&bytes)?;
             let (replies, interrupted) = self.answer(Until::Acknowledged)?;
             if !interrupted {
                 return Ok(replies);
@@ -98,22 +98,21 @@ impl Socket {
         Err(Error::from_errno(Errno::EAGAIN))
     }
 
-    /// Sends messages as one datagram, and waits for the answer to the one that
-    /// asks for it (`NLM_F_ACK`) or the first error, whichever message it is of:
-    /// its position comes along.
+    /// Sends messages as one datagram, and waits for the one acknowledgement
+    /// (`NLM_F_ACK`), or the first error and the position of its message.
     ///
-    /// One acknowledgement, not one for each: thousands would overrun the
-    /// receive buffer.
+    /// There is only one acknowledgement, as thousands would overrun the receive
+    /// buffer.
     pub(crate) fn batch<M: NetlinkSerializable>(&mut self, batch: Vec<Flagged<M>>) -> Result<(), (usize, Error)> {
         let end = batch.len().saturating_sub(1);
         if self.sequence > u32::MAX - batch.len() as u32 {
-            self.sequence = 0; // So that positions are differences.
+            self.sequence = 0; // Positions are differences of sequence numbers.
         }
         let first = self.sequence + 1;
-        let octets: Vec<u8> = batch.into_iter().flat_map(|(message, flags)| self.serialize(message, flags)).collect();
-        make_room(&self.socket, octets.len())
+        let bytes: Vec<u8> = batch.into_iter().flat_map(|(message, flags)| self.serialize(message, flags)).collect();
+        make_room(&self.socket, bytes.len())
             .map_err(Error::from_errno)
-            .and_then(|()| self.send(&octets))
+            .and_then(|()| self.send(&bytes))
             .map_err(|error| (end, error))?;
         let outcome = self.batch_answer(first);
         if outcome.is_err() {
@@ -122,7 +121,7 @@ impl Socket {
         outcome
     }
 
-    /// The next datagram's messages, from whoever; nothing if none is waiting.
+    /// Reads the notifications of the next datagram; none if no datagram is waiting.
     /// For sockets that joined a group.
     pub(crate) fn notifications(&mut self) -> Result<Vec<Reply>, Error> {
         let sender = match self.receive(MSG_DONTWAIT) {
@@ -140,7 +139,7 @@ impl Socket {
     }
 
     fn serialize<M: NetlinkSerializable>(&mut self, message: M, flags: u16) -> Vec<u8> {
-        // 0 is what the kernel puts into notifications.
+        // Notifications have the number 0.
         self.sequence = self.sequence.checked_add(1).unwrap_or(1);
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | flags;
@@ -148,19 +147,18 @@ impl Socket {
         let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
         message.finalize();
 
-        let mut octets = vec![0; message.buffer_len().next_multiple_of(4)];
-        message.serialize(&mut octets);
-        octets
+        let mut bytes = vec![0; message.buffer_len().next_multiple_of(4)];
+        message.serialize(&mut bytes);
+        bytes
     }
 
-    fn send(&self, octets: &[u8]) -> Result<(), Error> {
+    fn send(&self, bytes: &[u8]) -> Result<(), Error> {
         let kernel = SocketAddr::new(0, 0);
-        retry(|| self.socket.send_to(octets, &kernel, 0)).map_err(|error| Error::from_io(&error))?;
+        retry(|| self.socket.send_to(bytes, &kernel, 0)).map_err(|error| Error::from_io(&error))?;
         Ok(())
     }
 
-    /// The replies up to where they are to end, which for a dump is its end, and
-    /// whether the dump was interrupted.
+    /// Reads the replies to the last request, and whether a dump was interrupted.
     fn answer(&mut self, until: Until) -> Result<(Vec<Reply>, bool), Error> {
         let (mut replies, mut interrupted) = (Vec::new(), false);
         let mut latest = Instant::now();
@@ -170,12 +168,12 @@ impl Socket {
                 result => result.map_err(|error| Error::from_io(&error))?,
             };
             if sender != 0 {
-                continue; // Another process; the kernel is port 0.
+                continue; // From another process; the kernel has port 0.
             }
             for message in messages(&self.buffer) {
                 let message = message?;
                 if message.sequence_number() != self.sequence {
-                    continue; // The end of an answer that was given up.
+                    continue; // From an earlier answer that was not read to its end.
                 }
                 latest = Instant::now();
                 interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
@@ -196,15 +194,16 @@ impl Socket {
         Err(Error::from_errno(Errno::ETIMEDOUT))
     }
 
-    /// The first answer to any of the messages from `first` on: an error, or the
-    /// one acknowledgement. The kernel answers in their order.
+    /// Reads the first answer to the messages from `first` on: an error, or the one
+    /// acknowledgement. The kernel answers in order.
     fn batch_answer(&mut self, first: u32) -> Result<(), (usize, Error)> {
         let end = (self.sequence - first) as usize;
         let (begin, mut lost) = (Instant::now(), false);
         while begin.elapsed() < TIMEOUT {
             let sender = match self.receive(if lost { MSG_DONTWAIT } else { 0 }) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // So many errors that the last were lost; the first is there.
+                // There were so many errors that the last ones were dropped. The first
+                // one is in the buffer.
                 Err(error) if overrun(&error) => {
                     lost = true;
                     continue;
@@ -230,8 +229,8 @@ impl Socket {
         Err((end, Error::from_errno(errno)))
     }
 
-    /// Throws away what waits to be read. As long as answers wait, the kernel may
-    /// take the socket for congested and drop those to the next request.
+    /// Discards waiting answers. Otherwise the kernel may consider the socket
+    /// congested and drop the answer to the next request.
     fn drain(&mut self) {
         loop {
             match self.receive(MSG_DONTWAIT) {
@@ -241,7 +240,7 @@ impl Socket {
         }
     }
 
-    /// One datagram, whole, into the buffer; returns the port that sent it.
+    /// Reads one whole datagram into the buffer and returns the sender's port.
     fn receive(&mut self, flags: c_int) -> io::Result<u32> {
         self.buffer.clear();
         let (size, sender) = retry(|| self.socket.recv_from(&mut self.buffer, flags | MSG_TRUNC))?;
@@ -258,7 +257,7 @@ impl AsFd for Socket {
     }
 }
 
-/// Calls again what a signal interrupted.
+/// Repeats a call while signals interrupt it.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -272,17 +271,17 @@ fn overrun(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::ENOBUFS as i32)
 }
 
-/// The kernel gives it a port when it is first used: answers come to that, and
-/// are told apart by their numbers.
+/// The kernel assigns a port when the socket is first used, and sends the answers
+/// there.
 fn open(protocol: isize, groups: &[u32]) -> io::Result<netlink_sys::Socket> {
     let mut socket = netlink_sys::Socket::new(protocol)?;
-    // One more setsockopt(2), half a microsecond. It can't wait for a failure:
-    // only a socket that has asked beforehand gets the kernel's text.
+    // Costs one setsockopt(2), about half a microsecond. Doing it only after a failure
+    // is too late: the kernel adds its text only for a socket that asked before.
     socket.set_ext_ack(true)?;
     let timeout = TimeVal::seconds(TIMEOUT.as_secs() as i64);
     setsockopt(&socket, ReceiveTimeout, &timeout)?;
     if !groups.is_empty() {
-        // One that only listens uses it for nothing else.
+        // Nothing else would make the kernel assign a port.
         socket.bind_auto()?;
     }
     for &group in groups {
@@ -291,8 +290,9 @@ fn open(protocol: isize, groups: &[u32]) -> io::Result<netlink_sys::Socket> {
     Ok(socket)
 }
 
-/// A datagram must fit into the send buffer (`EMSGSIZE`). Without
-/// `CAP_NET_ADMIN` over the machine it grows to twice net.core.wmem_max.
+/// Enlarges the send buffer, as a datagram has to fit (`EMSGSIZE`). Without
+/// `CAP_NET_ADMIN` in the initial user namespace, at most to twice
+/// net.core.wmem_max.
 fn make_room(socket: &netlink_sys::Socket, size: usize) -> nix::Result<()> {
     let size = size + SEND_OVERHEAD;
     if getsockopt(socket, SndBuf)? >= size {

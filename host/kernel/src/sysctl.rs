@@ -1,7 +1,7 @@
 //! Sysctls of a network namespace. Must not know: which of them are harmless.
 //!
-//! `/proc/sys/net` shows the namespace of the thread that looks, so a list is
-//! read or written by one thread inside.
+//! `/proc/sys/net` shows the namespace of the thread that reads it, so the thread
+//! enters the namespace, once for a whole list.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -12,15 +12,15 @@ use nix::fcntl::OFlag;
 use crate::{Error, Netns, open};
 
 impl Netns {
-    /// The values of `keys`, without the final newline; `None` where there is no
-    /// such key. A key is a path below `/proc/sys`, beginning with `net/`;
-    /// `EINVAL` for any other.
+    /// Reads the values of `keys`, without the final newline; `None` where there is no
+    /// such key. A key is a path below `/proc/sys` that begins with `net/`; `EINVAL`
+    /// for any other.
     pub fn sysctls_get(&self, keys: &[&str]) -> Result<Vec<Option<String>>, Error> {
         self.run(|| keys.iter().map(|key| get(key).map_err(|error| named("get", key, error))).collect())?
     }
 
-    /// Writes values to keys, each whether the others succeed or not; the
-    /// outcomes come in the same order. `ENOENT` where there is no such key.
+    /// Writes values to keys, also after a failure, and returns the results in the same
+    /// order. `ENOENT` where there is no such key.
     pub fn sysctls_set(&self, pairs: &[(&str, &str)]) -> Result<Vec<Result<(), Error>>, Error> {
         self.run(|| {
             let set = |(key, value): &(&str, &str)| set(key, value).map_err(|error| named("set", key, error));
@@ -36,8 +36,7 @@ fn named(verb: &str, key: &str, error: io::Error) -> Error {
 fn get(key: &str) -> io::Result<Option<String>> {
     let mut value = [0; 4096];
     let read = open(Path::new(&path(key)?), OFlag::O_RDONLY, 0).and_then(|mut file| {
-        // The kernel gives a value whole or not at all; only those that are longer
-        // than any of ours take a second read.
+        // The first read gets the whole value, unless it is longer than the buffer.
         let size = file.read(&mut value)?;
         let mut rest = Vec::new();
         if size == value.len() {
@@ -55,7 +54,7 @@ fn get(key: &str) -> io::Result<Option<String>> {
     }
 }
 
-/// In one write(2): the kernel takes each for a value of its own.
+/// Uses one write(2), as the kernel takes each for a whole value.
 fn set(key: &str, value: &str) -> io::Result<()> {
     let mut file = open(Path::new(&path(key)?), OFlag::O_WRONLY, 0)?;
     match file.write(value.as_bytes())? {

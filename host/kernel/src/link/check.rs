@@ -1,12 +1,11 @@
-//! Names and MAC addresses that the kernel would take for something else. Must
-//! not know: messages.
+//! Checks of names and MAC addresses. Must not know: messages.
 
 use nix::errno::Errno;
 
 use crate::Error;
 
-/// The kernel would make up a name for an empty one, cut one at a NUL, and
-/// number one with a `%`: none of them is the name that was asked for.
+/// Refuses names that the kernel would change: it makes one up for an empty name,
+/// cuts at a NUL, and numbers a `%d`.
 pub(super) fn check_name(name: &str) -> Result<(), Error> {
     if name.len() > 15 {
         return Err(Error::from_errno(Errno::ERANGE));
@@ -17,7 +16,8 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What `veth_validate` asks of the first end; of the peer the kernel takes anything.
+/// Checks what the kernel checks for the first end of a veth (`veth_validate`). For
+/// the peer it accepts anything.
 pub(super) fn check_mac(mac: Option<&[u8]>) -> Result<(), Error> {
     match mac {
         Some(mac) if mac.len() != 6 => Err(Error::from_errno(Errno::EINVAL)),

@@ -10,7 +10,7 @@ pub(super) const KIND: &str = "macvlan";
 /// `IFLA_MACVLAN_MODE` (linux/if_link.h).
 const IFLA_MACVLAN_MODE: u16 = 1;
 
-/// What a macvlan link is made of.
+/// The options of a macvlan link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Macvlan {
@@ -22,17 +22,17 @@ pub struct Macvlan {
     pub bc_queue_len: Option<u32>,
 }
 
-/// How the macvlan links of one parent reach each other.
+/// How packets between the macvlan links of one parent travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub enum MacvlanMode {
     /// Not at all.
     Private,
-    /// By way of the parent's switch (IEEE 802.1Qbg).
+    /// Through the switch that the parent is connected to (IEEE 802.1Qbg).
     Vepa,
-    /// On this machine.
+    /// Inside of this machine.
     Bridge,
-    /// There is only one link, which takes over the parent.
+    /// The parent has only one such link, which takes it over.
     Passthru,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn message(name: &str, macvlan: &Macvlan) -> LinkMessage {
     builder.build()
 }
 
-/// Reads the mode from `IFLA_INFO_DATA`; `None` for one that is not listed here.
+/// Reads the mode from `IFLA_INFO_DATA`; `None` for one that [`MacvlanMode`] lacks.
 pub(super) fn mode(data: &[u8]) -> Result<Option<MacvlanMode>, DecodeError> {
     for attribute in NlasIterator::new(data) {
         let attribute = attribute?;

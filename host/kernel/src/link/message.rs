@@ -23,7 +23,7 @@ const IFLA_BRPORT_ISOLATED: u16 = 33;
 /// `IPV4_DEVCONF_ARP_NOTIFY` (linux/ip.h).
 const ARP_NOTIFY: u16 = 22;
 
-/// A message that names a link and says nothing more.
+/// A message with nothing but the link that it is about.
 pub(super) fn named(link: LinkRef<'_>) -> LinkMessage {
     let mut message = LinkMessage::default();
     match link {
@@ -33,17 +33,17 @@ pub(super) fn named(link: LinkRef<'_>) -> LinkMessage {
     message
 }
 
-/// A question after a link, without its protocols' counters; index 0: after all
-/// of them.
+/// A request for a link, without its protocols' counters; index 0: for all links.
 pub(super) fn wanted(link: LinkRef<'_>) -> LinkMessage {
     let mut message = named(link);
     message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     message
 }
 
-/// All that `RTM_NEWLINK` takes at once; port attributes it does not.
+/// A new link with all its attributes, except those of a bridge port, which
+/// `RTM_NEWLINK` rejects.
 ///
-/// This is the one place that asks for the kind: a further one is a variant of
+/// Only this function distinguishes kinds. To add one, add a variant to
 /// [`LinkKind`], a file beside this one, and a line here.
 pub(super) fn new_link(link: &NewLink) -> Result<LinkMessage, Error> {
     let mut message = match &link.kind {
@@ -52,7 +52,7 @@ pub(super) fn new_link(link: &NewLink) -> Result<LinkMessage, Error> {
         LinkKind::Dummy => dummy::message(&link.name),
         LinkKind::Macvlan(macvlan) => macvlan::message(&link.name, macvlan),
     };
-    // The name comes first, what belongs to the kind last.
+    // After the name, and before the options of the kind.
     let attrs = with_attrs(LinkMessageBuilder::<LinkUnspec>::new(), &link.attrs).build();
     message.header = attrs.header;
     message.attributes.splice(1..1, attrs.attributes);
@@ -72,8 +72,8 @@ pub(super) fn set_link(index: u32, attrs: &LinkAttrs) -> Option<LinkMessage> {
     (flags || !message.attributes.is_empty()).then_some(message)
 }
 
-/// The one of IPv4's settings of a link that is set so. Its type here, `InetDevConf`,
-/// holds all of them, and goes through them ten times to be written.
+/// Sets `arp_notify`, one of IPv4's settings of a link. Not written with `InetDevConf`,
+/// which always sends all settings.
 pub(super) fn notify_by_arp(index: u32) -> LinkMessage {
     let mut message = named(LinkRef::Index(index));
     let setting = DefaultNla::new(ARP_NOTIFY, 1_i32.to_ne_bytes().to_vec());
@@ -85,8 +85,8 @@ pub(super) fn notify_by_arp(index: u32) -> LinkMessage {
     message
 }
 
-/// The attributes of a bridge port: a message of their own, in the bridge's
-/// family. `None` if there is nothing to set.
+/// The attributes of a bridge port, which need a message of their own, of family
+/// `AF_BRIDGE`. `None` if there is nothing to set.
 pub(super) fn set_port(index: u32, attrs: &LinkAttrs) -> Option<LinkMessage> {
     let port: Vec<_> = [(IFLA_BRPORT_MODE, attrs.hairpin), (IFLA_BRPORT_ISOLATED, attrs.isolated)]
         .into_iter()
@@ -122,8 +122,8 @@ fn with_attrs(mut builder: LinkMessageBuilder<LinkUnspec>, attrs: &LinkAttrs) ->
         builder = builder.name(name);
     }
     if let Some(alias) = &attrs.alias {
-        // The builder's `alias` ends in a NUL. Alone, that is an alias of no bytes;
-        // only an attribute without any removes the alias.
+        // Not the builder's `alias`, which adds a NUL. Only an attribute without any
+        // bytes removes the alias.
         let alias = DefaultNla::new(IFLA_IFALIAS, alias.clone().into_bytes());
         builder = builder.append_extra_attribute(LinkAttribute::Other(alias));
     }
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    /// The message without a builder: what was sent before there was one.
+    /// The same message as before rtnetlink was used.
     fn by_hand(mut message: LinkMessage, info: Vec<LinkInfo>) -> LinkMessage {
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up | LinkFlags::Promisc;

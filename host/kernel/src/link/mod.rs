@@ -1,5 +1,5 @@
-//! Links of every kind that can be made, and the attributes of any device. Must
-//! not know: which of them belong together.
+//! Links: makes some kinds, and changes, deletes and lists all. Must not know: which
+//! of them belong together.
 
 mod bridge;
 mod check;
@@ -31,37 +31,37 @@ use crate::{Error, Netlink};
 const INDEX_ATTEMPTS: usize = 3;
 
 impl Netlink {
-    /// Makes a link and returns its index. `EEXIST` if the name, or the peer's,
-    /// is taken; `ERANGE` for a name of more than 15 bytes; `EADDRNOTAVAIL` for
-    /// a MAC address that no station can have; `EINVAL` if [`LinkAttrs::netns`] is
-    /// given. What the kernel refuses leaves no link behind. (`RTM_NEWLINK` with
-    /// `NLM_F_CREATE | NLM_F_EXCL`)
+    /// Makes a link and returns its index. `EEXIST` if the name, or the peer's, is
+    /// taken; `ERANGE` for a name of more than 15 bytes; `EADDRNOTAVAIL` for a
+    /// multicast or zero MAC address; `EINVAL` if [`LinkAttrs::netns`] is set. A
+    /// failure leaves no link behind. (`RTM_NEWLINK` with `NLM_F_CREATE |
+    /// NLM_F_EXCL`)
     pub fn link_add(&mut self, link: &NewLink) -> Result<u32, Error> {
         Ok(self.link_new(link)?.index)
     }
 
-    /// The same, and returns the link as the kernel has made it. The `parent` of a
-    /// veth is its peer's index.
+    /// Makes a link and returns it as the kernel reports it. Otherwise as
+    /// [`Netlink::link_add`].
     pub fn link_new(&mut self, link: &NewLink) -> Result<Link, Error> {
         self.try_link_add(link).map_err(|error| error.during(format!("link-add {}", link.name)))
     }
 
     /// Makes a link in another namespace, under its final name, and returns it.
-    /// The link's parent is in this socket's namespace; `target` is the other one,
-    /// and `there` a socket of that. The link gets a random index of at least 2^30.
+    /// `target` is that namespace and `there` a socket in it; the link's parent is in
+    /// this socket's namespace. The link gets a random index of at least 2^30.
     /// Otherwise as [`Netlink::link_add`]. (`RTM_NEWLINK` with `IFLA_NET_NS_FD`)
     pub fn link_new_in(&mut self, link: &NewLink, target: BorrowedFd<'_>, there: &mut Netlink) -> Result<Link, Error> {
         self.try_link_add_in(link, target, there).map_err(|error| error.during(format!("link-add {}", link.name)))
     }
 
-    /// Sets what is given. Setting several is not atomic: what the kernel took
-    /// before it refused stays. (`RTM_SETLINK`)
+    /// Sets attributes. This is not atomic: attributes that the kernel set before a
+    /// failure stay set. (`RTM_SETLINK`)
     pub fn link_set(&mut self, index: u32, attrs: &LinkAttrs) -> Result<(), Error> {
         self.try_link_set(index, attrs).map_err(|error| error.during(format!("link-set index {index}")))
     }
 
-    /// Has the kernel tell the neighbours where the link's addresses are: sysctl
-    /// `arp_notify` is 1. Unlike a look at `/proc/sys`, it takes no longer with
+    /// Sets sysctl `arp_notify` to 1: the kernel then tells the neighbours about the
+    /// link's addresses. Unlike a write to `/proc/sys`, it does not get slower with
     /// more namespaces on the machine. (`RTM_SETLINK` with `IFLA_INET_CONF`)
     pub fn link_notify_by_arp(&mut self, index: u32) -> Result<(), Error> {
         let done = self.request(SetLink(message::notify_by_arp(index)), 0);
@@ -89,8 +89,8 @@ impl Netlink {
             .map_err(|error| error.during("links"))
     }
 
-    /// The mode of a macvlan link. `ENODEV` if there is no such link, `EINVAL` for
-    /// one of another kind, `EOPNOTSUPP` for a mode that [`MacvlanMode`] lacks.
+    /// The mode of a macvlan link. `ENODEV` if there is no such link, `EINVAL` if it is
+    /// of another kind, `EOPNOTSUPP` if [`MacvlanMode`] lacks its mode.
     /// (`RTM_GETLINK`)
     pub fn macvlan_mode(&mut self, index: u32) -> Result<MacvlanMode, Error> {
         self.try_macvlan_mode(index).map_err(|error| error.during(format!("macvlan-mode index {index}")))
@@ -112,7 +112,7 @@ impl Netlink {
         let mut echo = replies.iter().filter_map(read::link).flatten();
         let made = match echo.find(|made| made.name == link.name) {
             Some(made) => made,
-            // Before Linux 6.2 there is no echo.
+            // Before Linux 6.2, the kernel sends no echo.
             None => self.try_link_get(LinkRef::Name(&link.name))?,
         };
         self.set_port_or_delete(made.index, &link.attrs)?;

@@ -1,8 +1,7 @@
-//! Links read attribute by attribute. Must not know: sockets.
+//! Reads links attribute by attribute. Must not know: sockets.
 //!
-//! Reading doesn't use netlink-packet-route's types: a reply has sixty
-//! attributes, of which ten are wanted, and one that a newer kernel made longer
-//! would fail all of it.
+//! It doesn't use netlink-packet-route's types: a reply has sixty attributes, ten
+//! are needed, and if a newer kernel made one longer, the whole reply would fail.
 
 use netlink_packet_core::{DecodeError, NlasIterator, parse_string, parse_u8, parse_u32};
 use netlink_packet_route::link::LinkHeader;
@@ -11,7 +10,7 @@ use super::types::Link;
 use crate::Error;
 use crate::answer::Reply;
 
-/// Octets of `struct ifinfomsg`.
+/// Bytes of `struct ifinfomsg`.
 pub(crate) const IFINFOMSG_LEN: usize = 16;
 
 const RTM_NEWLINK: u16 = 16;
@@ -29,7 +28,7 @@ const IFLA_PROMISCUITY: u16 = 30;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 
-/// The link of an `RTM_NEWLINK`; `None` for any other message.
+/// Reads the link of an `RTM_NEWLINK`; `None` for any other message.
 pub(super) fn link(reply: &Reply) -> Option<Result<Link, Error>> {
     (reply.kind == RTM_NEWLINK).then(|| read_link(&reply.payload).map_err(Error::from_decode))
 }
@@ -56,14 +55,14 @@ fn read_link(payload: &[u8]) -> Result<Link, DecodeError> {
     Ok(link)
 }
 
-/// `IFLA_INFO_KIND` and `IFLA_INFO_DATA` of a link; empty where there is none.
+/// Reads `IFLA_INFO_KIND` and `IFLA_INFO_DATA` of a link; empty if it has none.
 pub(super) fn kind(reply: &Reply) -> Result<(String, Vec<u8>), DecodeError> {
     LinkHeader::parse(&reply.payload)?;
     let info = value_of(&reply.payload[IFINFOMSG_LEN..], IFLA_LINKINFO)?;
     Ok((parse_string(&value_of(&info, IFLA_INFO_KIND)?)?, value_of(&info, IFLA_INFO_DATA)?))
 }
 
-/// The value of the first attribute of a kind; empty if there is none.
+/// Returns the value of the first attribute of a kind; empty if there is none.
 fn value_of(bytes: &[u8], kind: u16) -> Result<Vec<u8>, DecodeError> {
     for attribute in NlasIterator::new(bytes) {
         let attribute = attribute?;

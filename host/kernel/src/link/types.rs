@@ -10,39 +10,38 @@ use super::veth::VethPeer;
 pub enum LinkRef<'a> {
     /// `ifi_index`.
     Index(u32),
-    /// `IFLA_IFNAME`, at most 15 octets.
+    /// `IFLA_IFNAME`, at most 15 bytes.
     Name(&'a str),
 }
 
-/// A link to make.
+/// A new link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLink {
-    /// `IFLA_IFNAME`, 1 to 15 octets.
+    /// `IFLA_IFNAME`, 1 to 15 bytes.
     pub name: String,
-    /// `IFLA_INFO_KIND` and what belongs to it.
+    /// `IFLA_INFO_KIND` and the options of the kind.
     pub kind: LinkKind,
-    /// What it starts with; `None` leaves an attribute to the kernel.
+    /// Its first attributes; `None` leaves an attribute to the kernel.
     pub attrs: LinkAttrs,
 }
 
-/// The kinds of link that can be made.
+/// The kinds of links that can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LinkKind {
-    /// linux/if_bridge.h
+    /// A bridge (linux/if_bridge.h).
     Bridge {
         /// `IFLA_BR_VLAN_FILTERING`. `EOPNOTSUPP` from a kernel without
         /// `CONFIG_BRIDGE_VLAN_FILTERING`.
         vlan_filtering: bool,
     },
-    /// A pair; the peer is made in its namespace, down.
+    /// A pair of links. The peer is made in its own namespace, down.
     Veth(VethPeer),
-    /// Drops what it is sent. `EOPNOTSUPP` from a kernel without `CONFIG_DUMMY`.
+    /// A link that drops all packets. `EOPNOTSUPP` from a kernel without `CONFIG_DUMMY`.
     Dummy,
     /// A further MAC address on a parent link. `EOPNOTSUPP` from a kernel without
-    /// `CONFIG_MACVLAN`; `ENODEV` if there is no such parent; `EINVAL` if the
-    /// parent can't have such links, as `lo`, or has a [`MacvlanMode::Passthru`]
-    /// one.
+    /// `CONFIG_MACVLAN`. `ENODEV` if there is no such parent. `EINVAL` if it can't be
+    /// one, such as `lo`, or has a link of mode [`MacvlanMode::Passthru`].
     ///
     /// [`MacvlanMode::Passthru`]: crate::MacvlanMode::Passthru
     Macvlan(Macvlan),
@@ -54,7 +53,7 @@ pub enum LinkKind {
 pub struct LinkAttrs {
     /// `IFF_UP`.
     pub up: Option<bool>,
-    /// `IFLA_MTU`, octets.
+    /// `IFLA_MTU`, bytes.
     pub mtu: Option<u32>,
     /// `IFLA_ADDRESS`.
     pub mac: Option<Vec<u8>>,
@@ -66,12 +65,12 @@ pub struct LinkAttrs {
     pub hairpin: Option<bool>,
     /// `IFLA_BRPORT_ISOLATED`, of a bridge port.
     pub isolated: Option<bool>,
-    /// `IFLA_IFNAME`, 1 to 15 octets, of a link that is there.
+    /// `IFLA_IFNAME`, 1 to 15 bytes: the new name of an existing link.
     pub name: Option<String>,
-    /// `IFLA_IFALIAS`, at most 255 octets; empty removes it.
+    /// `IFLA_IFALIAS`, at most 255 bytes; empty removes it.
     pub alias: Option<String>,
-    /// `IFLA_NET_NS_FD`, of a namespace that is open and a link that is there.
-    /// It arrives down; its new name and alias, and `up`, apply there.
+    /// `IFLA_NET_NS_FD`: an open namespace that an existing link moves to. The link
+    /// arrives down; its new name and alias, and `up`, apply there.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub netns: Option<RawFd>,
 }
@@ -88,7 +87,7 @@ pub struct Link {
     pub kind: String,
     /// `IFLA_ADDRESS`; empty for a device without one.
     pub mac: Vec<u8>,
-    /// `IFLA_MTU`, octets.
+    /// `IFLA_MTU`, bytes.
     pub mtu: u32,
     /// `IFF_*` (linux/if.h): [`IFF_UP`](crate::IFF_UP) and others.
     pub flags: u32,
@@ -96,10 +95,10 @@ pub struct Link {
     pub operstate: u8,
     /// `IFLA_MASTER`; 0 for none.
     pub master: u32,
-    /// `IFLA_LINK`: of a veth, the peer's index in the peer's namespace; of a
-    /// macvlan, the parent's in the parent's; 0 for none.
+    /// `IFLA_LINK`: for a veth the index of its peer, for a macvlan that of its parent,
+    /// in the namespace of that link; 0 for none.
     pub parent: u32,
-    /// `IFLA_PROMISCUITY`: how many want the device promiscuous.
+    /// `IFLA_PROMISCUITY`: how many users want the device to be promiscuous.
     pub promiscuity: u32,
     /// `IFLA_IFALIAS`; empty for none.
     pub alias: String,

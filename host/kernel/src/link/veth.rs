@@ -11,13 +11,13 @@ use crate::Error;
 /// The other end of a veth pair (`VETH_INFO_PEER`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VethPeer {
-    /// `IFLA_IFNAME`, 1 to 15 octets.
+    /// `IFLA_IFNAME`, 1 to 15 bytes.
     pub name: String,
-    /// `IFLA_NET_NS_FD`, of a namespace that is open; `None`: the same namespace.
+    /// `IFLA_NET_NS_FD`: an open namespace; `None`: the same namespace.
     pub netns: Option<RawFd>,
-    /// `IFLA_ADDRESS`, 6 octets; `None`: at random.
+    /// `IFLA_ADDRESS`, 6 bytes; `None`: a random one.
     pub mac: Option<Vec<u8>>,
-    /// `IFLA_MTU`, octets; `None`: 1500.
+    /// `IFLA_MTU`, bytes; `None`: 1500.
     pub mtu: Option<u32>,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn message(name: &str, peer: &VethPeer) -> Result<LinkMessage, Error>
     if let Some(netns) = peer.netns {
         other = other.setns_by_fd(netns);
     }
-    // The builder's own peer has nothing but its name.
+    // Replaces the builder's own peer, which has only a name.
     let other = InfoData::Veth(InfoVeth::Peer(other.build()));
     Ok(LinkVeth::new(name, &peer.name).set_info_data(other).build())
 }

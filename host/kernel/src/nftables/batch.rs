@@ -1,4 +1,4 @@
-//! What can be done to a table, as plain data. Must not know: netlink.
+//! Changes to a table, as plain data. Must not know: netlink.
 
 use ipnet::IpNet;
 
@@ -18,11 +18,11 @@ pub enum Family {
 /// A chain to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
-    /// 1 to 255 octets.
+    /// 1 to 255 bytes.
     pub name: String,
-    /// What the kernel calls it for; `None`: only rules do, by jumping there.
+    /// Where the kernel calls the chain. `None`: only rules that jump to it do.
     pub base: Option<BaseChain>,
-    /// At most 128 octets.
+    /// At most 128 bytes.
     pub comment: Option<String>,
 }
 
@@ -33,9 +33,9 @@ pub struct BaseChain {
     pub kind: ChainKind,
     /// `NFTA_HOOK_HOOKNUM`.
     pub hook: Hook,
-    /// `NFTA_HOOK_PRIORITY`; the lowest comes first.
+    /// `NFTA_HOOK_PRIORITY`; the lowest runs first.
     pub priority: i32,
-    /// `NFTA_CHAIN_POLICY`; `None` leaves it as it is, in a new chain: accept.
+    /// `NFTA_CHAIN_POLICY`; `None` leaves it as it is, and is accept in a new chain.
     pub policy: Option<Policy>,
 }
 
@@ -44,12 +44,11 @@ pub struct BaseChain {
 pub enum ChainKind {
     /// Accept and drop.
     Filter,
-    /// Translate addresses; asked once for each connection. Not for bridges.
+    /// Translate addresses; runs once for each connection. Not for bridges.
     Nat,
 }
 
-/// Where packets are on their way when a base chain sees them (`NF_INET_*`,
-/// `NF_BR_*`).
+/// The point on a packet's way where a base chain runs (`NF_INET_*`, `NF_BR_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
     /// Before routing.
@@ -78,14 +77,14 @@ pub enum Policy {
 pub struct Rule {
     /// The chain it belongs to.
     pub chain: String,
-    /// One after the other, for as long as they match.
+    /// They run in order, until one does not match.
     pub statements: Vec<Statement>,
-    /// At most 128 octets.
+    /// At most 128 bytes.
     pub comment: Option<String>,
 }
 
-/// A part of a rule, as nft(8) has it. A rule's addresses are all of one
-/// version, and of that of an [`Family::Ip`] or [`Family::Ip6`] table.
+/// A part of a rule, as in nft(8). All addresses of a rule have the same IP version,
+/// and in a [`Family::Ip`] or [`Family::Ip6`] table the table's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Statement {
@@ -93,7 +92,7 @@ pub enum Statement {
     Source(IpMatch),
     /// `ip daddr`, `ip6 daddr`
     Destination(IpMatch),
-    /// `iifname`, 1 to 15 octets; no pattern.
+    /// `iifname`, 1 to 15 bytes; not a pattern.
     InputInterface(String),
     /// `ether saddr`
     EtherSource([u8; 6]),
@@ -111,17 +110,16 @@ pub enum Statement {
     Masquerade,
 }
 
-/// The addresses that a packet's is compared with.
+/// Addresses to compare a packet's address with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IpMatch {
-    /// Host bits are of no account; of the full length, it is one address.
+    /// Host bits are ignored. A prefix of the full length is a single address.
     pub net: IpNet,
     /// `!=`
     pub negated: bool,
 }
 
-/// One transaction in one table: the kernel does all of it, in this order, or
-/// nothing.
+/// A transaction in one table: the kernel does all of its steps, in order, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     pub(super) family: Family,
@@ -141,19 +139,19 @@ pub(super) enum Step {
 }
 
 impl Batch {
-    /// A transaction without anything in it, which changes nothing.
+    /// An empty transaction, which changes nothing.
     pub fn new(family: Family, table: impl Into<String>) -> Self {
         Self { family, table: table.into(), steps: Vec::new() }
     }
 
-    /// Makes the table; one that exists stays, with its comment.
+    /// Makes the table. An existing one stays, with its comment.
     /// (`NFT_MSG_NEWTABLE`)
     pub fn add_table(&mut self, comment: Option<&str>) -> &mut Self {
         self.step(Step::AddTable { comment: comment.map(str::to_owned) })
     }
 
-    /// Makes a chain; one that exists stays, with its rules and its comment.
-    /// `EEXIST` if that is another kind of base chain. (`NFT_MSG_NEWCHAIN`)
+    /// Makes a chain. An existing one stays, with its rules and its comment.
+    /// `EEXIST` if it is another kind of base chain. (`NFT_MSG_NEWCHAIN`)
     pub fn add_chain(&mut self, chain: &Chain) -> &mut Self {
         self.step(Step::AddChain(chain.clone()))
     }
@@ -164,25 +162,25 @@ impl Batch {
         self.step(Step::FlushChain(name.to_owned()))
     }
 
-    /// Makes a rule, the last of its chain. `ENOENT` if that, or one to jump to,
-    /// doesn't exist. (`NFT_MSG_NEWRULE` with `NLM_F_APPEND`)
+    /// Appends a rule to its chain. `ENOENT` if that chain, or one to jump to, doesn't
+    /// exist. (`NFT_MSG_NEWRULE` with `NLM_F_APPEND`)
     pub fn add_rule(&mut self, rule: &Rule) -> &mut Self {
         self.step(Step::AddRule(rule.clone()))
     }
 
-    /// Deletes one rule. `ENOENT` if it is gone, and with it the whole batch:
-    /// the caller lists the rules anew. (`NFT_MSG_DELRULE`)
+    /// Deletes one rule. `ENOENT` if it is gone, which fails the whole batch: the
+    /// caller has to list the rules again. (`NFT_MSG_DELRULE`)
     pub fn delete_rule(&mut self, chain: &str, handle: u64) -> &mut Self {
         self.step(Step::DeleteRule { chain: chain.to_owned(), handle })
     }
 
     /// Deletes a chain and its rules. `ENOENT` if there is none, `EBUSY` if a
-    /// rule still jumps there. (`NFT_MSG_DELCHAIN`)
+    /// rule still jumps to it. (`NFT_MSG_DELCHAIN`)
     pub fn delete_chain(&mut self, name: &str) -> &mut Self {
         self.step(Step::DeleteChain(name.to_owned()))
     }
 
-    /// Deletes the table and all that is in it. `ENOENT` if there is none.
+    /// Deletes the table and everything in it. `ENOENT` if there is none.
     /// (`NFT_MSG_DELTABLE`)
     pub fn delete_table(&mut self) -> &mut Self {
         self.step(Step::DeleteTable)

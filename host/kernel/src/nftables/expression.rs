@@ -1,5 +1,5 @@
-//! Statements as the kernel's expressions: what nft(8) makes of them, so that
-//! it recognises them. Must not know: messages.
+//! Statements as the kernel's expressions, the same that nft(8) sends, so that it
+//! recognises them. Must not know: messages.
 
 use ipnet::IpNet;
 use netlink_packet_netfilter::nftables::{
@@ -30,10 +30,10 @@ const ARPHRD_ETHER: u16 = 1;
 const NFT_PAYLOAD_LL_HEADER: u32 = 0;
 const NFT_PAYLOAD_NETWORK_HEADER: u32 = 1;
 
-/// Where a frame has its source.
+/// Offset of the source address in an Ethernet header.
 const ETHER_SOURCE: u32 = 6;
 
-/// Everything goes through this register, as it does in what nft(8) makes.
+/// All values go through this register, as in nft(8).
 const REGISTER: Register = Register::Reg1;
 
 #[derive(Clone, Copy)]
@@ -42,8 +42,8 @@ enum Side {
     Destination,
 }
 
-/// What a rule's statements become. `EINVAL` if they contradict each other or
-/// the table's family, or a name is none; `ENAMETOOLONG` if one is too long.
+/// Translates a rule's statements. `EINVAL` if they contradict each other or the
+/// table's family, or a name is invalid; `ENAMETOOLONG` if a name is too long.
 pub(super) fn expressions(family: Family, statements: &[Statement]) -> Result<List, Errno> {
     let mut rule = Writer { family, list: List::new(), is_v4: None, is_ether: family == Family::Bridge };
     match family {
@@ -70,7 +70,7 @@ pub(super) fn expressions(family: Family, statements: &[Statement]) -> Result<Li
     Ok(rule.list)
 }
 
-/// A rule's expressions up to here, and what they make sure of.
+/// The expressions so far, and what they have already checked.
 struct Writer {
     family: Family,
     list: List,
@@ -81,7 +81,7 @@ struct Writer {
 impl Writer {
     fn ip(&mut self, side: Side, addresses: &IpMatch) -> Result<(), Errno> {
         // Offsets in struct iphdr and struct ipv6hdr.
-        let (octets, mask, [source, destination]) = match addresses.net.trunc() {
+        let (bytes, mask, [source, destination]) = match addresses.net.trunc() {
             IpNet::V4(net) => (net.addr().octets().to_vec(), net.netmask().octets().to_vec(), [12, 16]),
             IpNet::V6(net) => (net.addr().octets().to_vec(), net.netmask().octets().to_vec(), [8, 24]),
         };
@@ -89,11 +89,11 @@ impl Writer {
             Side::Source => source,
             Side::Destination => destination,
         };
-        self.version(octets.len() == 4)?;
-        // Whole octets are compared as such, anything else under a mask.
+        self.version(bytes.len() == 4)?;
+        // Whole bytes are compared directly, other lengths with a mask.
         let prefix = usize::from(addresses.net.prefix_len());
         let whole = prefix != 0 && prefix.is_multiple_of(8);
-        let len = if whole { prefix / 8 } else { octets.len() };
+        let len = if whole { prefix / 8 } else { bytes.len() };
         self.payload(NFT_PAYLOAD_NETWORK_HEADER, offset, len);
         if !whole {
             self.push(Expressions::Bitwise(vec![
@@ -104,11 +104,11 @@ impl Writer {
                 Bitwise::Xor(DataAttribute::Value(vec![0; len])),
             ]));
         }
-        self.compare(if addresses.negated { Operator::NotEqual } else { Operator::Equal }, &octets[..len]);
+        self.compare(if addresses.negated { Operator::NotEqual } else { Operator::Equal }, &bytes[..len]);
         Ok(())
     }
 
-    /// Where a table sees other packets too, the version is asked first, once.
+    /// Checks the IP version first, and once, if the table sees other packets too.
     fn version(&mut self, v4: bool) -> Result<(), Errno> {
         match self.is_v4.replace(v4) {
             Some(known) if known == v4 => return Ok(()),
@@ -133,7 +133,7 @@ impl Writer {
         self.compare(Operator::Equal, &mac);
     }
 
-    /// With the zeros after the name: without them, it would be a beginning.
+    /// Compares the zeros after the name too. Without them it would be a prefix.
     fn input_interface(&mut self, name: &str) -> Result<(), Errno> {
         check_name(name, IFNAMSIZ - 1)?;
         let mut padded = [0; IFNAMSIZ];
@@ -188,11 +188,11 @@ mod tests {
 
     use super::*;
 
-    fn octets(family: Family, statements: &[Statement]) -> Vec<u8> {
+    fn bytes(family: Family, statements: &[Statement]) -> Vec<u8> {
         let list = expressions(family, statements).unwrap();
-        let mut octets = vec![0; list.as_slice().buffer_len()];
-        list.as_slice().emit(&mut octets);
-        octets
+        let mut bytes = vec![0; list.as_slice().buffer_len()];
+        list.as_slice().emit(&mut bytes);
+        bytes
     }
 
     fn addresses(net: &str, negated: bool) -> IpMatch {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     /// What nft 1.0.6 sends for `ip saddr 10.1.0.2 ip daddr != 10.1.0.0/22
-    /// masquerade`, an expression a line.
+    /// masquerade`, one expression in each line.
     #[test]
     #[cfg(target_endian = "little")]
     fn expressions_are_those_of_nft() {
@@ -212,7 +212,7 @@ mod tests {
             "2c000180 08000100 636d7000 20000280 08000100 00000001 08000200 00000001 0c000380 08000100 0a010000",
             "14000180 09000100 6d617371 00000000 04000280",
         ];
-        let sent = octets(
+        let sent = bytes(
             Family::Ip,
             &[
                 Statement::Source(addresses("10.1.0.2/32", false)),
@@ -220,14 +220,14 @@ mod tests {
                 Statement::Masquerade,
             ],
         );
-        let hex = |word: &[u8]| word.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+        let hex = |word: &[u8]| word.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let sent: Vec<_> = sent.chunks(4).map(hex).collect();
         assert_eq!(sent.join(" "), expected.join(" "));
     }
 
     #[test]
     fn host_bits_are_of_no_account() {
-        let of = |net| octets(Family::Inet, &[Statement::Source(addresses(net, false))]);
+        let of = |net| bytes(Family::Inet, &[Statement::Source(addresses(net, false))]);
         assert_eq!(of("10.1.2.3/22"), of("10.1.0.0/22"));
         assert_eq!(of("fd00::5/61"), of("fd00::/61"));
         assert_ne!(of("10.1.2.0/24"), of("10.1.2.0/32"));
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn names_are_whole() {
         let refused = |statement: Statement| expressions(Family::Inet, &[statement]).unwrap_err();
-        assert_eq!(refused(Statement::InputInterface("sixteen-octets-x".to_owned())), Errno::ENAMETOOLONG);
+        assert_eq!(refused(Statement::InputInterface("sixteen-bytes-xx".to_owned())), Errno::ENAMETOOLONG);
         assert_eq!(refused(Statement::InputInterface(String::new())), Errno::EINVAL);
         assert_eq!(refused(Statement::Jump("a\0b".to_owned())), Errno::EINVAL);
         assert_eq!(refused(Statement::Goto("x".repeat(256))), Errno::ENAMETOOLONG);

@@ -16,11 +16,11 @@ use super::names::{NAME_MAX, NF_ACCEPT, NF_DROP, UDATA_COMMENT, check_name};
 use crate::Error;
 use crate::socket::Flagged;
 
-/// `NFTNL_UDATA_COMMENT_MAXLEN`: what nft(8) takes.
+/// `NFTNL_UDATA_COMMENT_MAXLEN`: the longest comment of nft(8).
 const COMMENT_MAX: usize = 128;
 
-/// The messages of a batch between those that begin and end it; the last asks
-/// for the one acknowledgement.
+/// The messages of a batch, with those that begin and end it. The last change asks
+/// for the only acknowledgement.
 pub(super) fn messages(batch: &Batch) -> Result<Vec<Flagged<NetfilterMessage>>, Error> {
     let mut messages = vec![(control(ControlMessage::BatchBegin), 0)];
     for step in &batch.steps {
@@ -35,12 +35,12 @@ pub(super) fn messages(batch: &Batch) -> Result<Vec<Flagged<NetfilterMessage>>, 
     Ok(messages)
 }
 
-/// A message that names a table and says nothing more.
+/// A request for a table.
 pub(super) fn get_table(family: Family, table: &str) -> NetfilterMessage {
     in_family(family, NfTablesMessage::GetTable(table_message(table)))
 }
 
-/// A question after a chain; without a table, after all chains of a family.
+/// A request for a chain; without a table, for all chains of a family.
 pub(super) fn get_chain(family: Family, chain: Option<(&str, &str)>) -> NetfilterMessage {
     let message = match chain {
         Some((table, name)) => chain_message(table, name),
@@ -49,12 +49,12 @@ pub(super) fn get_chain(family: Family, chain: Option<(&str, &str)>) -> Netfilte
     in_family(family, NfTablesMessage::GetChain(message))
 }
 
-/// A question after the rules of a chain.
+/// A request for the rules of a chain.
 pub(super) fn get_rules(family: Family, table: &str, chain: &str) -> NetfilterMessage {
     in_family(family, NfTablesMessage::GetRule(rule_message(table, chain)))
 }
 
-/// What a step is called in errors.
+/// The name of a step in errors.
 pub(super) fn named(batch: &Batch, step: &Step) -> String {
     let table = &batch.table;
     match step {
@@ -150,7 +150,7 @@ fn rule_message(table: &str, chain: &str) -> RuleMessage {
     RuleMessage { attributes: vec![RuleAttribute::Table(table.to_owned()), RuleAttribute::Chain(chain.to_owned())] }
 }
 
-/// A comment as libnftnl keeps it: type, length, octets, NUL.
+/// A comment in libnftnl's format: type, length, text, NUL.
 fn userdata(comment: Option<&str>) -> Result<Option<Vec<u8>>, Errno> {
     let Some(comment) = comment else {
         return Ok(None);
@@ -161,10 +161,10 @@ fn userdata(comment: Option<&str>) -> Result<Option<Vec<u8>>, Errno> {
     if comment.contains('\0') {
         return Err(Errno::EINVAL);
     }
-    let mut octets = vec![UDATA_COMMENT, comment.len() as u8 + 1];
-    octets.extend(comment.as_bytes());
-    octets.push(0);
-    Ok(Some(octets))
+    let mut bytes = vec![UDATA_COMMENT, comment.len() as u8 + 1];
+    bytes.extend(comment.as_bytes());
+    bytes.push(0);
+    Ok(Some(bytes))
 }
 
 fn in_family(family: Family, message: NfTablesMessage) -> NetfilterMessage {
@@ -177,7 +177,7 @@ fn in_family(family: Family, message: NfTablesMessage) -> NetfilterMessage {
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message)
 }
 
-/// The batch is one of nf_tables.
+/// A message that begins or ends a batch of nf_tables.
 fn control(message: ControlMessage) -> NetfilterMessage {
     let subsystem = u8::from(NetfilterSubsystem::NfTables).into();
     NetfilterMessage::new(NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, subsystem), message)
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_is_type_length_octets_and_nul() {
+    fn a_comment_is_type_length_text_and_nul() {
         assert_eq!(userdata(Some("hi")).unwrap().unwrap(), *b"\0\x03hi\0");
         assert_eq!(userdata(None).unwrap(), None);
         assert_eq!(userdata(Some(&"x".repeat(128))).unwrap().unwrap()[..2], [0, 129]);

@@ -1,9 +1,8 @@
 //! nftables: tables, chains and rules, changed in transactions. Must not know:
 //! what they are for.
 //!
-//! What is sent is what nft(8) sends, so that it prints what was made as if it
-//! had made it. Rules are told apart by their handles, and known again by their
-//! comments.
+//! The messages are those that nft(8) sends, so that it prints the rules as its
+//! own. Handles tell rules apart; comments identify them later.
 
 mod batch;
 mod expression;
@@ -20,17 +19,17 @@ pub use self::read::ListedRule;
 use crate::socket::Socket;
 use crate::{Error, Netns};
 
-/// A netfilter socket. It belongs to the network namespace it was opened in,
-/// from whatever thread it is used.
+/// A netfilter socket. It belongs to the network namespace that it was opened in,
+/// no matter which thread uses it.
 #[derive(Debug)]
 pub struct Nftables {
     socket: Socket,
 }
 
 impl Netns {
-    /// A netfilter socket of the namespace. `EPROTONOSUPPORT` from a kernel
-    /// without `CONFIG_NETFILTER_NETLINK`; without `CONFIG_NF_TABLES`, what is
-    /// asked of the socket is `EINVAL` or `EOPNOTSUPP`.
+    /// Opens a netfilter socket in the namespace. `EPROTONOSUPPORT` from a kernel
+    /// without `CONFIG_NETFILTER_NETLINK`. Without `CONFIG_NF_TABLES`, requests to
+    /// the socket fail with `EINVAL` or `EOPNOTSUPP`.
     pub fn nftables(&self) -> Result<Nftables, Error> {
         let socket = self.run(|| Socket::open(NETLINK_NETFILTER, &[]))?;
         Ok(Nftables { socket: socket.map_err(|error| error.during("netns-nftables"))? })
@@ -38,20 +37,21 @@ impl Netns {
 }
 
 impl Nftables {
-    /// Does all of a batch or nothing of it. The error is the first one's, and
-    /// names it: `nft add-rule <table> <chain>`. Before anything is sent,
-    /// `EINVAL` for a name that is empty or has a NUL and for addresses of two
-    /// versions, `ENAMETOOLONG` for a name or a comment that is too long.
-    /// `EMSGSIZE` for a batch that doesn't fit into the send buffer; it grows as
-    /// needed with `CAP_NET_ADMIN` over the machine, or to net.core.wmem_max.
+    /// Does all steps of a batch, or none. The error is that of the first step that
+    /// failed, and names it: `nft add-rule <table> <chain>`. Before anything is
+    /// sent: `EINVAL` for a name that is empty or has a NUL, and for addresses of
+    /// two IP versions; `ENAMETOOLONG` for a name or a comment that is too long.
+    /// `EMSGSIZE` for a batch that doesn't fit into the send buffer. The buffer grows
+    /// as needed with `CAP_NET_ADMIN` in the initial user namespace, otherwise to
+    /// net.core.wmem_max.
     pub fn apply(&mut self, batch: &Batch) -> Result<(), Error> {
         if batch.steps.is_empty() {
             return Ok(());
         }
         let messages = message::messages(batch)?;
         self.socket.batch(messages).map_err(|(position, error)| {
-            // The first message begins the batch. What is wrong with all of it is
-            // said of that, or of the last, which ends it.
+            // The first message begins the batch, the last ends it. An error of one of
+            // these concerns the whole batch.
             let step = position.checked_sub(1).and_then(|position| batch.steps.get(position));
             error.during(match step {
                 Some(step) => message::named(batch, step),
@@ -60,7 +60,7 @@ impl Nftables {
         })
     }
 
-    /// The rules of a chain, in order; none if there is no such chain or table.
+    /// Lists the rules of a chain, in order; none if there is no such chain or table.
     /// (`NFT_MSG_GETRULE` with `NLM_F_DUMP`)
     pub fn rules(&mut self, family: Family, table: &str, chain: &str) -> Result<Vec<ListedRule>, Error> {
         let during = |error: Error| error.during(format!("nft rules {table} {chain}"));
@@ -73,7 +73,7 @@ impl Nftables {
             .map_err(|error| during(Error::from_decode(error)))
     }
 
-    /// The names of a table's chains; none if there is no such table.
+    /// Lists the names of a table's chains; none if there is no such table.
     /// (`NFT_MSG_GETCHAIN` with `NLM_F_DUMP`)
     pub fn chains(&mut self, family: Family, table: &str) -> Result<Vec<String>, Error> {
         let during = |error: Error| error.during(format!("nft chains {table}"));

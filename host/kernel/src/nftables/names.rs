@@ -1,5 +1,4 @@
-//! Names that the kernel takes, and constants that more than one file needs.
-//! Must not know: messages.
+//! Checks of names, and constants that several files need. Must not know: messages.
 
 use nix::errno::Errno;
 

@@ -1,12 +1,12 @@
-//! The kernel's tables, attribute by attribute: one that a newer kernel made
-//! longer fails nothing. Must not know: sockets.
+//! Reads chains and rules attribute by attribute, so that an attribute that a newer
+//! kernel made longer does no harm. Must not know: sockets.
 
 use netlink_packet_core::{DecodeError, NlasIterator, parse_string, parse_u32_be, parse_u64_be};
 
 use super::names::UDATA_COMMENT;
 use crate::answer::Reply;
 
-/// Octets of `struct nfgenmsg`.
+/// Bytes of `struct nfgenmsg`.
 const NFGENMSG_LEN: usize = 4;
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
@@ -36,20 +36,20 @@ const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_DATA_VERDICT: u16 = 2;
 const NFTA_VERDICT_CHAIN: u16 = 2;
 
-/// A rule as the kernel has it, whoever made it.
+/// A rule in the kernel, no matter who made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedRule {
-    /// `NFTA_RULE_HANDLE`: the rule's own, in its table.
+    /// `NFTA_RULE_HANDLE`, unique in its table.
     pub handle: u64,
-    /// What nft(8) prints as `comment`. Not that of iptables' match.
+    /// What nft(8) prints as `comment`. Not the match `comment` of iptables.
     pub comment: Option<String>,
-    /// `iifname`, if the rule compares it with one name.
+    /// `iifname`, if the rule compares it with a whole name.
     pub input_interface: Option<String>,
     /// The chain of a `jump` or a `goto`.
     pub jumps_to: Option<String>,
 }
 
-/// The name of a chain of a table; `None` for anything else.
+/// Reads the name of a chain; `None` for other messages and other tables.
 pub(super) fn chain(reply: &Reply, table: &str) -> Result<Option<String>, DecodeError> {
     if reply.kind != NFT_MSG_NEWCHAIN {
         return Ok(None);
@@ -66,7 +66,7 @@ pub(super) fn chain(reply: &Reply, table: &str) -> Result<Option<String>, Decode
     Ok(name.filter(|_| of.as_deref() == Some(table)))
 }
 
-/// A rule of a chain; `None` for anything else.
+/// Reads a rule; `None` for other messages, tables and chains.
 pub(super) fn rule(reply: &Reply, table: &str, chain: &str) -> Result<Option<ListedRule>, DecodeError> {
     if reply.kind != NFT_MSG_NEWRULE {
         return Ok(None);
@@ -91,8 +91,8 @@ fn attributes(reply: &Reply) -> NlasIterator<&[u8]> {
     NlasIterator::new(reply.payload.get(NFGENMSG_LEN..).unwrap_or_default())
 }
 
-/// What nft(8) prints as `comment`, of all that a rule's maker left in it:
-/// type, length, value, one after the other.
+/// Finds the comment of nft(8) among a rule's user data, a list of type, length and
+/// value.
 fn comment(mut userdata: &[u8]) -> Option<String> {
     while let [kind, len, rest @ ..] = userdata {
         let (value, rest) = rest.split_at_checked(usize::from(*len))?;
@@ -105,7 +105,7 @@ fn comment(mut userdata: &[u8]) -> Option<String> {
 }
 
 fn expressions(list: &[u8], rule: &mut ListedRule) -> Result<(), DecodeError> {
-    // The register with the interface's name, until something else is done.
+    // The register that holds the interface's name, until another expression.
     let mut interface = None;
     for element in NlasIterator::new(list) {
         let element = element?;
@@ -120,7 +120,7 @@ fn expressions(list: &[u8], rule: &mut ListedRule) -> Result<(), DecodeError> {
             }
             "cmp" if interface.is_some() && number(&data, NFTA_CMP_SREG)? == interface => {
                 let value = attribute(&attribute(&data, NFTA_CMP_DATA)?, NFTA_DATA_VALUE)?;
-                // Without a NUL it is the beginning of a name: `veth*`.
+                // Without a NUL it is a prefix: `veth*`.
                 if number(&data, NFTA_CMP_OP)? == Some(NFT_CMP_EQ) && value.contains(&0) {
                     rule.input_interface = Some(text(&value));
                 }
@@ -136,9 +136,9 @@ fn expressions(list: &[u8], rule: &mut ListedRule) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// The value of the first attribute of a kind; empty if there is none.
-fn attribute(octets: &[u8], kind: u16) -> Result<Vec<u8>, DecodeError> {
-    for attribute in NlasIterator::new(octets) {
+/// Returns the value of the first attribute of a kind; empty if there is none.
+fn attribute(bytes: &[u8], kind: u16) -> Result<Vec<u8>, DecodeError> {
+    for attribute in NlasIterator::new(bytes) {
         let attribute = attribute?;
         if attribute.kind() == kind {
             return Ok(attribute.value().to_vec());
@@ -147,15 +147,15 @@ fn attribute(octets: &[u8], kind: u16) -> Result<Vec<u8>, DecodeError> {
     Ok(Vec::new())
 }
 
-fn number(octets: &[u8], kind: u16) -> Result<Option<u32>, DecodeError> {
-    let value = attribute(octets, kind)?;
+fn number(bytes: &[u8], kind: u16) -> Result<Option<u32>, DecodeError> {
+    let value = attribute(bytes, kind)?;
     if value.is_empty() { Ok(None) } else { parse_u32_be(&value).map(Some) }
 }
 
-/// Up to the NUL; what others wrote need not be UTF-8.
-fn text(octets: &[u8]) -> String {
-    let end = octets.iter().position(|&octet| octet == 0).unwrap_or(octets.len());
-    String::from_utf8_lossy(&octets[..end]).into_owned()
+/// The text up to the NUL. Other programs' texts need not be UTF-8.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
 #[cfg(test)]

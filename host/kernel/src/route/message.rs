@@ -11,8 +11,9 @@ use rtnetlink::{RouteMessageBuilder, RouteNextHopBuilder};
 use super::types::{FullRoute, Hop, RouteKind};
 use crate::Error;
 
-/// A route. `EINVAL` for a source of the other family, an IPv4 gateway of an IPv6
-/// route, hops of a kind that has none, and a weight out of range.
+/// A message that describes a route. `EINVAL` for a source of the other family, an
+/// IPv4 gateway of an IPv6 route, hops of a route that is not unicast, and a weight
+/// out of range.
 pub(super) fn message(route: &FullRoute) -> Result<RouteMessage, Error> {
     let invalid = |_| Error::from_errno(Errno::EINVAL);
     let mut builder = RouteMessageBuilder::<IpAddr>::new()
@@ -22,8 +23,8 @@ pub(super) fn message(route: &FullRoute) -> Result<RouteMessage, Error> {
     let family = family(route.dst.addr());
     let header = &mut builder.get_mut().header;
     header.address_family = family;
-    // A table with a number above 255 is an attribute; the builder would leave the
-    // main table in the header.
+    // A table above 255 is an attribute. The builder would leave the main table in
+    // the header.
     if route.table > u8::MAX.into() {
         header.table = RouteHeader::RT_TABLE_UNSPEC;
     }
@@ -76,7 +77,7 @@ pub(super) fn message(route: &FullRoute) -> Result<RouteMessage, Error> {
     Ok(message)
 }
 
-/// A question after the routes of a family; kind `Unspec` is any.
+/// A request for the routes of a family. The kind `Unspec` means any.
 pub(super) fn wanted(family: AddressFamily, kind: RouteType, table: Option<u32>, link: Option<u32>) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family;
@@ -88,7 +89,7 @@ pub(super) fn wanted(family: AddressFamily, kind: RouteType, table: Option<u32>,
 
 fn next_hop(hop: &Hop, family: AddressFamily) -> Result<RouteNextHop, Error> {
     let invalid = || Error::from_errno(Errno::EINVAL);
-    // The kernel counts from 0, and from 255 on refuses more.
+    // The kernel's number is one less, and has 8 bits.
     let weight = hop.weight.checked_sub(1).and_then(|weight| u8::try_from(weight).ok()).ok_or_else(invalid)?;
     let mut builder = RouteNextHopBuilder::new(family).interface(hop.link).weight(weight);
     if let Some(gateway) = hop.gateway {
@@ -135,7 +136,7 @@ mod tests {
         bytes
     }
 
-    /// Each message without a builder: what was sent before there was one.
+    /// The same messages as before rtnetlink was used.
     #[test]
     fn routes_are_the_bytes_that_are_written_by_hand() {
         let plain = Route {

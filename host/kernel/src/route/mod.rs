@@ -1,5 +1,5 @@
-//! Routes, IPv4 and IPv6: simple ones and those with everything that can be set.
-//! Must not know: which of them are wanted.
+//! IPv4 and IPv6 routes: simple ones, and ones with everything that can be set.
+//! Must not know: which routes are wanted.
 
 mod message;
 mod read;
@@ -18,23 +18,23 @@ const RT_TABLE_MAIN: u32 = 254;
 const RT_TABLE_LOCAL: u32 = 255;
 
 impl Netlink {
-    /// Adds a route, as vishvananda/netlink's `RouteAddEcmp` does: one to the
-    /// same destination is no obstacle. In IPv6 the two become one of two
-    /// next hops; in IPv4 the new one comes first, and only an identical one is
-    /// `EEXIST`. (`RTM_NEWROUTE` with `NLM_F_CREATE` alone)
+    /// Adds a route even if there is one to the same destination, as
+    /// vishvananda/netlink's `RouteAddEcmp` does. In IPv6 the two become one route
+    /// with two next hops. In IPv4 the new one comes first; `EEXIST` if there is an
+    /// identical one. (`RTM_NEWROUTE` with `NLM_F_CREATE` alone)
     pub fn route_add(&mut self, route: &Route) -> Result<(), Error> {
         self.new_route(&route.into(), NLM_F_CREATE)
     }
 
-    /// Deletes the route that agrees in everything given; metric, protocol and
-    /// link may be 0 for any. `ESRCH` if there is none. (`RTM_DELROUTE`)
+    /// Deletes the route that matches in every field. A metric, protocol or link of
+    /// 0 matches any. `ESRCH` if there is none. (`RTM_DELROUTE`)
     pub fn route_del(&mut self, route: &Route) -> Result<(), Error> {
         self.full_route_del(&route.into())
     }
 
-    /// The unicast routes through a link, or all, of every table but the local
-    /// one; one with several next hops is several here. `ENODEV` if there is no
-    /// such link. (`RTM_GETROUTE` with `NLM_F_DUMP`)
+    /// Lists the unicast routes of every table except the local one: those through a
+    /// link, or all. A route with several next hops becomes one for each. `ENODEV`
+    /// if there is no such link. (`RTM_GETROUTE` with `NLM_F_DUMP`)
     pub fn routes(&mut self, link: Option<u32>) -> Result<Vec<Route>, Error> {
         let found = self.list_routes(RouteType::Unicast, None, link)?;
         let unicast = found.iter().filter(|route| route.kind == RouteKind::Unicast);
@@ -42,12 +42,12 @@ impl Netlink {
         Ok(simple.filter(|route| link.is_none_or(|link| link == route.link)).collect())
     }
 
-    /// Adds a route. `EEXIST` with [`RouteAdd::Create`] if there is one to the same
-    /// destination with the same metric in the table, and with
-    /// [`RouteAdd::Append`] if there is an identical one; `ENETUNREACH` (IPv6:
-    /// `EHOSTUNREACH`) if no address of the link reaches the gateway; `EINVAL` for hops of
-    /// another kind than unicast, addresses of different families, a destination
-    /// with host bits, and a weight of 0 or above 256. (`RTM_NEWROUTE`)
+    /// Adds a route. `EEXIST` with [`RouteAdd::Create`] if the table has a route to
+    /// the same destination with the same metric, and with [`RouteAdd::Append`] if
+    /// it has an identical one. `ENETUNREACH` (IPv6: `EHOSTUNREACH`) if no address
+    /// of the link reaches the gateway. `EINVAL` for hops of a route that is not
+    /// unicast, addresses of different families, a destination with host bits, and
+    /// a weight of 0 or above 256. (`RTM_NEWROUTE`)
     pub fn full_route_add(&mut self, route: &FullRoute, how: RouteAdd) -> Result<(), Error> {
         let how = match how {
             RouteAdd::Append => NLM_F_APPEND,
@@ -57,9 +57,9 @@ impl Netlink {
         self.new_route(route, NLM_F_CREATE | how)
     }
 
-    /// Deletes the route that agrees in everything given; metric, protocol, MTU and
-    /// MSS may be 0 for any, and hops left out. `ESRCH` if there is none.
-    /// (`RTM_DELROUTE`)
+    /// Deletes the route that matches in every field. A metric, protocol, MTU or MSS
+    /// of 0 matches any, and so does an empty list of hops. `ESRCH` if there is
+    /// none. (`RTM_DELROUTE`)
     pub fn full_route_del(&mut self, route: &FullRoute) -> Result<(), Error> {
         message::message(route)
             .and_then(|message| self.request(DelRoute(message), 0))
@@ -67,10 +67,10 @@ impl Netlink {
             .map_err(|error| error.during(format!("route-del {}", route.dst)))
     }
 
-    /// The routes of a table, or of every table but the local one; those with a hop
-    /// through a link, or all. None if there is no such table; `ENODEV` if there is
-    /// no such link. Kinds that [`RouteKind`] doesn't list are left out.
-    /// (`RTM_GETROUTE` with `NLM_F_DUMP`)
+    /// Lists the routes of a table, or of every table except the local one: those
+    /// with a hop through a link, or all. The list is empty if there is no such
+    /// table. `ENODEV` if there is no such link. Routes of a kind that [`RouteKind`]
+    /// lacks are left out. (`RTM_GETROUTE` with `NLM_F_DUMP`)
     pub fn full_routes(&mut self, table: Option<u32>, link: Option<u32>) -> Result<Vec<FullRoute>, Error> {
         let table = table.map(|table| if table == 0 { RT_TABLE_MAIN } else { table });
         let mut routes = self.list_routes(RouteType::Unspec, table, link)?;
@@ -90,7 +90,7 @@ impl Netlink {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let replies = match self.dump(&GetRoute(message::wanted(family, kind, table, link))) {
-                // No route was ever added to this table.
+                // The table does not exist until a route is added to it.
                 Err(error) if error.errno() == Errno::ENOENT as i32 => continue,
                 replies => replies.map_err(during)?,
             };
@@ -98,7 +98,7 @@ impl Netlink {
                 routes.extend(read::route(reply, family).map_err(during)?);
             }
         }
-        // Older kernels send more than was asked for.
+        // Before Linux 4.20, the kernel ignores the filter.
         routes.retain(|route| table.map_or(route.table != RT_TABLE_LOCAL, |table| table == route.table));
         Ok(routes)
     }

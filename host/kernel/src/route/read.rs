@@ -16,8 +16,8 @@ use crate::answer::Reply;
 
 const RTM_NEWROUTE: u16 = 24;
 
-/// `None` for another message, another family, and a kind that is not listed in
-/// [`RouteKind`], such as local.
+/// Reads a route. `None` for other messages, other families, and kinds that
+/// [`RouteKind`] lacks, such as local.
 pub(super) fn route(reply: &Reply, wanted: AddressFamily) -> Result<Option<FullRoute>, Error> {
     if reply.kind != RTM_NEWROUTE {
         return Ok(None);
@@ -63,7 +63,7 @@ pub(super) fn route(reply: &Reply, wanted: AddressFamily) -> Result<Option<FullR
     };
     route.dst = dst;
     route.hops = match several {
-        // IPv6 gives `lo` to every route that goes nowhere.
+        // In IPv6 such a route has a hop through `lo`.
         _ if kind != RouteKind::Unicast => Vec::new(),
         Some(hops) => hops.iter().map(next_hop).collect(),
         None => vec![hop],

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Route {
-    /// `RTA_OIF`; 0 leaves it to the kernel, and is read of a route without one.
+    /// `RTA_OIF`; 0 leaves it to the kernel. Read as 0 if the route has none.
     pub link: u32,
     /// `RTA_DST`; prefix 0 is the default route.
     pub dst: IpNet,
@@ -20,13 +20,13 @@ pub struct Route {
     pub table: u32,
     /// `RTA_PRIORITY`; 0 leaves it to the kernel (IPv6: 1024).
     pub metric: u32,
-    /// `RT_SCOPE_*`: 0 universe, 253 link, 254 host. Without meaning in IPv6.
+    /// `RT_SCOPE_*`: 0 universe, 253 link, 254 host. Has no meaning in IPv6.
     pub scope: u8,
     /// `RTPROT_*`: 2 kernel, 3 boot, 4 static.
     pub protocol: u8,
 }
 
-/// A route with all that can be set on one, as in `ip route`.
+/// A route with everything that can be set on one, as in `ip route`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct FullRoute {
@@ -35,7 +35,7 @@ pub struct FullRoute {
     /// `RTA_DST`; prefix 0 is the default route.
     pub dst: IpNet,
     /// Where packets go next: one hop, or several of a multipath route
-    /// (`RTA_MULTIPATH`). None for other kinds than unicast.
+    /// (`RTA_MULTIPATH`). Only unicast routes have hops.
     pub hops: Vec<Hop>,
     /// `RTA_PREFSRC`.
     pub src: Option<IpAddr>,
@@ -43,17 +43,17 @@ pub struct FullRoute {
     pub table: u32,
     /// `RTA_PRIORITY`; 0 leaves it to the kernel (IPv6: 1024).
     pub metric: u32,
-    /// `RT_SCOPE_*`: 0 universe, 253 link, 254 host. Without meaning in IPv6.
+    /// `RT_SCOPE_*`: 0 universe, 253 link, 254 host. Has no meaning in IPv6.
     pub scope: u8,
     /// `RTPROT_*`: 2 kernel, 3 boot, 4 static.
     pub protocol: u8,
-    /// `RTAX_MTU`, bytes; 0 for none.
+    /// `RTAX_MTU`, bytes; 0 if not set.
     pub mtu: u32,
-    /// `RTAX_ADVMSS`, bytes; 0 for none.
+    /// `RTAX_ADVMSS`, bytes; 0 if not set.
     pub advmss: u32,
 }
 
-/// What happens to packets that a route is for (`RTN_*`, linux/rtnetlink.h).
+/// What happens to the packets that a route matches (`RTN_*`, linux/rtnetlink.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub enum RouteKind {
@@ -65,11 +65,11 @@ pub enum RouteKind {
     Unreachable,
     /// They are answered by ICMP "administratively prohibited".
     Prohibit,
-    /// The table is left as if it had no route for them: the next rule decides.
+    /// The lookup goes on with the next rule, as if the table had no such route.
     Throw,
 }
 
-/// One way that a route's packets can take.
+/// One next hop of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub struct Hop {
@@ -77,24 +77,25 @@ pub struct Hop {
     pub link: u32,
     /// `RTA_GATEWAY`, or `RTA_VIA` where the family is not the destination's.
     pub gateway: Option<IpAddr>,
-    /// How many of the packets take this hop, relative to the other hops'
-    /// weights: 1 to 256. Ignored for a single hop, and read as 1.
+    /// The share of packets that take this hop, relative to the other hops: 1 to
+    /// 256. Ignored for a single hop, and read as 1.
     pub weight: u16,
-    /// `RTNH_F_ONLINK`: the gateway is on this link even if no address of the
-    /// link says so.
+    /// `RTNH_F_ONLINK`: the gateway is on this link, even if no address of the link
+    /// is in the same network.
     pub onlink: bool,
 }
 
-/// What becomes of routes to the same destination when one is added.
+/// What happens to existing routes to the same destination when one is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub enum RouteAdd {
-    /// They stay, and come before it (`NLM_F_CREATE | NLM_F_APPEND`). In IPv6 all
-    /// of them become hops of one route.
+    /// They stay and precede the new one (`NLM_F_CREATE | NLM_F_APPEND`). In IPv6
+    /// they become hops of one route.
     Append,
-    /// There must be none (`NLM_F_CREATE | NLM_F_EXCL`).
+    /// An existing route is an error (`NLM_F_CREATE | NLM_F_EXCL`).
     Create,
-    /// The first of them goes, if there is one (`NLM_F_CREATE | NLM_F_REPLACE`).
+    /// The new one replaces the first of them, if any (`NLM_F_CREATE |
+    /// NLM_F_REPLACE`).
     Replace,
 }
 

@@ -138,7 +138,7 @@ fn a_route_joins_or_replaces_the_one_that_is_there() {
 }
 
 #[test]
-fn a_deletion_compares_what_is_given() {
+fn a_deletion_compares_the_fields_that_are_set() {
     isolated(|Sandbox { host, container }| {
         let (mut inner, link) = eth0(&host, &container);
         for (dst, gateway, other) in [("10.5.0.0/16", "10.1.0.1", "10.1.0.9"), ("fd05::/64", "fd00::1", "fd00::9")] {
@@ -160,7 +160,7 @@ fn a_deletion_compares_what_is_given() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn contradictions_are_refused() {
     isolated(|Sandbox { host, container }| {
         let (mut inner, link) = eth0(&host, &container);
         let [near, other] = [hop(link, "10.1.0.1"), hop(link, "10.1.0.9")];

@@ -151,7 +151,7 @@ fn bad_arguments_never_become_a_link() {
         let mut host = ns.connect().unwrap();
         let plain = LinkAttrs::default;
         for (name, errno) in [
-            ("sixteen-octets-x", Errno::ERANGE),
+            ("sixteen-bytes-xx", Errno::ERANGE),
             ("", Errno::EINVAL),
             ("veth%d", Errno::EINVAL),
             ("a\0b", Errno::EINVAL),
@@ -161,7 +161,7 @@ fn bad_arguments_never_become_a_link() {
             refused(&mut host, &bridge(name, plain()), errno);
             refused(&mut host, &pair("a", name, plain()), errno);
         }
-        let error = host.link_get(LinkRef::Name("sixteen-octets-x")).unwrap_err();
+        let error = host.link_get(LinkRef::Name("sixteen-bytes-xx")).unwrap_err();
         assert_eq!(error.reason(), "numerical result out of range");
         for (mac, errno) in [
             (vec![2, 0, 0, 0, 0], Errno::EINVAL),

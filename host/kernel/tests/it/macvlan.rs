@@ -13,7 +13,7 @@ fn macvlan(name: &str, parent: u32, mode: MacvlanMode) -> NewLink {
     NewLink { name: name.to_owned(), kind, attrs: LinkAttrs::default() }
 }
 
-/// `parent`, up, or why the kernel has no macvlan.
+/// Makes `parent`, up. Fails with the reason if the kernel has no macvlan.
 fn parent(ns: &Netns, socket: &mut Netlink) -> Result<u32, String> {
     let kind = LinkKind::Veth(VethPeer { name: "other".to_owned(), ..VethPeer::default() });
     let attrs = LinkAttrs { up: Some(true), ..LinkAttrs::default() };
@@ -101,7 +101,7 @@ fn a_macvlan_is_made_in_another_namespace_under_its_final_name() {
         let nowhere = macvlan("eth1", 4711, MacvlanMode::Bridge);
         let error = host.link_new_in(&nowhere, container.as_fd(), &mut inside).unwrap_err();
         assert_eq!(error.errno(), Errno::ENODEV as i32, "{error}");
-        // What can't be set afterwards takes the link with it.
+        // If an attribute can't be set, the link is deleted again.
         let mut port = macvlan("eth1", parent, MacvlanMode::Bridge);
         port.attrs.hairpin = Some(true);
         let error = host.link_new_in(&port, container.as_fd(), &mut inside).unwrap_err();
@@ -109,7 +109,7 @@ fn a_macvlan_is_made_in_another_namespace_under_its_final_name() {
         assert_eq!(devices(&container), ["eth0", "lo", "parent"]);
         assert_eq!(devices(&ns), before);
 
-        // The same from its parent's end: it goes with it.
+        // Links are deleted with their parent.
         host.link_del(parent).unwrap();
         assert_eq!(devices(&container), ["lo"]);
     });

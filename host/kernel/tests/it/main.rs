@@ -1,5 +1,5 @@
-//! The crate against the kernel, in private namespaces; what it did is asked
-//! from iproute2 and nft. Must not know: the crate's insides.
+//! Tests against the kernel, in private namespaces. They ask iproute2 and nft for
+//! the results. Must not know: the crate's internals.
 
 mod address;
 mod announce;

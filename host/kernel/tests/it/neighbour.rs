@@ -62,7 +62,7 @@ fn a_link_answers_for_others_addresses() {
 }
 
 #[test]
-fn what_is_no_neighbour_is_refused() {
+fn invalid_neighbours_are_refused() {
     isolated(|Sandbox { host, container }| {
         let (mut inner, link) = eth0(&host, &container);
         let nowhere = neighbour(4711, "10.1.0.1", 7);

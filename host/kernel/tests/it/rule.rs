@@ -118,7 +118,7 @@ fn rules_that_say_more_are_left_out() {
 }
 
 #[test]
-fn what_contradicts_itself_is_no_rule() {
+fn contradictions_are_refused() {
     isolated(|Sandbox { container: ns, .. }| {
         let mut socket = ns.connect().unwrap();
         let before = socket.rules(None).unwrap();

@@ -11,7 +11,7 @@ use std::process::Command;
 use serde_json::Value;
 use wasm_cni_kernel::{Address, LinkAttrs, LinkKind, Netlink, Netns, NewLink, VethPeer};
 
-/// What a test sees: its own namespace, `host`, and a fresh one beside it.
+/// The namespaces of a test: its own, `host`, and a new one.
 pub(crate) struct Sandbox {
     pub(crate) host: Netns,
     pub(crate) container: Netns,
@@ -37,7 +37,7 @@ pub(crate) fn isolated<F: FnOnce(Sandbox)>(body: F) {
         .arg(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
-        // The machine's namespace, for the one test that needs what it can't enter.
+        // The machine's namespace, for the test that needs one that it can't enter.
         .stdin(File::open("/proc/self/ns/net").unwrap())
         .output()
         .expect("these tests need unshare(1) of util-linux");
@@ -47,17 +47,18 @@ pub(crate) fn isolated<F: FnOnce(Sandbox)>(body: F) {
         "{test}, under `unshare --user --map-root-user --net --mount`:\n{said}"
     );
     for line in said.lines().filter(|line| line.starts_with("SKIPPED")) {
-        // Not by eprintln!, which libtest swallows.
+        // Not with eprintln!, which libtest captures.
         stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 }
 
-/// Says why the rest of a test is left out; the probe's answer is the reason.
+/// Reports that the rest of a test is skipped. The reason is the probe's output.
 pub(crate) fn skip(what: &str, reason: &str) {
     eprintln!("SKIPPED {what}: {}", reason.trim());
 }
 
-/// Runs a command in a namespace; its output, or what it complained about.
+/// Runs a command in a namespace and returns its output, or what it printed to
+/// standard error.
 pub(crate) fn try_sh(netns: &Netns, command: &str) -> Result<String, String> {
     let mut words = command.split_whitespace();
     let mut child = Command::new(words.next().unwrap());
@@ -73,8 +74,8 @@ pub(crate) fn sh(netns: &Netns, command: &str) -> String {
     try_sh(netns, command).unwrap_or_else(|error| panic!("{command}: {error}"))
 }
 
-/// `ip -json -details`, without the empty objects that it prints for what a
-/// filter left out.
+/// `ip -json -details`, without the empty objects that it prints for filtered
+/// entries.
 pub(crate) fn ip(netns: &Netns, question: &str) -> Vec<Value> {
     let answer = sh(netns, &format!("ip -json -details {question}"));
     let Value::Array(mut found) = serde_json::from_str(&answer).unwrap_or_default() else {
@@ -92,7 +93,8 @@ pub(crate) fn devices(netns: &Netns) -> Vec<String> {
     names
 }
 
-/// `host` in one namespace, up, `eth0` in the other, up; eth0's index.
+/// Makes a veth pair, both up: `host` in one namespace, `eth0` in the other. Returns
+/// eth0's index.
 pub(crate) fn veth(host: &mut Netlink, container: &mut Netlink, peer: VethPeer) -> u32 {
     let up = LinkAttrs { up: Some(true), ..LinkAttrs::default() };
     host.link_add(&NewLink { name: "host".to_owned(), kind: LinkKind::Veth(peer), attrs: up.clone() }).unwrap();
@@ -101,7 +103,7 @@ pub(crate) fn veth(host: &mut Netlink, container: &mut Netlink, peer: VethPeer) 
     eth0
 }
 
-/// eth0 with 10.1.0.2/24 and fd00::2/64, at once usable.
+/// Makes eth0 with 10.1.0.2/24, 10.1.0.3/24 and fd00::2/64, usable at once.
 pub(crate) fn eth0(host: &Netns, container: &Netns) -> (Netlink, u32) {
     let (mut outer, mut inner) = (host.connect().unwrap(), container.connect().unwrap());
     let netns = Some(container.as_fd().as_raw_fd());
