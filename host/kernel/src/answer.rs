@@ -1,6 +1,8 @@
 //! Splits datagrams into messages and reads acknowledgements, with the kernel's own
 //! texts. Must not know: sockets.
 
+use std::net::IpAddr;
+
 use netlink_packet_core::{DoneBuffer, ErrorBuffer, NLM_F_ACK_TLVS, NLM_F_CAPPED, NetlinkBuffer, NlasIterator};
 
 use crate::Error;
@@ -69,6 +71,12 @@ pub(crate) fn dumped(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> {
         // Some kernels send no code.
         _ => Ok(()),
     }
+}
+
+/// The value of an attribute that holds an IP address; `None` for other lengths.
+pub(crate) fn ip_address(value: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(value).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()
 }
 
 fn kernel_says(attributes: &[u8]) -> Option<String> {

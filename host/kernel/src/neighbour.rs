@@ -3,15 +3,22 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, Parseable};
+use netlink_packet_core::{DecodeError, NLM_F_CREATE, NLM_F_REPLACE, NlasIterator};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage::{DelNeighbour, GetNeighbour, NewNeighbour};
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourHeader, NeighbourMessage};
 
-use crate::netlink::Reply;
+use crate::answer::{Reply, ip_address};
 use crate::{Error, Netlink};
 
 const RTM_NEWNEIGH: u16 = 28;
+
+/// Bytes of `struct ndmsg`.
+const NDMSG_LEN: usize = 12;
+
+// linux/neighbour.h
+const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
 
 /// A neighbour of a link, or an address that the link answers for (proxy entry).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +70,8 @@ impl Netlink {
             message.attributes.extend(link.map(NeighbourAttribute::IfIndex));
             let replies = self.dump(&GetNeighbour(message)).map_err(|error| error.during("neighbours"))?;
             for reply in &replies {
-                neighbours.extend(read(reply, link).map_err(|error| error.during("neighbours"))?);
+                let neighbour = read(reply, link).map_err(|error| Error::from_decode(error).during("neighbours"))?;
+                neighbours.extend(neighbour);
             }
         }
         Ok(neighbours)
@@ -83,23 +91,25 @@ fn message(neighbour: &Neighbour) -> NeighbourMessage {
 }
 
 /// Reads a neighbour; `None` for other messages, links and families.
-fn read(reply: &Reply, link: Option<u32>) -> Result<Option<Neighbour>, Error> {
+fn read(reply: &Reply, link: Option<u32>) -> Result<Option<Neighbour>, DecodeError> {
     if reply.kind != RTM_NEWNEIGH {
         return Ok(None);
     }
-    let message = NeighbourMessage::parse(reply.payload.as_slice()).map_err(Error::from_decode)?;
-    if link.is_some_and(|link| link != message.header.ifindex) {
+    let header = NeighbourHeader::parse(&reply.payload)?;
+    if ![AddressFamily::Inet, AddressFamily::Inet6].contains(&header.family)
+        || link.is_some_and(|link| link != header.ifindex)
+    {
         return Ok(None);
     }
     let (mut ip, mut mac) = (None, Vec::new());
-    for attribute in message.attributes {
-        match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => ip = Some(address.into()),
-            NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => ip = Some(address.into()),
-            NeighbourAttribute::LinkLayerAddress(address) => mac = address,
+    for attribute in NlasIterator::new(&reply.payload[NDMSG_LEN..]) {
+        let attribute = attribute?;
+        match attribute.kind() {
+            NDA_DST => ip = ip_address(attribute.value()),
+            NDA_LLADDR => mac = attribute.value().to_vec(),
             _ => {}
         }
     }
-    let header = message.header;
-    Ok(ip.map(|ip| Neighbour { link: header.ifindex, ip, mac, state: header.state.into(), flags: header.flags.bits() }))
+    let (state, flags) = (header.state.into(), header.flags.bits());
+    Ok(ip.map(|ip| Neighbour { link: header.ifindex, ip, mac, state, flags }))
 }

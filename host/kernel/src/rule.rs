@@ -1,21 +1,33 @@
 //! Routing rules: they choose the table for a packet's route, as in `ip rule`. Must
 //! not know: what is in the tables.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
+use netlink_packet_core::{DecodeError, NLM_F_CREATE, NLM_F_EXCL, NlasIterator, parse_string, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage::{DelRule, GetRule, NewRule};
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
 use nix::errno::Errno;
 
-use crate::netlink::Reply;
+use crate::answer::{Reply, ip_address};
 use crate::{Error, Netlink};
 
 const RTM_NEWRULE: u16 = 32;
-const RT_TABLE_UNSPEC: u8 = 0;
 const RT_TABLE_MAIN: u32 = 254;
+
+/// Bytes of `struct fib_rule_hdr`.
+const FIB_RULE_HDR_LEN: usize = 12;
+
+// linux/fib_rules.h
+const FRA_DST: u16 = 1;
+const FRA_SRC: u16 = 2;
+const FRA_IIFNAME: u16 = 3;
+const FRA_PRIORITY: u16 = 6;
+const FRA_FWMARK: u16 = 10;
+const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
+const FRA_TABLE: u16 = 15;
+const FRA_FWMASK: u16 = 16;
+const FRA_OIFNAME: u16 = 17;
+const FRA_PROTOCOL: u16 = 21;
 
 /// A rule that sends packets to a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +97,8 @@ impl Netlink {
             message.header.family = one.into();
             let replies = self.dump(&GetRule(message)).map_err(|error| error.during("rules"))?;
             for reply in &replies {
-                rules.extend(read(reply, one).map_err(|error| error.during("rules"))?);
+                let rule = read(reply, one).map_err(|error| Error::from_decode(error).during("rules"))?;
+                rules.extend(rule);
             }
         }
         rules.sort_by_key(|rule| rule.priority);
@@ -154,12 +167,11 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 /// Reads a rule; `None` for other messages, actions and conditions.
-fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule>, Error> {
+fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule>, DecodeError> {
     if reply.kind != RTM_NEWRULE {
         return Ok(None);
     }
-    let message = RuleMessage::parse(reply.payload.as_slice()).map_err(Error::from_decode)?;
-    let header = message.header;
+    let header = RuleHeader::parse(&reply.payload)?;
     if header.family != family.into()
         || header.action != RuleAction::ToTable
         || header.flags.contains(RuleFlags::Invert)
@@ -178,23 +190,26 @@ fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule>, Error> {
         mark: None,
         table: header.table.into(),
     };
-    let net = |ip: IpAddr, prefix_len| IpNet::new(ip, prefix_len).ok();
+    let net = |value: &[u8], prefix_len| IpNet::new(ip_address(value)?, prefix_len).ok();
     let (mut mark, mut mask) = (None, None);
-    for attribute in message.attributes {
-        match attribute {
-            RuleAttribute::Priority(priority) => rule.priority = Some(priority),
-            RuleAttribute::Source(ip) => rule.src = net(ip, header.src_len),
-            RuleAttribute::Destination(ip) => rule.dst = net(ip, header.dst_len),
-            RuleAttribute::Iifname(name) => rule.iif = name,
-            RuleAttribute::Oifname(name) => rule.oif = name,
-            RuleAttribute::FwMark(value) => mark = Some(value),
-            RuleAttribute::FwMask(value) => mask = Some(value),
-            RuleAttribute::Table(table) => rule.table = table,
+    for attribute in NlasIterator::new(&reply.payload[FIB_RULE_HDR_LEN..]) {
+        let attribute = attribute?;
+        let value = attribute.value();
+        match attribute.kind() {
+            FRA_PRIORITY => rule.priority = Some(parse_u32(value)?),
+            FRA_SRC => rule.src = net(value, header.src_len),
+            FRA_DST => rule.dst = net(value, header.dst_len),
+            FRA_IIFNAME => rule.iif = parse_string(value)?,
+            FRA_OIFNAME => rule.oif = parse_string(value)?,
+            FRA_FWMARK => mark = Some(parse_u32(value)?),
+            FRA_FWMASK => mask = Some(parse_u32(value)?),
+            FRA_TABLE => rule.table = parse_u32(value)?,
             // Every rule has these. u32::MAX means that nothing is suppressed.
-            RuleAttribute::Protocol(_) | RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
+            FRA_PROTOCOL => {}
+            FRA_SUPPRESS_PREFIXLEN if parse_u32(value)? == u32::MAX => {}
             _ => return Ok(None),
         }
     }
     rule.mark = mark.or(mask).map(|_| (mark.unwrap_or(0), mask.unwrap_or(u32::MAX)));
-    Ok((rule.table != RT_TABLE_UNSPEC.into()).then_some(rule))
+    Ok((rule.table != 0).then_some(rule))
 }
