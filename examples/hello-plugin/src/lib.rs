@@ -7,8 +7,8 @@
 //!
 //! Without `alias` that is the network's name and the container's.
 
-use cni_plugin::decode::Document;
-use cni_plugin::{Batch, Call, Failure, InterfacePlugin, LinkAttr, LinkRef, Netns, Output, link};
+use cni_plugin::{Batch, Call, Failure, InterfacePlugin, LinkAttr, LinkRef, Mistake, Netns, Output, link, validate};
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// The plugin.
 #[derive(Debug)]
@@ -16,27 +16,35 @@ pub struct Hello;
 
 cni_plugin::export_interface_plugin!(Hello);
 
-/// Its keys.
-#[derive(Debug, PartialEq)]
+/// Its keys: none is required.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
 struct Config {
+    #[serde(deserialize_with = "mtu")]
     mtu: Option<u32>,
-    alias: String,
+    alias: Option<String>,
 }
+
+/// Their names, for `validate`.
+const KEYS: [&str; 2] = ["mtu", "alias"];
 
 impl Config {
     fn of(call: &Call) -> Result<Self, Failure> {
-        let document = Document::parse(&call.config)?;
-        let root = document.root("NetConf");
-        let mtu = root.int("mtu").and_then(|mtu| {
-            let octets = u32::try_from(mtu).ok().filter(|octets| (68..=65535).contains(octets));
-            if octets.is_none() {
-                root.refuse(format!("invalid mtu {mtu} (must be between 68 and 65535)"));
-            }
-            octets
-        });
-        let alias = root.text("alias").unwrap_or_else(|| format!("{} {}", call.network, call.at.container_id));
-        document.finish()?;
-        Ok(Self { mtu, alias })
+        Ok(serde_json::from_str(&call.config)?)
+    }
+
+    fn alias(&self, call: &Call) -> String {
+        self.alias.clone().unwrap_or_else(|| format!("{} {}", call.network, call.at.container_id))
+    }
+}
+
+/// An MTU that IPv4 can do with.
+fn mtu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    match Option::deserialize(deserializer)? {
+        Some(mtu) if !(68..=65535).contains(&mtu) => {
+            Err(D::Error::custom(format!("invalid mtu {mtu} (must be between 68 and 65535)")))
+        }
+        mtu => Ok(mtu),
     }
 }
 
@@ -45,9 +53,11 @@ impl InterfacePlugin for Hello {
         let config = Config::of(call)?;
         let mut output = call.required_prev_result()?.clone();
         let mut batch = Batch::on(sandbox);
-        let attrs = config.mtu.map(LinkAttr::Mtu).into_iter().chain([LinkAttr::Alias(config.alias)]);
+        let attrs = config.mtu.map(LinkAttr::Mtu).into_iter().chain([LinkAttr::Alias(config.alias(call))]);
         let ifname = &call.at.ifname;
-        batch.set_link(LinkRef::Name(ifname.clone()), attrs).or_say(|| format!("cannot set {ifname} up as configured"));
+        batch
+            .set_link(LinkRef::Name(ifname.clone()), attrs)
+            .context(|| format!("cannot set {ifname} up as configured"));
         // If it fails, or a plugin after it, the host takes back what was done.
         batch.commit()?;
         let ours = |iface: &&mut cni_plugin::Iface| iface.name == *ifname && iface.sandbox == call.netns;
@@ -72,33 +82,41 @@ impl InterfacePlugin for Hello {
         if let Some(mtu) = config.mtu.filter(|mtu| *mtu != now.mtu) {
             return Err(Failure::plain(format!("the MTU of {ifname} is {}, not {mtu}", now.mtu)));
         }
-        if config.alias != now.alias {
-            return Err(Failure::plain(format!("the alias of {ifname} is {:?}, not {:?}", now.alias, config.alias)));
+        let alias = config.alias(call);
+        if alias != now.alias {
+            return Err(Failure::plain(format!("the alias of {ifname} is {:?}, not {alias:?}", now.alias)));
         }
         Ok(())
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        validate::with_serde::<Config>(config, &KEYS)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cni_plugin::Attachment;
 
-    fn config(text: &str) -> Result<Config, Failure> {
-        Config::of(&Call {
-            at: Attachment { container_id: "c1".into(), ifname: "eth0".into() },
-            netns: String::new(),
-            args: String::new(),
-            network: "n1".into(),
-            config: text.into(),
-            prev: Ok(None),
-        })
+    fn call(config: &str) -> Call {
+        Call { config: config.into(), ..Call::default() }
     }
 
     #[test]
     fn an_alias_has_a_default_and_an_mtu_has_bounds() {
-        assert_eq!(config("{}").unwrap(), Config { mtu: None, alias: "n1 c1".into() });
-        assert_eq!(config(r#"{"mtu":1400,"alias":"a"}"#).unwrap(), Config { mtu: Some(1400), alias: "a".into() });
-        assert_eq!(config(r#"{"mtu":1}"#).unwrap_err().msg, "invalid mtu 1 (must be between 68 and 65535)");
+        let config = |text: &str| Config::of(&call(text));
+        assert_eq!(config("{}").unwrap().alias(&call("{}")), "n1 c1");
+        let given = Config { mtu: Some(1400), alias: Some("a".into()) };
+        assert_eq!(config(r#"{"mtu":1400,"alias":"a"}"#).unwrap(), given);
+        assert!(config(r#"{"mtu":1}"#).unwrap_err().msg.contains("invalid mtu 1 (must be between 68 and 65535)"));
+    }
+
+    #[test]
+    fn every_mistake_is_found_at_once() {
+        let mistakes = Hello::validate(r#"{"type":"hello-plugin","mtu":"big","alias":3,"allias":"x"}"#);
+        let keys: Vec<_> = mistakes.iter().map(|mistake| (mistake.key.as_str(), mistake.harmless)).collect();
+        assert_eq!(keys, [("alias", false), ("mtu", false), ("allias", true)]);
+        assert_eq!(mistakes[2].msg, "unknown key: did you mean alias?");
+        assert!(Hello::validate(r#"{"type":"hello-plugin","mtu":1400}"#).is_empty());
     }
 }

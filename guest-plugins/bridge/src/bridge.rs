@@ -105,7 +105,7 @@ impl HostBridge {
         let mut batch = Batch::on(host);
         batch
             .set_link(LinkRef::Name(name.clone()), [LinkAttr::Up(true)])
-            .or_say(|| format!("failed to up {}", go::quoted(&name)));
+            .context(|| format!("failed to up {}", go::quoted(&name)));
         batch.commit()?;
         Self::find(host, &name)
             .context(words)?
@@ -125,7 +125,7 @@ fn make(host: &Netns, config: &Config) -> Result<(), Failure> {
     let link = batch
         .add_link(&config.bridge, kind, config.mtu.map(LinkAttr::Mtu))
         .tolerate(Tolerance::OkIfExists)
-        .or_say(|| format!("could not add {}", go::quoted(&config.bridge)))
+        .context(|| format!("could not add {}", go::quoted(&config.bridge)))
         .made();
     shape(&mut batch, &link, &config.bridge, config.promisc, true);
     batch.commit()?;
@@ -136,13 +136,13 @@ fn shape<'a>(batch: &mut Batch<'a>, link: &LinkRef, name: &'a str, promisc: bool
     if promisc {
         batch
             .set_link(link.clone(), [LinkAttr::Promisc(true)])
-            .or_say(move || format!("could not set promiscuous mode on {}", go::quoted(name)));
+            .context(move || format!("could not set promiscuous mode on {}", go::quoted(name)));
     }
     batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
     if up {
         batch
             .set_link(link.clone(), [LinkAttr::Up(true)])
-            .or_say(move || format!("failed to set {} up", go::quoted(name)));
+            .context(move || format!("failed to set {} up", go::quoted(name)));
     }
 }
 
@@ -160,7 +160,7 @@ fn set_addresses(host: &Netns, config: &Config, link: &Link, has: &[IpNet], gate
     // Otherwise it would change with the ports, under the containers' ARP entries.
     batch
         .set_link(LinkRef::Index(link.index), [LinkAttr::Mac(pinned_mac(host, link)?)])
-        .or_say(|| "could not set bridge's mac".to_owned());
+        .context(|| "could not set bridge's mac".to_owned());
     match batch.commit() {
         Ok(_) => return Ok(()),
         Err(failed) if failed.cause.code != Code::Exists => return Err(failed.into()),
@@ -182,13 +182,13 @@ fn addresses<'a>(batch: &mut Batch<'a>, link: &'a Link, changes: Changes, tolera
     for address in changes.delete {
         batch
             .delete_address(index.clone(), address)
-            .or_say(|| format!("could not remove IP address from {}", go::quoted(name)));
+            .context(|| format!("could not remove IP address from {}", go::quoted(name)));
     }
     for address in changes.add {
         batch
             .add_address(index.clone(), address)
             .tolerate(tolerance)
-            .or_say(move || format!("could not add IP address {address} to {}", go::quoted(name)));
+            .context(move || format!("could not add IP address {address} to {}", go::quoted(name)));
     }
 }
 

@@ -121,13 +121,11 @@ mod tests {
             name: format!("link{index}"),
             kind: kind.into(),
             mac: vec![2, 0, 0, 0, 0, index as u8],
-            mtu: 1500,
             flags: 1,
             operstate: 6,
             master,
             parent,
-            promiscuity: 0,
-            alias: String::new(),
+            ..Link::default()
         }
     }
 

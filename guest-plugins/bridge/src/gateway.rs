@@ -22,15 +22,7 @@ pub(crate) fn choose(output: &mut Output, config: &Config, interface: u32) -> Re
             let default = ip::default_net(address.addr().is_ipv4()).into();
             // A route of IPAM's without a gateway will get this one all the same.
             if !output.routes.iter().any(|route| route.dst == default) {
-                output.routes.push(CniRoute {
-                    dst: default,
-                    gw: gateway,
-                    mtu: 0,
-                    advmss: 0,
-                    priority: 0,
-                    table: None,
-                    scope: None,
-                });
+                output.routes.push(CniRoute { dst: default, gw: gateway, ..CniRoute::default() });
             }
         }
         if let Some(gateway) = gateway.filter(|_| config.is_gateway) {
@@ -87,7 +79,7 @@ fn conflict(address: &IpNet, gateway: &IpNet) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cni_plugin::{IpConfig, result};
+    use cni_plugin::IpConfig;
 
     fn net(text: &str) -> IpNet {
         text.parse().unwrap()
@@ -98,21 +90,13 @@ mod tests {
     }
 
     fn route(dst: &str, gw: Option<&str>) -> CniRoute {
-        CniRoute {
-            dst: net(dst).into(),
-            gw: gw.map(|gw| gw.parse::<IpAddr>().unwrap().into()),
-            mtu: 0,
-            advmss: 0,
-            priority: 0,
-            table: None,
-            scope: None,
-        }
+        CniRoute { dst: net(dst).into(), gw: gw.map(|gw| gw.parse::<IpAddr>().unwrap().into()), ..CniRoute::default() }
     }
 
     fn chosen(config: &str, ips: &[&str], routes: &[CniRoute]) -> (Output, Vec<IpNet>) {
         let config = Config::parse(config, "").unwrap();
         let mut output =
-            Output { ips: ips.iter().map(|text| ip(text)).collect(), routes: routes.to_vec(), ..result::empty() };
+            Output { ips: ips.iter().map(|text| ip(text)).collect(), routes: routes.to_vec(), ..Output::default() };
         let gateways = choose(&mut output, &config, 2).unwrap();
         (output, gateways)
     }

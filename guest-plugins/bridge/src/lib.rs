@@ -11,8 +11,8 @@ use std::net::IpAddr;
 
 use cni_plugin::bindings::interface::wasm_cni::net::net;
 use cni_plugin::{
-    Attachment, Batch, Call, Condition, Context, Failure, InterfacePlugin, LinkAttr, LinkRef, Netns, Output, Tolerance,
-    all, go, iface, ipam, link, masquerade, require_host, result, spoof_check, veth,
+    Attachment, Batch, Call, Condition, Context, Failure, InterfacePlugin, LinkAttr, LinkRef, Mistake, Netns, Output,
+    Tolerance, go, iface, ipam, link, masquerade, require_host, result, spoof_check, try_all, veth,
 };
 
 use crate::bridge::HostBridge;
@@ -61,7 +61,7 @@ impl InterfacePlugin for Bridge {
         let addresses = masquerade.map_or_else(Vec::new, |_| masquerade::addresses(call, sandbox));
         // None of these must leak because another one is stuck. Rules first: the
         // kernel frees them while it waits with the link.
-        all([
+        try_all([
             if config.spoof_check { spoof_check::remove(host) } else { Ok(()) },
             masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
             sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
@@ -99,7 +99,11 @@ impl InterfacePlugin for Bridge {
         let filters = [(masquerade::gc(host, live), masquerade), (spoof_check::gc(host, live), config.spoof_check)]
             .map(|(done, asked_for)| if asked_for { done } else { Ok(()) });
         let [masquerade, spoof_check] = filters;
-        all([config.ipam.map_or(Ok(()), |plugin| ipam::gc(&plugin, live)), masquerade, spoof_check])
+        try_all([config.ipam.map_or(Ok(()), |plugin| ipam::gc(&plugin, live)), masquerade, spoof_check])
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        Config::parse(config, "").err().map(Mistake::from).into_iter().collect()
     }
 }
 
@@ -144,10 +148,10 @@ fn layer2(call: &Call, config: &Config, sandbox: &Netns, bridge: &HostBridge, po
         let mut batch = Batch::on(sandbox);
         batch
             .set_link(LinkRef::Name(name.clone()), [LinkAttr::Up(true)])
-            .or_say(|| format!("failed to set {} up", go::quoted(name)));
+            .context(|| format!("failed to set {} up", go::quoted(name)));
         batch.commit()?;
     }
-    Ok(Output { interfaces: interfaces(call, bridge, port), ..result::empty() })
+    Ok(Output { interfaces: interfaces(call, bridge, port), ..Output::default() })
 }
 
 /// The interfaces of a result, without the addresses that may still change.

@@ -75,26 +75,26 @@ impl Pair<'_> {
         bridge.freshen(&mut batch, config);
         let kind = LinkKind::Veth(Veth {
             peer_name: self.peer_name.to_owned(),
-            peer_ns: batch.lend(self.peer_namespace),
+            peer_ns: batch.add_namespace(self.peer_namespace),
             peer_mac: self.peer_mac.clone(),
             peer_mtu: self.mtu,
         });
         let attrs = [LinkAttr::Master(LinkRef::Index(bridge.link.index)), LinkAttr::Up(true)];
         let port = batch
             .add_link(name, kind, self.mtu.map(LinkAttr::Mtu).into_iter().chain(attrs))
-            .or_say(|| MAKE_PAIR.to_owned())
+            .context(|| MAKE_PAIR.to_owned())
             .made();
         batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
         // Both are off in a new port.
         if self.hairpin {
             batch
                 .set_link(port.clone(), [LinkAttr::Hairpin(true)])
-                .or_say(move || format!("failed to setup hairpin mode for {name}"));
+                .context(move || format!("failed to setup hairpin mode for {name}"));
         }
         if self.isolated {
             batch
                 .set_link(port.clone(), [LinkAttr::Isolated(true)])
-                .or_say(move || format!("failed to set isolated on for {name}"));
+                .context(move || format!("failed to set isolated on for {name}"));
         }
         Ok(batch.commit()?.index(&port))
     }

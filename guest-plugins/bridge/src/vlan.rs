@@ -34,7 +34,7 @@ impl Vlans {
         if !self.keep_default {
             let words = || format!("failed to remove default vlan on interface {}", go::quoted(name));
             for vlan in vlans_of(host, port).context(words)? {
-                batch.delete_vlans(vlan).or_say(words);
+                batch.delete_vlans(vlan).context(words);
             }
         }
         for vlan in self.wanted(port) {
@@ -42,7 +42,7 @@ impl Vlans {
             let which = if is_native { "default native vlan" } else { "vlan" };
             batch
                 .add_vlans(vlan)
-                .or_say(move || format!("failed to setup {which} tag on interface {}", go::quoted(name)));
+                .context(move || format!("failed to setup {which} tag on interface {}", go::quoted(name)));
         }
         batch.commit()?;
         Ok(())

@@ -29,15 +29,11 @@ mod tests {
         Link {
             index: 2,
             name: "eth0".into(),
-            kind: String::new(),
             mac: mac.to_vec(),
-            mtu: 1500,
             flags: 1,
             operstate: 6,
-            master: 0,
-            parent: 0,
-            promiscuity: 0,
             alias: "d0".into(),
+            ..Link::default()
         }
     }
 

@@ -31,7 +31,7 @@ impl Device {
         let dpdk = match address {
             Some(address) => {
                 let driver = devices::driver(Bus::Pci, &address);
-                let driver = driver.map_err(|error| format!("error with host device: {}", error.whole()))?;
+                let driver = driver.map_err(|error| format!("error with host device: {}", error.full_message()))?;
                 USERSPACE_DRIVERS.contains(&driver.as_str())
             }
             None => config.dpdk,
@@ -107,9 +107,9 @@ fn by_first_name(host: &Netns, names: Result<Vec<String>, Error>) -> Result<Link
 /// Why a folder of sysfs has no names.
 fn no_names(error: &Error) -> String {
     match error.what.strip_prefix("open ") {
-        Some(folder) => format!("failed to read directory {folder}: {}", go::quoted(&error.whole())),
+        Some(folder) => format!("failed to read directory {folder}: {}", go::quoted(&error.full_message())),
         None if error.code == Code::NotFound => format!("failed to find network device in path {}", error.what),
-        None => error.whole(),
+        None => error.full_message(),
     }
 }
 

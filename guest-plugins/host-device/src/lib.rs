@@ -7,8 +7,8 @@ mod device;
 mod moves;
 
 use cni_plugin::{
-    Attachment, Batch, Call, Context, Failure, InterfacePlugin, Netns, Output, all, iface, ipam, log, require_host,
-    result,
+    Attachment, Batch, Call, Context, Failure, InterfacePlugin, Mistake, Netns, Output, iface, ipam, log, require_host,
+    result, try_all,
 };
 
 use crate::config::Config;
@@ -33,7 +33,7 @@ impl InterfacePlugin for HostDevice {
             interface.mac = device::mac_of(&link);
         }
         if config.ipam.is_empty() {
-            return Ok(Output { interfaces: vec![interface], ..result::empty() });
+            return Ok(Output { interfaces: vec![interface], ..Output::default() });
         }
         // It is there by now: a DHCP client asks through it.
         let mut output = ipam::add(&config.ipam)?;
@@ -57,7 +57,7 @@ impl InterfacePlugin for HostDevice {
         let is_dpdk = device.as_ref().map_or(config.dpdk, |device| device.dpdk);
         // Neither must leak because the other one is stuck. A DHCP client says
         // goodbye through the device.
-        all([
+        try_all([
             config.with_ipam(ipam::del),
             match (sandbox, device) {
                 _ if is_dpdk => Ok(()),
@@ -85,5 +85,9 @@ impl InterfacePlugin for HostDevice {
 
     fn gc(config: &str, live: &[Attachment], _: Option<&Netns>) -> Result<(), Failure> {
         Config::parse(config)?.with_ipam(|plugin| ipam::gc(plugin, live))
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        Config::parse(config).err().map(Mistake::from).into_iter().collect()
     }
 }

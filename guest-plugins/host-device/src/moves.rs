@@ -16,7 +16,7 @@ pub(crate) fn take(host: &Netns, sandbox: &Netns, link: &Link, ifname: &str) -> 
             Code::Exists => format!("failed to move {new} (host: {old}) to container NS"),
             _ => format!("failed to move {old} to tempNS"),
         };
-        format!("{what}: {}", failed.cause.reason())
+        format!("{what}: {}", failed.cause.message())
     })
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn give_back(sandbox: &Netns, host: &Netns, ifname: &str) -> Result<(
             Code::Invalid if failed.cause.errno == 0 => format!("failed to rename device {now} to {old}"),
             _ => format!("failed to move {now} to tempNS"),
         };
-        format!("{what}: {}", failed.cause.reason()).into()
+        format!("{what}: {}", failed.cause.message()).into()
     })
 }
 
@@ -62,7 +62,9 @@ pub(crate) fn restore(host: &Netns, device: &Device, ifname: &str) -> Result<(),
     let mut batch = Batch::on(host);
     let attrs = [LinkAttr::Name(link.alias.clone()), LinkAttr::Alias(String::new())];
     let [now, old] = [&link.name, &link.alias].map(|name| go::quoted(name));
-    batch.set_link(LinkRef::Index(link.index), attrs).or_say(move || format!("failed to rename device {now} to {old}"));
+    batch
+        .set_link(LinkRef::Index(link.index), attrs)
+        .context(move || format!("failed to rename device {now} to {old}"));
     batch.commit()?;
     Ok(())
 }
@@ -84,7 +86,7 @@ fn rename_into<const N: usize>(
     attrs: [LinkAttr; N],
 ) -> Result<(), CommitFailed> {
     let mut batch = Batch::on(from);
-    let target = LinkAttr::Netns(batch.lend(to));
+    let target = LinkAttr::Netns(batch.add_namespace(to));
     batch.set_link(LinkRef::Index(link.index), attrs.into_iter().chain([target]));
     batch.commit().map(drop)
 }
@@ -97,15 +99,11 @@ mod tests {
         Link {
             index: 2,
             name: name.into(),
-            kind: String::new(),
             mac: vec![2, 0, 0, 0, 0, 1],
-            mtu: 1500,
             flags,
             operstate: 2,
-            master: 0,
-            parent: 0,
-            promiscuity: 0,
             alias: alias.into(),
+            ..Link::default()
         }
     }
 

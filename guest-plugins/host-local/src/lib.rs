@@ -8,7 +8,7 @@ mod range;
 mod resolv;
 
 use cni_plugin::store::{Change, begin, resolv_conf};
-use cni_plugin::{Attachment, Call, Context, Dns, Failure, IpamPlugin, Output, result};
+use cni_plugin::{Attachment, Call, Context, Dns, Failure, IpamPlugin, Mistake, Output};
 
 use crate::allocate::{Addresses, allocate};
 use crate::config::Config;
@@ -30,7 +30,7 @@ impl IpamPlugin for HostLocal {
         let mut leases = Leases::of(&call.at, begin()?);
         let Addresses { ips, changes } = allocate(&config, &call.at, &mut leases)?;
         leases.apply(&changes)?;
-        Ok(Output { ips, routes: config.routes, dns, ..result::empty() })
+        Ok(Output { ips, routes: config.routes, dns, ..Output::default() })
     }
 
     fn del(call: &Call) -> Result<(), Failure> {
@@ -74,13 +74,17 @@ impl IpamPlugin for HostLocal {
             }
         }
     }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        Config::parse(config, "").err().map(Mistake::from).into_iter().collect()
+    }
 }
 
 /// DNS settings, from the resolver file that the configuration names.
 fn dns(config: &Config) -> Result<Dns, Failure> {
     let Some(path) = &config.resolv_conf else {
-        return Ok(result::no_dns());
+        return Ok(Dns::default());
     };
     let text = resolv_conf().context(|| format!("open {path}"))?;
-    Ok(text.map_or_else(result::no_dns, |text| resolv::parse(&text)))
+    Ok(text.map_or_else(Dns::default, |text| resolv::parse(&text)))
 }

@@ -1,10 +1,10 @@
 //! resolv.conf(5), as far as a result's `dns` has a place for it.
 
-use cni_plugin::{Dns, result};
+use cni_plugin::Dns;
 
 /// Reads the text of a resolver file. Lines that say nothing are skipped.
 pub(crate) fn parse(text: &str) -> Dns {
-    let mut dns = result::no_dns();
+    let mut dns = Dns::default();
     for line in text.lines() {
         let mut fields = line.split_whitespace().map(str::to_owned);
         let (Some(keyword), Some(value)) = (fields.next(), fields.next()) else {

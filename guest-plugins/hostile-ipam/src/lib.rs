@@ -24,7 +24,7 @@ mod store;
 
 use cni_plugin::bindings::interface::wasm_cni::types::types::{IpAddr, IpNet};
 use cni_plugin::decode::Document;
-use cni_plugin::{Attachment, Call, Failure, IpConfig, IpamPlugin, Output, log, result};
+use cni_plugin::{Attachment, Call, Failure, IpConfig, IpamPlugin, Mistake, Output, log, validate};
 
 /// The plugin.
 #[derive(Debug)]
@@ -37,11 +37,11 @@ impl IpamPlugin for HostileIpam {
         let mode = text(&call.config, "mode")?;
         let address = |addr, prefix, iface| {
             let ips = vec![IpConfig { address: IpNet { addr, prefix }, gateway: None, iface }];
-            Ok(Output { ips, ..result::empty() })
+            Ok(Output { ips, ..Output::default() })
         };
         match mode.as_str() {
             "ok" => address(IpAddr::V4(0x0a63_0002), 24, None),
-            "none" => Ok(result::empty()),
+            "none" => Ok(Output::default()),
             "bad-keys" => store::bad_keys(),
             "bad-values" => store::bad_values(),
             "get-many" => store::get_many(),
@@ -77,6 +77,14 @@ impl IpamPlugin for HostileIpam {
 
     fn gc(config: &str, _: &[Attachment]) -> Result<(), Failure> {
         later(config)
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        validate::every(config, "", |document| {
+            let ipam = document.root("Hostile").shared().object("ipam", "IPAM", "IPAM");
+            ipam.iter().for_each(|ipam| ipam.ignore(&["type", "mode", "later", "dataDir", "resolvConf"]));
+            Vec::new()
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Abuse of the store, and of the resolver's file.
 
 use cni_plugin::store::{Change, Entry, begin, resolv_conf};
-use cni_plugin::{Error, Failure, Output, result};
+use cni_plugin::{Error, Failure, Output};
 
 /// As `hostile` has them.
 const REFUSED: u32 = 120;
@@ -114,7 +114,7 @@ pub(crate) fn hold() -> Result<Output, Failure> {
 pub(crate) fn twice() -> Result<Output, Failure> {
     let _first = begin()?;
     let _second = begin()?;
-    Ok(result::empty())
+    Ok(Output::default())
 }
 
 pub(crate) fn create_and_panic() -> Result<Output, Failure> {

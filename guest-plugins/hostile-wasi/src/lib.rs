@@ -22,7 +22,7 @@ use std::{
 };
 
 use cni_plugin::decode::Document;
-use cni_plugin::{Call, Failure, InterfacePlugin, Netns, Output, result};
+use cni_plugin::{Call, Failure, InterfacePlugin, Mistake, Netns, Output};
 
 /// Code of the failure that lists what was found.
 pub const FOUND: u32 = 131;
@@ -61,7 +61,7 @@ impl InterfacePlugin for HostileWasi {
             }
             other => return Err(Failure::plain(format!("no mode {other:?}"))),
         }
-        Ok(result::empty())
+        Ok(Output::default())
     }
 
     fn del(_: &Call, _: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
@@ -70,6 +70,10 @@ impl InterfacePlugin for HostileWasi {
 
     fn check(_: &Call, _: &Netns, _: Option<&Netns>) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        cni_plugin::validate::unknown_keys(config, &["mode"])
     }
 }
 

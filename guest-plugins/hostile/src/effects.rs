@@ -17,7 +17,7 @@ pub(crate) fn half(scene: &Scene<'_>) -> Result<(), Failure> {
     let bridge = batch.add_link(&scene.bridge, kind, [LinkAttr::Up(true)]).made();
     let pair = LinkKind::Veth(Veth {
         peer_name: scene.call.at.ifname.clone(),
-        peer_ns: batch.lend(sandbox),
+        peer_ns: batch.add_namespace(sandbox),
         peer_mac: None,
         peer_mtu: None,
     });
@@ -42,7 +42,7 @@ pub(crate) fn half(scene: &Scene<'_>) -> Result<(), Failure> {
 
 /// A result that is valid, of an interface that does not exist.
 pub(crate) fn one_interface(scene: &Scene<'_>) -> Output {
-    Output { interfaces: vec![result::named(&scene.call.at.ifname, &scene.call.netns)], ..result::empty() }
+    Output { interfaces: vec![result::named(&scene.call.at.ifname, &scene.call.netns)], ..Output::default() }
 }
 
 /// A result that no one should believe.
@@ -59,6 +59,6 @@ pub(crate) fn nonsense() -> Output {
     Output {
         interfaces: names.map(|name| result::named(name, "\n")).into(),
         ips: (0..50_000).map(address).collect(),
-        ..result::empty()
+        ..Output::default()
     }
 }

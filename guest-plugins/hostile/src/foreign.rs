@@ -4,7 +4,7 @@
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
 use cni_plugin::bindings::interface::wasm_cni::filter::{masquerade, spoof_check};
 use cni_plugin::bindings::interface::wasm_cni::net::net;
-use cni_plugin::{BridgeVlan, Failure, IpNet, LinkAttr, LinkRef, Output, Route, Tolerance, ip, result};
+use cni_plugin::{BridgeVlan, Failure, IpNet, LinkAttr, LinkRef, Output, Route, Tolerance, ip};
 
 use crate::Scene;
 use crate::probes::{Record, shown};
@@ -174,7 +174,7 @@ pub(crate) fn nobody(scene: &Scene<'_>) -> Result<Output, Failure> {
     delegate::gc(ipam, &[])?;
     masquerade::gc(host, &[])?;
     spoof_check::gc(host, &[])?;
-    Ok(result::empty())
+    Ok(Output::default())
 }
 
 /// Removes what is others', as only a GC may.

@@ -1,7 +1,7 @@
 //! `hostile`: a plugin that misbehaves, for the host's tests.
 //!
-//! The configuration's `mode` says how, its `on` (`add`, `del`, `check`, `status`
-//! or `gc`; `add` if absent) when; at any other time it behaves.
+//! The configuration's `mode` says how, its `on` (`add`, `del`, `check`, `status`, `gc`
+//! or `validate`; `add` if absent) when; at any other time it behaves.
 //!
 //! | mode | |
 //! |---|---|
@@ -46,9 +46,15 @@ mod neighbours;
 mod probes;
 mod resources;
 
+/// The examples of `docs/plugin-authors.md` compile. They are tested here and not in the SDK,
+/// which has to be a package without the documents.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugin-authors.md")]
+struct PluginAuthors;
+
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
-use cni_plugin::decode::Document;
-use cni_plugin::{Attachment, Call, Failure, InterfacePlugin, Netns, Output, result};
+use cni_plugin::decode::{Document, Object};
+use cni_plugin::{Attachment, Call, Failure, InterfacePlugin, Mistake, Netns, Output, validate};
 
 pub use probes::{NOT_REFUSED, REFUSED};
 
@@ -78,16 +84,44 @@ impl InterfacePlugin for Hostile {
     fn gc(config: &str, _: &[Attachment], host: Option<&Netns>) -> Result<(), Failure> {
         run("gc", &of_no_attachment(config), None, host).map(drop)
     }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        let mistakes = validate::every(config, "", |document| {
+            Conf::read(document);
+            Vec::new()
+        });
+        let effects = run("validate", &of_no_attachment(config), None, None).err();
+        mistakes.into_iter().chain(effects.map(Mistake::from)).collect()
+    }
 }
 
 fn of_no_attachment(config: &str) -> Call {
-    Call {
-        at: Attachment { container_id: String::new(), ifname: String::new() },
-        netns: String::new(),
-        args: String::new(),
-        network: String::new(),
-        config: config.to_owned(),
-        prev: Ok(None),
+    Call { config: config.to_owned(), ..Call::default() }
+}
+
+/// Its keys.
+struct Conf {
+    mode: String,
+    on: String,
+    bridge: String,
+    outside: Option<String>,
+    filters: bool,
+    ipam: Option<String>,
+}
+
+impl Conf {
+    fn read(document: &Document) -> Self {
+        let conf = document.root("Hostile");
+        let text = |key| conf.text(key).filter(|text| !text.is_empty());
+        let ipam = conf.object("ipam", "IPAM", "IPAM").map(Object::shared);
+        Self {
+            mode: text("mode").unwrap_or_default(),
+            on: text("on").unwrap_or_else(|| "add".into()),
+            bridge: text("bridge").unwrap_or_else(|| "half0".into()),
+            outside: text("outside"),
+            filters: conf.flag("filters"),
+            ipam: ipam.and_then(|ipam| ipam.text("type")),
+        }
     }
 }
 
@@ -108,21 +142,10 @@ struct Scene<'a> {
 
 fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -> Result<Output, Failure> {
     let document = Document::parse(&call.config)?;
-    let conf = document.root("Hostile");
-    let text = |key| conf.text(key).filter(|text| !text.is_empty());
-    let ipam = conf.object("ipam", "IPAM", "IPAM");
-    let scene = Scene {
-        call,
-        sandbox,
-        host,
-        bridge: text("bridge").unwrap_or_else(|| "half0".into()),
-        outside: text("outside"),
-        filters: conf.flag("filters"),
-        ipam: ipam.and_then(|ipam| ipam.text("type")),
-    };
-    let mode =
-        if text("on").as_deref().unwrap_or("add") == verb { text("mode").unwrap_or_default() } else { "ok".into() };
+    let Conf { mode, on, bridge, outside, filters, ipam } = Conf::read(&document);
     document.finish()?;
+    let scene = Scene { call, sandbox, host, bridge, outside, filters, ipam };
+    let mode = if on == verb { mode } else { "ok".into() };
     match mode.as_str() {
         "ok" => Ok(call.prev.clone().ok().flatten().unwrap_or_else(|| effects::one_interface(&scene))),
         "panic" => panic!("hostile says: boom"),
@@ -161,10 +184,10 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "bad-moves" => more_probes::moves(&scene),
         "bad-filters" => more_probes::filters(&scene),
         "bad-devices" => more_probes::devices(),
-        "delegate-self" => delegate::add("hostile").map(|_| result::empty()),
+        "delegate-self" => delegate::add("hostile").map(|_| Output::default()),
         "ipam-only" => Ok(delegate::add(scene.ipam()?)?),
-        "ipam-check" => delegate::check(scene.ipam()?).map(|()| result::empty()),
-        "ipam-del" => delegate::del(scene.ipam()?).map(|()| result::empty()),
+        "ipam-check" => delegate::check(scene.ipam()?).map(|()| Output::default()),
+        "ipam-del" => delegate::del(scene.ipam()?).map(|()| Output::default()),
         "half" => {
             effects::half(&scene)?;
             panic!("hostile says: half done");

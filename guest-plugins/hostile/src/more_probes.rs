@@ -17,15 +17,15 @@ pub(crate) fn moves(scene: &Scene<'_>) -> Result<Output, Failure> {
     let outside = || LinkRef::Name(scene.outside.clone().unwrap_or_default());
     for tolerance in [Tolerance::Strict, Tolerance::OkIfMissing] {
         record.commit(host, "take the host's link", |batch| {
-            let sandbox = batch.lend(sandbox);
+            let sandbox = batch.add_namespace(sandbox);
             batch.set_link(outside(), [LinkAttr::Netns(sandbox), LinkAttr::Up(true)]).tolerate(tolerance);
         });
         record.commit(sandbox, "give the host a link", |batch| {
-            let host = batch.lend(host);
+            let host = batch.add_namespace(host);
             batch.set_link(LinkRef::Name("lo".into()), [LinkAttr::Netns(host)]).tolerate(tolerance);
         });
         record.commit(sandbox, "give the host a port", |batch| {
-            let host = batch.lend(host);
+            let host = batch.add_namespace(host);
             let attrs = [LinkAttr::Netns(host), LinkAttr::Master(LinkRef::Index(1))];
             batch.set_link(LinkRef::Name("lo".into()), attrs).tolerate(tolerance);
         });

@@ -121,7 +121,7 @@ pub(crate) fn reach(scene: &Scene<'_>) -> Result<Output, Failure> {
     let names = [veth::random_name(), veth::random_name()];
     let mut batch = Batch::on(host);
     batch.add_link(&scene.bridge, bridge(), [LinkAttr::Up(true)]);
-    let peer = pair(&names[1], batch.lend(host));
+    let peer = pair(&names[1], batch.add_namespace(host));
     batch.add_link(&names[0], peer, [LinkAttr::Master(named(&scene.bridge)), LinkAttr::Up(true)]);
     // What is its own to do.
     batch.set_link(named(&names[1]), [LinkAttr::Up(true), LinkAttr::Mtu(1400)]);

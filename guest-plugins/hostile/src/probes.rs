@@ -39,7 +39,7 @@ pub(crate) fn handles(scene: &Scene<'_>) -> Result<Output, Failure> {
     });
     let change =
         net::Op { ns: 7, act: net::Action::LinkDel(LinkRef::Name("lo".into())), tolerate: Tolerance::OkIfMissing };
-    let committed = net::commit(&[sandbox], &[change]).map_err(|error| shown(&error.cause));
+    let committed = net::commit(&[sandbox], vec![change]).map_err(|error| shown(&error.cause));
     record.note("operation in namespace 7", committed);
     record.finish()
 }

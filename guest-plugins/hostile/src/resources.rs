@@ -42,7 +42,7 @@ pub(crate) fn recurse(depth: u64) -> u64 {
 /// Some 300 MB of interfaces.
 pub(crate) fn huge_result() -> Output {
     let name = "x".repeat(MEBIBYTE);
-    Output { interfaces: (0..300).map(|_| result::named(&name, "")).collect(), ..result::empty() }
+    Output { interfaces: (0..300).map(|_| result::named(&name, "")).collect(), ..Output::default() }
 }
 
 /// Writes to the log for ever.

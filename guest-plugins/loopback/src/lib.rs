@@ -2,7 +2,7 @@
 
 use cni_plugin::decode::Document;
 use cni_plugin::{
-    Address, Batch, Call, Failure, InterfacePlugin, IpConfig, IpNet, LinkAttr, LinkRef, Netns, Output, Tables,
+    Address, Batch, Call, Failure, InterfacePlugin, IpConfig, IpNet, LinkAttr, LinkRef, Mistake, Netns, Output, Tables,
     Tolerance, go, link, result,
 };
 
@@ -33,7 +33,7 @@ impl InterfacePlugin for Loopback {
         interface.mac = "00:00:00:00:00:00".into();
         let ip = |address: IpNet| IpConfig { address: address.into(), gateway: None, iface: Some(0) };
         let ips = addresses.into_iter().map(ip).collect();
-        Ok(Output { interfaces: vec![interface], ips, ..result::empty() })
+        Ok(Output { interfaces: vec![interface], ips, ..Output::default() })
     }
 
     fn del(call: &Call, sandbox: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
@@ -48,6 +48,10 @@ impl InterfacePlugin for Loopback {
             Some(_) => Err(Failure::plain("loopback interface is down")),
             None => Err(Failure::plain("Link not found")),
         }
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        validate(config).err().map(Mistake::from).into_iter().collect()
     }
 }
 

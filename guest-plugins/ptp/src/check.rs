@@ -36,13 +36,10 @@ mod tests {
             name: "eth0".into(),
             kind: kind.into(),
             mac: vec![2, 0, 0, 0, 0, 1],
-            mtu: 1500,
             flags: 1,
             operstate: 6,
-            master: 0,
             parent: 7,
-            promiscuity: 0,
-            alias: String::new(),
+            ..Link::default()
         }
     }
 

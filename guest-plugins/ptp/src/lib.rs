@@ -7,8 +7,8 @@ mod routes;
 
 use cni_plugin::veth::{self, MAKE_PAIR};
 use cni_plugin::{
-    Attachment, Batch, Call, CommitFailed, Context, Failure, InterfacePlugin, LinkAttr, LinkKind, Netns, Output,
-    Tolerance, Veth, all, forwarding, go, iface, ipam, link, mac, masquerade, require_host, result,
+    Attachment, Batch, Call, CommitFailed, Context, Failure, InterfacePlugin, LinkAttr, LinkKind, Mistake, Netns,
+    Output, Tolerance, Veth, forwarding, go, iface, ipam, link, mac, masquerade, require_host, result, try_all,
 };
 
 use crate::config::Config;
@@ -68,7 +68,7 @@ impl InterfacePlugin for Ptp {
         let addresses = masquerade.map_or_else(Vec::new, |_| masquerade::addresses(call, sandbox));
         // None of these must leak because another one is stuck. Rules first: the
         // kernel frees them while it waits with the link.
-        all([
+        try_all([
             masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
             ipam::del(&config.ipam),
             sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
@@ -98,7 +98,11 @@ impl InterfacePlugin for Ptp {
         // but who does not filter packets need not be able to.
         let asked_for = config.masquerade()?.is_some();
         let masquerade = masquerade::gc(host, live).or_else(|failure| if asked_for { Err(failure) } else { Ok(()) });
-        all([ipam::gc(&config.ipam, live), masquerade])
+        try_all([ipam::gc(&config.ipam, live), masquerade])
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        Config::parse(config).err().map(Mistake::from).into_iter().collect()
     }
 }
 
@@ -107,12 +111,12 @@ fn make_pair(name: &str, host: &Netns, sandbox: &Netns, ifname: &str, mtu: Optio
     let mut batch = Batch::on(host);
     let kind = LinkKind::Veth(Veth {
         peer_name: ifname.to_owned(),
-        peer_ns: batch.lend(sandbox),
+        peer_ns: batch.add_namespace(sandbox),
         peer_mac: None,
         peer_mtu: mtu,
     });
     let attrs = mtu.map(LinkAttr::Mtu).into_iter().chain([LinkAttr::Up(true)]);
-    let end = batch.add_link(name, kind, attrs).or_say(|| MAKE_PAIR.to_owned()).made();
+    let end = batch.add_link(name, kind, attrs).context(|| MAKE_PAIR.to_owned()).made();
     batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
     Ok(batch.commit()?.index(&end))
 }

@@ -69,16 +69,16 @@ pub(crate) fn of_container(sandbox: &Netns, ifname: &str, ends: &[Ends]) -> Resu
         };
         let words = |verb, dst: IpNet| move || format!("failed to {verb} route to {dst} of {}", go::quoted(ifname));
         // A lone address has none, nor has the second of a network.
-        batch.delete_route(kernels).tolerate(Tolerance::OkIfMissing).or_say(words("delete", network));
+        batch.delete_route(kernels).tolerate(Tolerance::OkIfMissing).context(words("delete", network));
         let to_gateway = IpNet::from(*gateway);
         batch
             .add_route(route(to_gateway, None, SCOPE_LINK, PROTOCOL_BOOT))
             .tolerate(Tolerance::OkIfExists)
-            .or_say(words("add", to_gateway));
+            .context(words("add", to_gateway));
         batch
             .add_route(route(network, Some(*gateway), SCOPE_UNIVERSE, PROTOCOL_BOOT))
             .tolerate(Tolerance::OkIfExists)
-            .or_say(words("add", network));
+            .context(words("add", network));
     }
     batch.commit()?;
     Ok(())
@@ -93,7 +93,7 @@ pub(crate) fn of_host(host: &Netns, index: u32, ends: &[Ends]) -> Result<(), Fai
         batch
             .add_address(link.clone(), gateway)
             .tolerate(Tolerance::OkIfExists)
-            .or_say(move || format!("failed to add IP addr {gateway} to veth"));
+            .context(move || format!("failed to add IP addr {gateway} to veth"));
         let route = Route {
             link: link.clone(),
             dst: IpNet::from(address.addr()).into(),
@@ -104,7 +104,7 @@ pub(crate) fn of_host(host: &Netns, index: u32, ends: &[Ends]) -> Result<(), Fai
             scope: SCOPE_HOST,
             protocol: PROTOCOL_BOOT,
         };
-        batch.add_route(route).tolerate(Tolerance::OkIfExists).or_say(|| "failed to add route on host".to_owned());
+        batch.add_route(route).tolerate(Tolerance::OkIfExists).context(|| "failed to add route on host".to_owned());
     }
     batch.commit()?;
     Ok(())
@@ -144,7 +144,7 @@ fn set(namespace: &Netns, key: &str, value: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use cni_plugin::{IpConfig, result};
+    use cni_plugin::IpConfig;
 
     use super::*;
 
@@ -152,7 +152,7 @@ mod tests {
         let gateway = gateway.map(|gateway| gateway.parse::<IpAddr>().unwrap().into());
         let address = address.parse::<IpNet>().unwrap().into();
         let ips = vec![IpConfig { address, gateway, iface: None }];
-        ends(&Output { ips, ..result::empty() }).map_err(|failure| failure.msg)
+        ends(&Output { ips, ..Output::default() }).map_err(|failure| failure.msg)
     }
 
     #[test]

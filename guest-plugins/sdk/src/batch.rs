@@ -6,7 +6,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::bindings::interface::wasm_cni::net::net::{Action, LinkNew, LinkSet, Made, Op, Sysctl, commit};
-use crate::{Address, BridgeVlan, Error, LinkAttr, LinkKind, LinkRef, Netns, Route, Tolerance};
+use crate::{Address, BridgeVlan, Error, LinkAttr, LinkKind, LinkRef, Netns, OtherChange, Route, Tolerance};
 
 /// Changes in one namespace, in their order. Every failure ends the batch,
 /// unless the change is told to [`tolerate`](Change::tolerate) it.
@@ -35,9 +35,10 @@ impl<'n> Batch<'n> {
         Self { namespaces: vec![namespace], changes: Vec::new() }
     }
 
-    /// Lends the batch a second namespace, for the peer of a veth; the result
-    /// is what [`Veth::peer_ns`](crate::Veth::peer_ns) calls it.
-    pub fn lend(&mut self, namespace: &'n Netns) -> u32 {
+    /// Lends the batch a further namespace, for the peer of a veth or the parent
+    /// of a macvlan; the result is what [`Veth::peer_ns`](crate::Veth::peer_ns)
+    /// and [`Macvlan::parent_ns`](crate::macvlan::Macvlan::parent_ns) call it.
+    pub fn add_namespace(&mut self, namespace: &'n Netns) -> u32 {
         self.namespaces.push(namespace);
         self.namespaces.len() as u32 - 1
     }
@@ -103,15 +104,23 @@ impl<'n> Batch<'n> {
         self.push(Action::Announce(link))
     }
 
+    /// Makes a change that a function of another package describes: see
+    /// [`dummy`](crate::dummy), [`macvlan`](crate::macvlan),
+    /// [`routes`](crate::routes), [`rules`](crate::rules) and
+    /// [`neighbours`](crate::neighbours).
+    pub fn other(&mut self, change: OtherChange) -> &mut Change<'n> {
+        self.push(Action::Other(change))
+    }
+
     /// Makes the changes. An empty batch costs nothing.
     pub fn commit(self) -> Result<Committed, CommitFailed> {
         if self.changes.is_empty() {
             return Ok(Committed(Vec::new()));
         }
-        let (ops, mut words): (Vec<Op>, Vec<Option<Words<'n>>>) =
-            self.changes.into_iter().map(|change| (change.op, change.words)).unzip();
-        commit(&self.namespaces, &ops).map(Committed).map_err(|error| CommitFailed {
-            words: words.get_mut(error.at as usize).and_then(Option::take).map(|words| words()),
+        let (ops, mut contexts): (Vec<Op>, Vec<Option<Context<'n>>>) =
+            self.changes.into_iter().map(|change| (change.op, change.context)).unzip();
+        commit(&self.namespaces, ops).map(Committed).map_err(|error| CommitFailed {
+            context: contexts.get_mut(error.at as usize).and_then(Option::take).map(|context| context()),
             at: error.at,
             cause: error.cause,
         })
@@ -120,7 +129,7 @@ impl<'n> Batch<'n> {
     fn push(&mut self, act: Action) -> &mut Change<'n> {
         let at = self.changes.len();
         let op = Op { ns: 0, act, tolerate: Tolerance::Strict };
-        self.changes.push(Change { at: at as u32, op, words: None });
+        self.changes.push(Change { at: at as u32, op, context: None });
         &mut self.changes[at]
     }
 }
@@ -129,11 +138,11 @@ impl<'n> Batch<'n> {
 pub struct Change<'n> {
     at: u32,
     op: Op,
-    words: Option<Words<'n>>,
+    context: Option<Context<'n>>,
 }
 
-/// Few changes fail: the others' words are never put together.
-type Words<'n> = Box<dyn FnOnce() -> String + 'n>;
+/// Few changes fail: the text for the others is never put together.
+type Context<'n> = Box<dyn FnOnce() -> String + 'n>;
 
 impl<'n> Change<'n> {
     /// Which failures count as success.
@@ -142,14 +151,15 @@ impl<'n> Change<'n> {
         self
     }
 
-    /// What a failure of this change is called: the text in front of the
-    /// kernel's.
-    pub fn or_say(&mut self, words: impl FnOnce() -> String + 'n) -> &mut Self {
-        self.words = Some(Box::new(words));
+    /// The text that goes in front of the kernel's if this change fails. It is only
+    /// put together then.
+    pub fn context(&mut self, context: impl FnOnce() -> String + 'n) -> &mut Self {
+        self.context = Some(Box::new(context));
         self
     }
 
-    /// The link that this change will have made.
+    /// The link that this change will have made. Meaningful for
+    /// [`add_link`](Batch::add_link) and for an [`other`](Batch::other) that makes one.
     pub fn made(&self) -> LinkRef {
         LinkRef::Made(self.at)
     }
@@ -188,18 +198,20 @@ pub struct CommitFailed {
     pub at: u32,
     /// Why it failed.
     pub cause: Error,
-    words: Option<String>,
+    context: Option<String>,
 }
 
-impl CommitFailed {
-    /// The kernel's reason, after what the plugin calls this failure.
-    pub fn text(&self) -> String {
-        match &self.words {
-            Some(words) => format!("{words}: {}", self.cause.reason()),
-            None => self.cause.whole(),
+/// The kernel's reason, after the change's own [`context`](Change::context).
+impl fmt::Display for CommitFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.context {
+            Some(context) => write!(f, "{context}: {}", self.cause.message()),
+            None => f.write_str(&self.cause.full_message()),
         }
     }
 }
+
+impl std::error::Error for CommitFailed {}
 
 fn address(link: LinkRef, ip: IpNet) -> Address {
     Address { link, ip: ip.into(), flags: 0 }

@@ -5,12 +5,14 @@
 /// The world of plugins that make interfaces.
 pub mod interface {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "interface-plugin",
         pub_export_macro: true,
         export_macro_name: "export_interface_world",
         default_bindings_module: "cni_plugin::bindings::interface",
         additional_derives: [PartialEq],
+        // They may hold a `change`, which is a handle.
+        additional_derives_ignore: ["action", "op"],
         generate_all,
     });
 }
@@ -18,7 +20,7 @@ pub mod interface {
 /// The world of plugins that hand out addresses.
 pub mod ipam {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "ipam-plugin",
         pub_export_macro: true,
         export_macro_name: "export_ipam_world",

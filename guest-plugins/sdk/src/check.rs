@@ -101,14 +101,10 @@ mod tests {
                 index: 2,
                 name: "eth0".into(),
                 kind: "veth".into(),
-                mac: vec![],
-                mtu: 1500,
                 flags: 1,
                 operstate: 6,
-                master: 0,
                 parent: 7,
-                promiscuity: 0,
-                alias: String::new(),
+                ..Link::default()
             }],
             addresses: vec![Address { link: LinkRef::Index(2), ip: net("10.1.0.2/24").into(), flags: 0x80 }],
             routes: vec![Route {
@@ -134,15 +130,7 @@ mod tests {
     }
 
     fn route(dst: &str, gw: Option<&str>) -> CniRoute {
-        CniRoute {
-            dst: net(dst).into(),
-            gw: gw.map(|gw| gw.parse::<IpAddr>().unwrap().into()),
-            mtu: 0,
-            advmss: 0,
-            priority: 0,
-            table: None,
-            scope: None,
-        }
+        CniRoute { dst: net(dst).into(), gw: gw.map(|gw| gw.parse::<IpAddr>().unwrap().into()), ..CniRoute::default() }
     }
 
     fn text<T>(result: Result<T, Failure>) -> String {

@@ -22,27 +22,45 @@
 use std::cell::RefCell;
 
 use crate::json::Json;
+use crate::validate::Keys;
 
 /// A configuration, and what was found wrong in it.
 #[derive(Debug)]
 pub struct Document {
-    root: Json,
-    faults: RefCell<Vec<Fault>>,
+    pub(crate) root: Json,
+    pub(crate) faults: RefCell<Vec<Fault>>,
+    /// The keys that were looked for: [`validate`](crate::validate) finds the others.
+    pub(crate) keys: Option<RefCell<Keys>>,
 }
 
-#[derive(Debug)]
-struct Fault {
-    /// A value that its own parser refused: Go stops there, whereas it goes on
-    /// after a value of the wrong type.
-    fatal: bool,
-    order: Vec<usize>,
-    text: String,
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
+    pub(crate) order: Vec<usize>,
+    pub(crate) text: String,
+    /// Where it stands; only ever compared.
+    pub(crate) place: *const Json,
+}
+
+/// In the order in which they are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FaultKind {
+    /// A value that its own parser refused: Go stops there.
+    Refused,
+    /// A value of the wrong type: Go goes on, for it to be a parser's turn.
+    WrongType,
+    /// A value that was decoded, and that the plugin rejects afterwards.
+    Rejected,
 }
 
 impl Document {
     /// Parses a configuration; the error is `serde_json`'s.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self { root: serde_json::from_str(text).map_err(|error| error.to_string())?, faults: RefCell::default() })
+        Ok(Self {
+            root: serde_json::from_str(text).map_err(|error| error.to_string())?,
+            faults: RefCell::default(),
+            keys: None,
+        })
     }
 
     /// The top level, decoded into the Go struct of this name.
@@ -51,23 +69,34 @@ impl Document {
             Json::Object(members) => members.iter().enumerate().collect(),
             Json::Null => Vec::new(),
             other => {
-                self.faults.borrow_mut().push(Fault {
-                    fatal: false,
-                    order: Vec::new(),
-                    text: format!("json: cannot unmarshal {} into Go value of type {go_name}", other.kind()),
-                });
+                let text = format!("json: cannot unmarshal {} into Go value of type {go_name}", other.kind());
+                self.note(FaultKind::WrongType, &[], other, text);
                 Vec::new()
             }
         };
-        Object { document: self, go_name, path: String::new(), order: Vec::new(), members }
+        let (json, shared) = (&self.root, false);
+        Object { document: self, go_name, path: String::new(), order: Vec::new(), members, json, shared }
     }
 
     /// What Go would say: the first value that its own parser refused, or else
     /// the first of a wrong type.
     pub fn finish(&self) -> Result<(), String> {
         let faults = self.faults.borrow();
-        let first = faults.iter().min_by(|a, b| (!a.fatal, &a.order).cmp(&(!b.fatal, &b.order)));
+        let of_decoding = faults.iter().filter(|fault| fault.kind != FaultKind::Rejected);
+        let first = of_decoding.min_by(|a, b| (a.kind, &a.order).cmp(&(b.kind, &b.order)));
         first.map_or(Ok(()), |fault| Err(fault.text.clone()))
+    }
+
+    /// The first value that was [rejected](Object::reject), for after
+    /// [`finish`](Self::finish): as in Go, checks come when all is decoded.
+    pub fn accepted(&self) -> Result<(), String> {
+        let faults = self.faults.borrow();
+        let first = faults.iter().find(|fault| fault.kind == FaultKind::Rejected);
+        first.map_or(Ok(()), |fault| Err(fault.text.clone()))
+    }
+
+    fn note(&self, kind: FaultKind, order: &[usize], place: *const Json, text: String) {
+        self.faults.borrow_mut().push(Fault { kind, order: order.to_vec(), text, place });
     }
 }
 
@@ -79,6 +108,8 @@ pub struct Object<'d> {
     path: String,
     order: Vec<usize>,
     members: Vec<(usize, &'d (String, Json))>,
+    json: &'d Json,
+    shared: bool,
 }
 
 impl<'d> Object<'d> {
@@ -131,6 +162,16 @@ impl<'d> Object<'d> {
         Object { path: join(&self.path, name), ..self.clone() }
     }
 
+    /// The same, with keys that are for others to know: none of them is a mistake.
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// Looks for keys that are known and of no use.
+    pub fn ignore(&self, keys: &[&str]) {
+        keys.iter().for_each(|key| self.look_for(key));
+    }
+
     /// Whether there is no such key, or only `null`.
     pub fn is_absent(&self, key: &str) -> bool {
         self.all(key).all(|value| *value.json == Json::Null)
@@ -138,7 +179,23 @@ impl<'d> Object<'d> {
 
     /// Notes what the getters can't see: a value that is well-formed, and wrong.
     pub fn refuse(&self, why: impl Into<String>) {
-        self.document.faults.borrow_mut().push(Fault { fatal: true, order: self.order.clone(), text: why.into() });
+        self.document.note(FaultKind::Refused, &self.order, self.json, why.into());
+    }
+
+    /// Notes what is wrong with the value of `key`, or with there being none: for
+    /// checks that come after decoding (see [`Document::accepted`]).
+    pub fn reject(&self, key: &str, why: impl Into<String>) {
+        let value = self.all(key).last();
+        let (order, place) = value.map_or((self.order.clone(), self.json), |value| (value.order, value.json));
+        self.document.note(FaultKind::Rejected, &order, place, why.into());
+    }
+
+    fn look_for(&self, key: &str) {
+        if let Some(keys) = &self.document.keys
+            && !self.shared
+        {
+            keys.borrow_mut().look_for(key, self.members.iter().map(|(_, member)| *member));
+        }
     }
 
     fn last<T>(&self, key: &str, get: impl Fn(&Value<'d>) -> Option<T>) -> Option<T> {
@@ -146,6 +203,7 @@ impl<'d> Object<'d> {
     }
 
     fn all(&self, key: &str) -> impl Iterator<Item = Value<'d>> {
+        self.look_for(key);
         self.members.iter().filter(move |(_, (name, _))| name.eq_ignore_ascii_case(key)).map(move |(at, (_, json))| {
             Value {
                 document: self.document,
@@ -184,7 +242,7 @@ impl<'d> Value<'d> {
             Json::Null => None,
             Json::String(text) => match parse(text) {
                 Ok(value) => Some(value),
-                Err(text) => self.fault(true, text),
+                Err(text) => self.fault(FaultKind::Refused, text),
             },
             _ => self.mismatch(go_type),
         }
@@ -208,7 +266,8 @@ impl<'d> Value<'d> {
             Json::Object(members) => members.iter().enumerate().collect(),
             _ => return self.mismatch(go_type),
         };
-        Some(Object { document: self.document, go_name, path: self.path.clone(), order: self.order.clone(), members })
+        let (path, order) = (self.path.clone(), self.order.clone());
+        Some(Object { document: self.document, go_name, path, order, members, json: self.json, shared: false })
     }
 
     /// An object whose Go type has a parser of its own: messages go on naming
@@ -238,11 +297,16 @@ impl<'d> Value<'d> {
         };
         let (name, path) = (self.go_name, &self.path);
         let field = format!("Go struct field {name}.{path}");
-        self.fault(false, format!("json: cannot unmarshal {kind} into {field} of type {go_type}"))
+        self.fault(FaultKind::WrongType, format!("json: cannot unmarshal {kind} into {field} of type {go_type}"))
     }
 
-    fn fault<T>(&self, fatal: bool, text: String) -> Option<T> {
-        self.document.faults.borrow_mut().push(Fault { fatal, order: self.order.clone(), text });
+    /// Notes that this element of a list is rejected, as [`Object::reject`] does.
+    pub fn reject(&self, why: impl Into<String>) {
+        self.document.note(FaultKind::Rejected, &self.order, self.json, why.into());
+    }
+
+    fn fault<T>(&self, kind: FaultKind, text: String) -> Option<T> {
+        self.document.note(kind, &self.order, self.json, text);
         None
     }
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use crate::bindings::interface::exports::wasm_cni::plugin::plugin;
 use crate::bindings::ipam::exports::wasm_cni::plugin::ipam;
-use crate::{Attachment, Call, Failure, InterfacePlugin, IpamPlugin, Netns, Output};
+use crate::{Attachment, Call, Failure, InterfacePlugin, IpamPlugin, Mistake, Netns, Output};
 
 /// Makes a type that implements [`InterfacePlugin`] the plugin of this crate.
 /// Does nothing but for wasm32, so that the crate's tests build natively.
@@ -65,6 +65,11 @@ impl<P: InterfacePlugin> plugin::Guest for Interface<P> {
         report_panics();
         P::gc(&config, &live, host)
     }
+
+    fn validate(config: String) -> Vec<Mistake> {
+        report_panics();
+        P::validate(&config)
+    }
 }
 
 #[derive(Debug)]
@@ -94,6 +99,11 @@ impl<P: IpamPlugin> ipam::Guest for Ipam<P> {
     fn gc(config: String, live: Vec<Attachment>) -> Result<(), Failure> {
         report_panics();
         P::gc(&config, &live)
+    }
+
+    fn validate(config: String) -> Vec<Mistake> {
+        report_panics();
+        P::validate(&config)
     }
 }
 

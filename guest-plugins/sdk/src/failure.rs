@@ -31,33 +31,40 @@ impl From<&str> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::plain(error.whole())
+        Self::plain(error.full_message())
+    }
+}
+
+/// Code 6 of the specification: the configuration can't be decoded.
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(6, format!("cannot decode the configuration: {error}"), "")
     }
 }
 
 impl Error {
-    /// The operation, and why it failed.
-    pub fn whole(&self) -> String {
+    /// The operation and the reason: `link-add br0: file exists`.
+    pub fn full_message(&self) -> String {
         format!("{}: {}", self.what, self.msg)
     }
 
-    /// Why it failed, for words that say what was tried. A refusal of the
-    /// host's (not the kernel's, which has an errno) is about its policy: it goes
-    /// on naming what the policy lacks.
-    pub fn reason(&self) -> String {
-        if self.code == Code::Denied && self.errno == 0 { self.whole() } else { self.msg.clone() }
+    /// The reason alone, to go behind a text that says what was tried. A refusal
+    /// by the host (one by the kernel has an errno) keeps the operation in front:
+    /// that is what the policy lacks.
+    pub fn message(&self) -> String {
+        if self.code == Code::Denied && self.errno == 0 { self.full_message() } else { self.msg.clone() }
     }
 }
 
 impl From<CommitFailed> for Failure {
     fn from(failed: CommitFailed) -> Self {
-        Self::plain(failed.text())
+        Self::plain(failed.to_string())
     }
 }
 
-/// The first failure of several things that were all done, for a DEL that does
-/// as much as it can. The others are logged.
-pub fn all<const N: usize>(done: [Result<(), Failure>; N]) -> Result<(), Failure> {
+/// The first failure of several steps that were all tried, for a DEL that does
+/// as much as it can. Further failures are logged.
+pub fn try_all<const N: usize>(done: [Result<(), Failure>; N]) -> Result<(), Failure> {
     let mut failures = done.into_iter().filter_map(Result::err);
     let Some(first) = failures.next() else { return Ok(()) };
     failures.for_each(|failure| log::error(&format!("also: {}", failure.msg)));
@@ -72,7 +79,7 @@ pub trait Context<T> {
 
 impl<T> Context<T> for Result<T, Error> {
     fn context(self, words: impl FnOnce() -> String) -> Result<T, Failure> {
-        self.map_err(|error| Failure::plain(format!("{}: {}", words(), error.reason())))
+        self.map_err(|error| Failure::plain(format!("{}: {}", words(), error.message())))
     }
 }
 

@@ -13,7 +13,7 @@ pub fn enable(batch: &mut Batch<'_>, ns: &Netns, v4: bool, v6: bool) -> Result<(
     let values = sysctl_get(ns, &keys)?;
     for (key, value) in keys.iter().zip(values) {
         if value.as_deref() != Some("1") {
-            batch.sysctl(key, "1").or_say(|| "failed to enable forwarding".to_owned());
+            batch.sysctl(key, "1").context(|| "failed to enable forwarding".to_owned());
         }
     }
     Ok(())

@@ -68,11 +68,7 @@ mod tests {
         let route = super::route(&CniRoute {
             dst: "9.0.0.0/8".parse::<IpNet>().unwrap().into(),
             gw: Some("10.1.0.1".parse::<IpAddr>().unwrap().into()),
-            mtu: 0,
-            advmss: 0,
-            priority: 0,
-            table: None,
-            scope: None,
+            ..CniRoute::default()
         });
         assert_eq!(
             route.unwrap(),

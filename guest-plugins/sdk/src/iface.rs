@@ -50,7 +50,7 @@ pub fn configure<'n>(
         }
         batch
             .add_address(link.clone(), address)
-            .or_say(move || format!("failed to add IP addr {} to {}", show(ip, &address), go::quoted(ifname)));
+            .context(move || format!("failed to add IP addr {} to {}", show(ip, &address), go::quoted(ifname)));
         let gateway = ip.gateway.map(IpAddr::from);
         if address.addr().is_ipv4() {
             gateway_v4 = gateway_v4.or(gateway);
@@ -60,7 +60,7 @@ pub fn configure<'n>(
     }
     batch
         .set_link(link.clone(), [LinkAttr::Up(true)])
-        .or_say(move || format!("failed to set {} UP", go::quoted(ifname)));
+        .context(move || format!("failed to set {} UP", go::quoted(ifname)));
     if gateway_v6.is_some() {
         batch.commit()?;
         settle(sandbox, ifname)?;
@@ -72,7 +72,7 @@ pub fn configure<'n>(
         let gateway = route.gw.map(IpAddr::from).or(default);
         batch
             .add_route(kernel_route(&link, route, gateway))
-            .or_say(move || refused_route(&dst, route, gateway, ifname));
+            .context(move || refused_route(&dst, route, gateway, ifname));
     }
     if announce {
         batch.announce(link).tolerate(Tolerance::BestEffort);
@@ -93,11 +93,11 @@ fn enable_ipv6<'n>(batch: &mut Batch<'n>, sandbox: &Netns, ifname: &'n str) -> R
         };
         batch
             .sysctl(&key, "0")
-            .or_say(move || format!("failed to enable IPv6 for interface {} ({key}={value})", go::quoted(name)));
+            .context(move || format!("failed to enable IPv6 for interface {} ({key}={value})", go::quoted(name)));
     }
     batch
         .sysctl(&format!("net/ipv6/conf/{ifname}/keep_addr_on_down"), "1")
-        .or_say(move || format!("failed to enable keep_addr_on_down for interface {}", go::quoted(ifname)));
+        .context(move || format!("failed to enable keep_addr_on_down for interface {}", go::quoted(ifname)));
     Ok(())
 }
 
@@ -212,15 +212,7 @@ mod tests {
 
     #[test]
     fn a_refused_route_is_named_as_the_reference_names_it() {
-        let route = CniRoute {
-            dst: "9.0.0.0/8".parse::<IpNet>().unwrap().into(),
-            gw: None,
-            mtu: 0,
-            advmss: 0,
-            priority: 7,
-            table: None,
-            scope: None,
-        };
+        let route = CniRoute { dst: "9.0.0.0/8".parse::<IpNet>().unwrap().into(), priority: 7, ..CniRoute::default() };
         let dst = "9.0.0.0/8".parse().unwrap();
         assert_eq!(
             refused_route(&dst, &route, "10.5.5.5".parse().ok(), "eth0"),

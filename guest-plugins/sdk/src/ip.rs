@@ -88,12 +88,18 @@ impl From<wit::IpAddr> for IpAddr {
     }
 }
 
+// Two types are named `IpNet`. The interface's is an address and a number;
+// `cni_plugin::IpNet`, of the crate `ipnet`, is the one to compute with.
+
+/// Always possible: `address: net.into()`.
 impl From<IpNet> for wit::IpNet {
     fn from(net: IpNet) -> Self {
         Self { addr: net.addr().into(), prefix: net.prefix_len() }
     }
 }
 
+/// Fails with Go's `invalid CIDR address` if the prefix length, any `u8` in the
+/// interface, is longer than the address: `IpNet::try_from(ip.address)?`.
 impl TryFrom<wit::IpNet> for IpNet {
     type Error = Failure;
 

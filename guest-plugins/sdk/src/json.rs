@@ -19,6 +19,32 @@ pub(crate) enum Json {
 }
 
 impl Json {
+    /// Shows every value below this one to `visit`: the path to it as people write it
+    /// (`ipam.ranges[0][1].subnet`), and its key if it is a member.
+    pub(crate) fn walk(&self, path: &mut String, visit: &mut dyn FnMut(&str, Option<&str>, &Self)) {
+        let end = path.len();
+        match self {
+            Self::Array(elements) => {
+                for (at, element) in elements.iter().enumerate() {
+                    path.push_str(&format!("[{at}]"));
+                    visit(path, None, element);
+                    element.walk(path, visit);
+                    path.truncate(end);
+                }
+            }
+            Self::Object(members) => {
+                for (key, value) in members {
+                    path.push_str(if end == 0 { "" } else { "." });
+                    path.push_str(key);
+                    visit(path, Some(key), value);
+                    value.walk(path, visit);
+                    path.truncate(end);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// What the value is, as Go's decoder says it.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@
 //! of its own: `?` is enough. It needs no thought for `cniVersion` either.
 //!
 //! ```no_run
-//! use cni_plugin::{Batch, Call, Failure, InterfacePlugin, LinkAttr, LinkRef, Netns, Output};
+//! use cni_plugin::{Batch, Call, Failure, InterfacePlugin, LinkAttr, LinkRef, Mistake, Netns, Output};
 //!
 //! struct Loopback;
 //! cni_plugin::export_interface_plugin!(Loopback);
@@ -16,7 +16,7 @@
 //!         let mut batch = Batch::on(sandbox);
 //!         batch.set_link(LinkRef::Name("lo".into()), [LinkAttr::Up(true)]);
 //!         batch.commit()?;
-//!         Ok(cni_plugin::result::empty())
+//!         Ok(cni_plugin::Output::default())
 //!     }
 //!
 //!     fn del(_: &Call, _: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
@@ -25,6 +25,10 @@
 //!
 //!     fn check(_: &Call, _: &Netns, _: Option<&Netns>) -> Result<(), Failure> {
 //!         Ok(())
+//!     }
+//!
+//!     fn validate(config: &str) -> Vec<Mistake> {
+//!         cni_plugin::validate::unknown_keys(config, &[])
 //!     }
 //! }
 //! ```
@@ -38,7 +42,9 @@ mod batch;
 pub mod bindings;
 pub mod check;
 pub mod decode;
+mod defaults;
 pub mod devices;
+pub mod dummy;
 #[doc(hidden)]
 pub mod export;
 mod failure;
@@ -53,25 +59,28 @@ mod json;
 pub mod link;
 pub mod log;
 pub mod mac;
+pub mod macvlan;
 pub mod masquerade;
+pub mod memo;
+pub mod neighbours;
 mod plugin;
 pub mod result;
+pub mod routes;
+pub mod rules;
 pub mod spoof_check;
 pub mod store;
+pub mod validate;
 pub mod veth;
 
 pub use batch::{Batch, Change, CommitFailed, Committed};
-pub use bindings::interface::wasm_cni::cni::cni::{Attachment, Call, CniRoute, Dns, Failure, Iface, IpConfig, Output};
+pub use bindings::interface::wasm_cni::cni::cni::{
+    Attachment, Call, CniRoute, Dns, Failure, Iface, IpConfig, Mistake, Output,
+};
 pub use bindings::interface::wasm_cni::net::net::{
-    Address, Bridge, BridgeVlan, Condition, Link, LinkAttr, LinkKind, LinkRef, Netns, Query, Route, Snapshot, Tables,
-    Tolerance, Veth,
+    Address, Bridge, BridgeVlan, Change as OtherChange, Condition, Link, LinkAttr, LinkKind, LinkRef, Netns, Query,
+    Route, Snapshot, Tables, Tolerance, Veth,
 };
 pub use bindings::interface::wasm_cni::types::types::{Code, Error};
-pub use failure::{Context, PLUGIN_FAILED, all};
+pub use failure::{Context, PLUGIN_FAILED, try_all};
 pub use ipnet::IpNet;
 pub use plugin::{InterfacePlugin, IpamPlugin, require_host};
-
-/// The examples of `docs/plugin-authors.md` compile.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/plugin-authors.md")]
-struct PluginAuthors;

@@ -37,9 +37,21 @@ pub fn delete(ns: &Netns, name: &str) -> Result<(), Failure> {
     batch
         .delete_link(LinkRef::Name(name.to_owned()))
         .tolerate(Tolerance::OkIfMissing)
-        .or_say(|| format!("failed to delete {}", go::quoted(name)));
+        .context(|| format!("failed to delete {}", go::quoted(name)));
     batch.commit()?;
     Ok(())
+}
+
+/// Whether the kernel and the host take this as the name of a link; if not, why,
+/// in the host's words.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    let bad = |c: char| matches!(c, '/' | ':' | '%') || c.is_whitespace() || c.is_control();
+    match name {
+        name if name.is_empty() || name.len() > 15 => Err("an interface name has 1 to 15 bytes"),
+        "." | ".." => Err("an interface name is not . or .."),
+        name if name.contains(bad) => Err("an interface name holds no /, :, % or white space"),
+        _ => Ok(()),
+    }
 }
 
 /// Operational states, as the reference names them.

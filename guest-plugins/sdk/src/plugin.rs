@@ -1,6 +1,6 @@
 //! What a plugin implements. One trait for each of the two worlds.
 
-use crate::{Attachment, Call, Failure, Netns, Output};
+use crate::{Attachment, Call, Failure, Mistake, Netns, Output};
 
 /// A plugin that makes or changes interfaces. `host` is there if the plugin's
 /// grants name it; see [`require_host`].
@@ -24,6 +24,11 @@ pub trait InterfacePlugin {
     fn gc(_config: &str, _live: &[Attachment], _host: Option<&Netns>) -> Result<(), Failure> {
         Ok(())
     }
+
+    /// Every mistake of a configuration that does not depend on the machine, with
+    /// the text that ADD would give: see [`validate`](crate::validate). Keys below
+    /// `ipam` are the IPAM plugin's to judge.
+    fn validate(config: &str) -> Vec<Mistake>;
 }
 
 /// A plugin that hands out addresses. It sees no namespace.
@@ -46,6 +51,11 @@ pub trait IpamPlugin {
     fn gc(_config: &str, _live: &[Attachment]) -> Result<(), Failure> {
         Ok(())
     }
+
+    /// Every mistake in what the plugin reads, mostly below `ipam`, that does not
+    /// depend on the machine, with the text that ADD would give: see
+    /// [`validate`](crate::validate).
+    fn validate(config: &str) -> Vec<Mistake>;
 }
 
 /// The host's namespace, for a plugin that can't do without.
@@ -72,17 +82,9 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result;
 
     fn call(prev: Result<Option<Output>, String>) -> Call {
-        Call {
-            at: Attachment { container_id: "c1".into(), ifname: "eth0".into() },
-            netns: String::new(),
-            args: String::new(),
-            network: "n1".into(),
-            config: "{}".into(),
-            prev,
-        }
+        Call { prev, ..Call::default() }
     }
 
     #[test]
@@ -93,6 +95,6 @@ mod tests {
         let missing = call(Ok(None));
         let failure = missing.required_prev_result().unwrap_err();
         assert_eq!(failure.msg, "Required prevResult missing");
-        assert!(call(Ok(Some(result::empty()))).required_prev_result().is_ok());
+        assert!(call(Ok(Some(Output::default()))).required_prev_result().is_ok());
     }
 }

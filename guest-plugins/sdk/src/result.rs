@@ -1,17 +1,7 @@
 //! Results, and the part of the configuration that goes straight into them.
 
 use crate::decode::Object;
-use crate::{CniRoute, Dns, Iface, Link, Output, ip, mac};
-
-/// A result with nothing in it.
-pub fn empty() -> Output {
-    Output { interfaces: Vec::new(), ips: Vec::new(), routes: Vec::new(), dns: no_dns() }
-}
-
-/// No DNS settings.
-pub fn no_dns() -> Dns {
-    Dns { nameservers: Vec::new(), domain: String::new(), search: Vec::new(), options: Vec::new() }
-}
+use crate::{CniRoute, Dns, Iface, Link, ip, mac};
 
 /// A link as an entry of `interfaces`. `sandbox` is empty for the host's.
 pub fn interface(link: &Link, sandbox: &str) -> Iface {
@@ -20,20 +10,13 @@ pub fn interface(link: &Link, sandbox: &str) -> Iface {
 
 /// An entry of `interfaces` with only a name.
 pub fn named(name: &str, sandbox: &str) -> Iface {
-    Iface {
-        name: name.to_owned(),
-        mac: String::new(),
-        mtu: 0,
-        sandbox: sandbox.to_owned(),
-        socket_path: String::new(),
-        pci_id: String::new(),
-    }
+    Iface { name: name.to_owned(), sandbox: sandbox.to_owned(), ..Iface::default() }
 }
 
 /// The `dns` of a configuration; `conf` is what has it among its members.
 pub fn dns(conf: &Object<'_>) -> Dns {
     let Some(dns) = conf.object("dns", "types.DNS", "DNS") else {
-        return no_dns();
+        return Dns::default();
     };
     Dns {
         nameservers: dns.texts("nameservers"),

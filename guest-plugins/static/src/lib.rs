@@ -5,7 +5,7 @@ mod config;
 
 use std::net::IpAddr;
 
-use cni_plugin::{Call, Failure, IpConfig, IpamPlugin, Output, result};
+use cni_plugin::{Call, Failure, IpConfig, IpamPlugin, Mistake, Output};
 
 use crate::config::{Address, Config, validate_common};
 
@@ -19,7 +19,7 @@ impl IpamPlugin for Static {
     fn add(call: &Call) -> Result<Output, Failure> {
         let Config { addresses, routes, dns } = Config::parse(&call.config, &call.args)?;
         let ips = addresses.into_iter().map(IpConfig::from).collect();
-        Ok(Output { ips, routes, dns, ..result::empty() })
+        Ok(Output { ips, routes, dns, ..Output::default() })
     }
 
     fn del(_: &Call) -> Result<(), Failure> {
@@ -30,6 +30,10 @@ impl IpamPlugin for Static {
         let config = Config::parse(&call.config, &call.args)?;
         validate_common(&call.config)?;
         gateways(&config.addresses, &call.required_prev_result()?.ips, &call.at.ifname)
+    }
+
+    fn validate(config: &str) -> Vec<Mistake> {
+        Config::parse(config, "").err().map(Mistake::from).into_iter().collect()
     }
 }
 
@@ -54,17 +58,10 @@ fn canonical(ip: impl Into<IpAddr>) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cni_plugin::{Attachment, IpNet};
+    use cni_plugin::IpNet;
 
     fn call(config: &str, prev: Result<Option<Output>, String>) -> Call {
-        Call {
-            at: Attachment { container_id: "c1".into(), ifname: "eth0".into() },
-            netns: String::new(),
-            args: String::new(),
-            network: "n1".into(),
-            config: config.into(),
-            prev,
-        }
+        Call { config: config.into(), prev, ..Call::default() }
     }
 
     fn ip(address: &str, gateway: Option<&str>) -> IpConfig {
@@ -77,7 +74,7 @@ mod tests {
 
     fn checked(addresses: &str, previous: Vec<IpConfig>) -> Result<(), String> {
         let config = format!(r#"{{"cniVersion":"1.0.0","ipam":{{"addresses":[{addresses}]}}}}"#);
-        let previous = Output { ips: previous, ..result::empty() };
+        let previous = Output { ips: previous, ..Output::default() };
         Static::check(&call(&config, Ok(Some(previous)))).map_err(|failure| failure.msg)
     }
 
