@@ -5,7 +5,7 @@ use cni_plugin::{
     Tolerance, forwarding, go, link, result,
 };
 
-use crate::config::Config;
+use crate::config::{Config, NO_NAME};
 use crate::gateway::{self, Changes};
 use crate::port::Pair;
 
@@ -25,8 +25,7 @@ impl HostBridge {
         let name = &config.bridge;
         let words = || format!("failed to create bridge {}", go::quoted(name));
         if name.is_empty() {
-            let text = "could not add \"\": LinkAttrs.Name cannot be empty";
-            return Err(text.to_owned()).context(words);
+            return Err(NO_NAME.to_owned()).context(words);
         }
         if let Some(existing) = Self::find(host, name).context(words)? {
             if existing.link.kind != "bridge" {
@@ -85,7 +84,7 @@ impl HostBridge {
     /// The host's own way into the VLAN: a veth pair with one end in the
     /// bridge, for the VLAN's containers to reach their gateway by.
     fn vlan_interface(&self, host: &Netns, config: &Config) -> Result<Self, Failure> {
-        let name = format!("{}.{}", self.link.name, config.vlans.access);
+        let name = config.vlan_interface();
         let words = || format!("failed to find interface {}", go::quoted(&name));
         if let Some(existing) = Self::find(host, &name).context(words)? {
             return Ok(existing);

@@ -1,10 +1,17 @@
 //! The configuration: validated by being parsed.
 
-use cni_plugin::decode::{Document, Object};
+use cni_plugin::decode::Document;
 use cni_plugin::masquerade::Masquerade;
-use cni_plugin::{Dns, Failure, args, mac, result};
+use cni_plugin::netconf::{self, NetConf};
+use cni_plugin::veth::MAKE_PAIR;
+use cni_plugin::{Dns, Failure, Mistake, args, go, link, mac, validate};
 
-use crate::vlan::{Vlans, trunk};
+use crate::vlan::Vlans;
+
+/// What stands in front of faults of decoding.
+const FAILED: &str = "failed to load netconf: ";
+/// What the reference says of a bridge without a name.
+pub(crate) const NO_NAME: &str = "could not add \"\": LinkAttrs.Name cannot be empty";
 
 /// A configuration that makes sense.
 #[derive(Debug)]
@@ -23,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) disable_container_interface: bool,
     /// The container's MAC as text: whether it is one shows when it is used.
     mac: Option<String>,
+    /// The key that it stands under.
+    mac_key: &'static str,
     /// The IPAM plugin; none for a port on layer 2.
     pub(crate) ipam: Option<String>,
     pub(crate) dns: Dns,
@@ -35,50 +44,11 @@ pub(crate) struct Config {
 impl Config {
     /// From the configuration's JSON and CNI_ARGS.
     pub(crate) fn parse(config: &str, cni_args: &str) -> Result<Self, Failure> {
-        let failed = |text| format!("failed to load netconf: {text}");
+        let failed = |text| format!("{FAILED}{text}");
         let document = Document::parse(config).map_err(failed)?;
-        let conf = document.root("NetConf");
-        let inherited = conf.embedded("NetConf");
-        let ipam = inherited.object("ipam", "types.IPAM", "IPAM");
-        let mac_of_args = mac_of_args(&conf);
-        let mac_of_runtime =
-            conf.object("runtimeConfig", RUNTIME_CONFIG_TYPE, "").and_then(|runtime| runtime.text("mac"));
-        // Of no use here, but checked.
-        inherited.text("name");
-        inherited.text("type");
-        inherited.object("capabilities", "map[string]bool", "");
-        inherited.object("prevResult", "map[string]interface {}", "");
-        inherited.list("cni.dev/valid-attachments", "[]types.GCAttachment");
-        let vlan = conf.int("vlan").unwrap_or(0);
-        let trunk_items = conf.list("vlanTrunk", "[]*main.VlanTrunk");
-        let trunk = trunk_items.map(|items| trunk(&items));
-        let is_default_gateway = conf.flag("isDefaultGateway");
-        let mut config = Self {
-            bridge: conf.text("bridge").unwrap_or_else(|| "cni0".to_owned()),
-            is_gateway: conf.flag("isGateway") || is_default_gateway,
-            is_default_gateway,
-            force_address: conf.flag("forceAddress"),
-            mtu: conf.int("mtu").filter(|mtu| *mtu > 0).map(|mtu| u32::try_from(mtu).unwrap_or(u32::MAX)),
-            hairpin: conf.flag("hairpinMode"),
-            promisc: conf.flag("promiscMode"),
-            vlans: Vlans { keep_default: conf.flag("preserveDefaultVlan"), ..Vlans::default() },
-            isolated: conf.flag("portIsolation"),
-            enable_dad: conf.flag("enabledad"),
-            disable_container_interface: conf.flag("disableContainerInterface"),
-            mac: None,
-            ipam: ipam.and_then(|ipam| ipam.text("type")).filter(|plugin| !plugin.is_empty()),
-            dns: result::dns(&inherited),
-            spoof_check: conf.flag("macspoofchk"),
-            ip_masq: conf.flag("ipMasq"),
-            ip_masq_backend: conf.text("ipMasqBackend"),
-        };
+        let mut config = Self::read(&document);
         document.finish().map_err(failed)?;
-
-        config.vlans.access = u16::try_from(vlan)
-            .ok()
-            .filter(|id| *id <= 4094)
-            .ok_or_else(|| format!("invalid VLAN ID {vlan} (must be between 0 and 4094)"))?;
-        config.vlans.trunk = trunk.transpose()?;
+        document.accepted()?;
         let mut mac = String::new();
         args::parse(cni_args, |key, value| {
             if key == "MAC" {
@@ -86,19 +56,87 @@ impl Config {
             }
             Ok(key == "MAC")
         })?;
-        config.mac = last_given([Some(mac), mac_of_args, mac_of_runtime]);
+        config.mac = config.mac.or_else(|| given(Some(mac)));
         Ok(config)
+    }
+
+    /// Every mistake of a configuration.
+    pub(crate) fn validate(config: &str) -> Vec<Mistake> {
+        validate::every(config, FAILED, |document| Self::read(document).mistakes().collect())
+    }
+
+    fn read(document: &Document) -> Self {
+        let conf = document.root("NetConf");
+        let NetConf { ipam, dns } = NetConf::read(&conf);
+        let mac_of_args = netconf::args_of_cni(&conf, ARGS_TYPE, "main", "BridgeArgs").and_then(|cni| cni.text("mac"));
+        let mac_of_runtime =
+            netconf::runtime_config(&conf, RUNTIME_CONFIG_TYPE).and_then(|runtime| given(runtime.text("mac")));
+        let is_default_gateway = conf.flag("isDefaultGateway");
+        Self {
+            bridge: conf.text("bridge").unwrap_or_else(|| "cni0".to_owned()),
+            is_gateway: conf.flag("isGateway") || is_default_gateway,
+            is_default_gateway,
+            force_address: conf.flag("forceAddress"),
+            mtu: netconf::mtu(&conf),
+            hairpin: conf.flag("hairpinMode"),
+            promisc: conf.flag("promiscMode"),
+            vlans: Vlans::read(&conf),
+            isolated: conf.flag("portIsolation"),
+            enable_dad: conf.flag("enabledad"),
+            disable_container_interface: conf.flag("disableContainerInterface"),
+            mac_key: if mac_of_runtime.is_some() { "runtimeConfig.mac" } else { "args.cni.mac" },
+            mac: mac_of_runtime.or_else(|| given(mac_of_args)),
+            ipam: given(Some(ipam)),
+            dns,
+            spoof_check: conf.flag("macspoofchk"),
+            ip_masq: conf.flag("ipMasq"),
+            ip_masq_backend: conf.text("ipMasqBackend"),
+        }
     }
 
     /// Whether an ADD makes sense: what DEL and CHECK do not ask.
     pub(crate) fn permits_add(&self) -> Result<(), Failure> {
-        if self.ipam.is_some() && self.disable_container_interface {
-            return Err("cannot use IPAM when DisableContainerInterface flag is set".into());
-        }
-        if self.hairpin && self.promisc {
-            return Err("cannot set hairpin mode and promiscuous mode at the same time".into());
-        }
-        self.masquerade().map(drop)
+        validate::first(self.contradictions())
+    }
+
+    fn contradictions(&self) -> impl Iterator<Item = Mistake> {
+        let ipam = (self.ipam.is_some() && self.disable_container_interface).then(|| {
+            Mistake::new("disableContainerInterface", "cannot use IPAM when DisableContainerInterface flag is set")
+        });
+        let modes = (self.hairpin && self.promisc)
+            .then(|| Mistake::new("hairpinMode", "cannot set hairpin mode and promiscuous mode at the same time"));
+        let backend = self.masquerade().err().map(|failure| Mistake::new("ipMasqBackend", failure.msg));
+        [ipam, modes, backend].into_iter().flatten()
+    }
+
+    /// Those too that ADD only meets on its way.
+    fn mistakes(&self) -> impl Iterator<Item = Mistake> {
+        let at = format!("failed to create bridge {}", go::quoted(&self.bridge));
+        let name = match link::check_name(&self.bridge) {
+            Err(_) if self.bridge.is_empty() => Some(format!("{at}: {NO_NAME}")),
+            name => name.err().map(|why| format!("{at}: {why}")),
+        };
+        let has_interface = self.is_gateway && self.ipam.is_some() && self.vlans.access != 0 && name.is_none();
+        let vlan = has_interface.then(|| self.vlan_interface()).and_then(|name| {
+            let why = link::check_name(&name).err()?;
+            let name = go::quoted(&name);
+            Some(Mistake::new(
+                "vlan",
+                format!("failed to create vlan interface: failed to find interface {name}: {why}"),
+            ))
+        });
+        // That of CNI_ARGS is in no configuration.
+        let mac = self.mac().err().map(|why| Mistake::new(self.mac_key, format!("{MAKE_PAIR}: {why}")));
+        let masquerades = self.ip_masq && self.ipam.is_some();
+        let idle = Masquerade::mistake(masquerades, self.ip_masq_backend.as_deref()).filter(|mistake| mistake.harmless);
+        let ipam = NetConf::mistake_of_ipam(self.ipam.as_deref().unwrap_or_default(), false);
+        let name = name.map(|text| Mistake::new("bridge", text));
+        self.contradictions().chain([name, vlan, mac, idle, ipam].into_iter().flatten())
+    }
+
+    /// The name of the bridge's interface in the VLAN of its containers.
+    pub(crate) fn vlan_interface(&self) -> String {
+        format!("{}.{}", self.bridge, self.vlans.access)
     }
 
     /// Is this the name of the bridge, or of its interface in a VLAN?
@@ -121,14 +159,8 @@ impl Config {
 const ARGS_TYPE: &str = "struct { Cni main.BridgeArgs \"json:\\\"cni,omitempty\\\"\" }";
 const RUNTIME_CONFIG_TYPE: &str = "struct { Mac string \"json:\\\"mac,omitempty\\\"\" }";
 
-fn mac_of_args(conf: &Object<'_>) -> Option<String> {
-    let args = conf.object("args", ARGS_TYPE, "")?;
-    let cni = args.object("cni", "main.BridgeArgs", "BridgeArgs")?;
-    cni.text("mac")
-}
-
-fn last_given<const N: usize>(macs: [Option<String>; N]) -> Option<String> {
-    macs.into_iter().flatten().rfind(|mac| !mac.is_empty())
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -257,6 +289,47 @@ mod tests {
         }
         let config = Config::parse("{}", "MAC=zz").unwrap();
         assert_eq!(config.mac(), Err("address zz: invalid MAC address".into()));
+    }
+
+    #[test]
+    fn every_mistake_is_found_at_once() {
+        let config = r#"{"type":"bridge","bridge":"a-name-of-21-bytes-xx","isGatway":true,"isGateway":"yes","vlan":5000,
+            "vlanTrunk":[{"minID":0,"maxID":9,"tag":1},{"id":4095}],"hairpinMode":true,"promiscMode":true,"ipMasq":true,
+            "ipMasqBackend":"nft","runtimeConfig":{"mac":"zz","portMappings":[]},"dns":{"nameserver":"x"},
+            "ipam":{"type":"a/b","subnet":"10.0.0.0/33"}}"#;
+        let lines: Vec<_> = Config::validate(config)
+            .into_iter()
+            .map(|Mistake { key, msg, harmless }| format!("{key}: {msg}{}", if harmless { " (harmless)" } else { "" }))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "isGateway: failed to load netconf: json: cannot unmarshal string into Go struct field \
+                 NetConf.isGateway of type bool",
+                "vlan: invalid VLAN ID 5000 (must be between 0 and 4094)",
+                "vlanTrunk[0].minID: incorrect trunk minID parameter",
+                "vlanTrunk[1].id: incorrect trunk id parameter",
+                "hairpinMode: cannot set hairpin mode and promiscuous mode at the same time",
+                "ipMasqBackend: unknown ipmasq backend \"nft\"",
+                "bridge: failed to create bridge \"a-name-of-21-bytes-xx\": an interface name has 1 to 15 bytes",
+                "runtimeConfig.mac: failed to make veth pair: address zz: invalid MAC address",
+                "ipam.type: invalid plugin name: a/b",
+                "isGatway: unknown key: did you mean isGateway? (harmless)",
+                "vlanTrunk[0].tag: unknown key (harmless)",
+                "dns.nameserver: unknown key: did you mean nameservers? (harmless)",
+            ]
+        );
+        assert_eq!(Config::validate(r#"{"type":"bridge","args":{"cni":{"x":1}},"capabilities":{"x":true}}"#), []);
+        let idle = Config::validate(r#"{"ipMasqBackend":"nft"}"#);
+        assert_eq!((idle.len(), idle[0].harmless), (1, true));
+    }
+
+    #[test]
+    fn the_interface_in_a_vlan_has_a_name_that_fits() {
+        let config = r#"{"bridge":"eleven-long","vlan":4000,"isGateway":true,"ipam":{"type":"x"}}"#;
+        let text = "failed to create vlan interface: failed to find interface \"eleven-long.4000\": \
+                    an interface name has 1 to 15 bytes";
+        assert_eq!(Config::validate(config)[0].msg, text);
     }
 
     #[test]

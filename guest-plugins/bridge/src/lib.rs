@@ -103,7 +103,7 @@ impl InterfacePlugin for Bridge {
     }
 
     fn validate(config: &str) -> Vec<Mistake> {
-        Config::parse(config, "").err().map(Mistake::from).into_iter().collect()
+        Config::validate(config)
     }
 }
 

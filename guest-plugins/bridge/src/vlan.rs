@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cni_plugin::decode::Value;
+use cni_plugin::decode::{Object, Value};
 use cni_plugin::{Batch, BridgeVlan, Code, Context, Failure, LinkRef, Netns, Tables, go, link};
 
 /// The VLAN that an untagged frame is in, where nothing else is said.
@@ -20,6 +20,20 @@ pub(crate) struct Vlans {
 }
 
 impl Vlans {
+    /// From the keys of a configuration.
+    pub(crate) fn read(conf: &Object<'_>) -> Self {
+        let access = conf.int("vlan").unwrap_or(0);
+        let id = u16::try_from(access).ok().filter(|id| *id <= 4094);
+        if id.is_none() {
+            conf.reject("vlan", format!("invalid VLAN ID {access} (must be between 0 and 4094)"));
+        }
+        Self {
+            access: id.unwrap_or(0),
+            trunk: conf.list("vlanTrunk", "[]*main.VlanTrunk").map(|items| trunk(&items)),
+            keep_default: conf.flag("preserveDefaultVlan"),
+        }
+    }
+
     /// Whether the bridge has to look at VLANs at all.
     pub(crate) fn is_filtering(&self) -> bool {
         self.access != 0 || self.trunk.is_some()
@@ -69,34 +83,38 @@ impl Vlans {
 }
 
 /// The IDs of `vlanTrunk`, in order, each once.
-pub(crate) fn trunk(items: &[Value<'_>]) -> Result<Vec<u16>, String> {
+fn trunk(items: &[Value<'_>]) -> Vec<u16> {
     let mut ids = BTreeSet::new();
     for item in items {
         let Some(item) = item.object("main.VlanTrunk", "VlanTrunk") else {
             continue; // Of a wrong type: reported as that.
         };
-        let id = |number: i64, what: &str| {
+        let id = |key: &str, number: i64| {
             let id = u16::try_from(number).ok().filter(|id| (1..=4094).contains(id));
-            id.ok_or_else(|| format!("incorrect trunk {what} parameter"))
-        };
-        let missing = |what| format!("minID and maxID should be configured simultaneously, {what} is missing");
-        match (item.int("minID"), item.int("maxID")) {
-            (Some(min), Some(max)) => {
-                let (min, max) = (id(min, "minID")?, id(max, "maxID")?);
-                if min > max {
-                    return Err("minID is greater than maxID in trunk parameter".into());
-                }
-                ids.extend(min..=max);
+            if id.is_none() {
+                item.reject(key, format!("incorrect trunk {key} parameter"));
             }
-            (None, Some(_)) => return Err(missing("minID")),
-            (Some(_), None) => return Err(missing("maxID")),
+            id
+        };
+        let missing = |key| {
+            let text = format!("minID and maxID should be configured simultaneously, {key} is missing");
+            item.reject(key, text);
+        };
+        match (item.int("minID"), item.int("maxID")) {
+            (Some(min), Some(max)) => match (id("minID", min), id("maxID", max)) {
+                (Some(min), Some(max)) if min > max => {
+                    item.reject("minID", "minID is greater than maxID in trunk parameter");
+                }
+                (Some(min), Some(max)) => ids.extend(min..=max),
+                _ => {}
+            },
+            (None, Some(_)) => missing("minID"),
+            (Some(_), None) => missing("maxID"),
             (None, None) => {}
         }
-        if let Some(number) = item.int("id") {
-            ids.insert(id(number, "id")?);
-        }
+        ids.extend(item.int("id").and_then(|number| id("id", number)));
     }
-    Ok(ids.into_iter().collect())
+    ids.into_iter().collect()
 }
 
 fn vlans_of(host: &Netns, port: u32) -> Result<Vec<BridgeVlan>, cni_plugin::Error> {
@@ -126,8 +144,9 @@ mod tests {
     use cni_plugin::decode::Document;
 
     fn trunk_of(json: &str) -> Result<Vec<u16>, String> {
-        let document = Document::parse(&format!(r#"{{"t":{json}}}"#)).unwrap();
-        trunk(&document.root("NetConf").list("t", "").unwrap())
+        let document = Document::parse(&format!(r#"{{"vlanTrunk":{json}}}"#)).unwrap();
+        let trunk = Vlans::read(&document.root("NetConf")).trunk;
+        document.accepted().map(|()| trunk.unwrap())
     }
 
     fn wanted(access: u16, trunk: Option<&[u16]>) -> Vec<(u16, u16, bool)> {

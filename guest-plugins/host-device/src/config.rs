@@ -1,8 +1,14 @@
 //! The configuration: what selects a device. Must not know: what is there.
 
-use cni_plugin::decode::Document;
+use cni_plugin::decode::{Document, Object};
 use cni_plugin::devices::Bus;
-use cni_plugin::{Dns, Failure, result};
+use cni_plugin::netconf::{self, NetConf};
+use cni_plugin::{Dns, Failure, Mistake, link, validate};
+
+use crate::device::{NO_DEVICE, NOT_FOUND, kernel_path, parse_mac};
+
+/// What stands in front of faults of decoding.
+const FAILED: &str = "failed to load netconf: ";
 
 /// `runtimeConfig`'s type, as Go names it.
 const RUNTIME_CONFIG: &str = r#"struct { DeviceID string "json:\"deviceID,omitempty\"" }"#;
@@ -39,32 +45,52 @@ pub(crate) enum Selector {
 impl Config {
     /// From the configuration's JSON.
     pub(crate) fn parse(config: &str) -> Result<Self, Failure> {
-        let failed = |text| format!("failed to load netconf: {text}");
+        let failed = |text| format!("{FAILED}{text}");
         let document = Document::parse(config).map_err(failed)?;
+        let config = Self::read(&document);
+        document.finish().map_err(failed)?;
+        Ok(config)
+    }
+
+    /// Every mistake of a configuration.
+    pub(crate) fn validate(config: &str) -> Vec<Mistake> {
+        validate::every(config, FAILED, |document| {
+            let config = Self::read(document);
+            let selection = config.require_selection().err().map(|failure| Mistake::new("device", failure.msg));
+            let device = config.mistake_of_selector();
+            let ipam = NetConf::mistake_of_ipam(&config.ipam, false);
+            [selection, device, ipam].into_iter().flatten().collect()
+        })
+    }
+
+    fn read(document: &Document) -> Self {
         let conf = document.root("NetConf");
-        let inherited = conf.embedded("NetConf");
-        let runtime = conf.object("runtimeConfig", RUNTIME_CONFIG, "");
-        let ipam = inherited.object("ipam", "types.IPAM", "IPAM");
-        let capabilities = inherited.object("capabilities", "map[string]bool", "");
-        // Of no use here, but checked.
-        inherited.text("name");
-        inherited.text("type");
-        inherited.object("prevResult", "map[string]interface {}", "");
-        inherited.list("cni.dev/valid-attachments", "[]types.GCAttachment");
+        let NetConf { ipam, dns } = NetConf::read(&conf);
+        let runtime = netconf::runtime_config(&conf, RUNTIME_CONFIG);
+        let capabilities = conf.embedded("NetConf").object("capabilities", "map[string]bool", "").map(Object::shared);
         let text = |key| conf.text(key).unwrap_or_default();
-        let config = Self {
+        Self {
             device_id: runtime.and_then(|runtime| runtime.text("deviceID")).unwrap_or_default(),
             pci_address: text("pciBusID"),
             dpdk: conf.flag("DPDKMode"),
-            ipam: ipam.and_then(|ipam| ipam.text("type")).unwrap_or_default(),
-            dns: result::dns(&inherited),
+            ipam,
+            dns,
             name: text("device"),
             mac: text("hwaddr"),
             kernel_path: text("kernelpath"),
             told_later: capabilities.is_some_and(|capabilities| capabilities.flag("deviceID")),
+        }
+    }
+
+    /// What ADD would say of the device that is selected, whatever devices there are.
+    fn mistake_of_selector(&self) -> Option<Mistake> {
+        let (key, why) = match self.selector(None).ok()? {
+            Selector::Name(name) => ("device", link::check_name(&name).err().map(|_| NOT_FOUND.to_owned())),
+            Selector::Mac(text) => ("hwaddr", parse_mac(&text).err().map(|failure| failure.msg)),
+            Selector::KernelPath(path) => ("kernelpath", kernel_path(&path).err().map(|failure| failure.msg)),
+            Selector::Hardware(..) => return None,
         };
-        document.finish().map_err(failed)?;
-        Ok(config)
+        Some(Mistake::new(key, format!("{NO_DEVICE}: {}", why?)))
     }
 
     /// The first of what is given; `hardware` stands for `pciBusID` and
@@ -151,5 +177,34 @@ mod tests {
             let failure = Config::parse(config).unwrap_err();
             assert_eq!(failure.msg, format!("failed to load netconf: json: cannot unmarshal {text}"));
         }
+    }
+
+    #[test]
+    fn every_mistake_is_found_at_once() {
+        let found = |config| {
+            let mistakes = Config::validate(config).into_iter();
+            mistakes.map(|mistake| format!("{}: {}", mistake.key, mistake.msg)).collect::<Vec<_>>()
+        };
+        let failed = "failed to find host device:";
+        for (config, expected) in [
+            (r#"{"device":"sixteen-bytes-xx"}"#, format!("device: {failed} Link not found")),
+            (
+                r#"{"hwaddr":"zz"}"#,
+                format!("hwaddr: {failed} failed to parse MAC address \"zz\": address zz: invalid MAC address"),
+            ),
+            (
+                r#"{"kernelpath":"/foo"}"#,
+                format!(
+                    "kernelpath: {failed} kernel device path \"/foo\" must be absolute and begin with /sys/devices/"
+                ),
+            ),
+            (r#"{"device":"d0","hwadr":"x"}"#, "hwadr: unknown key: did you mean hwaddr?".to_owned()),
+        ] {
+            assert_eq!(found(config), [expected], "{config}");
+        }
+        let many = found(r#"{"DPDKMode":1,"ipam":{"type":"../x"}}"#);
+        assert_eq!(many.len(), 3, "{many:?}");
+        // Only the first selector counts.
+        assert!(found(r#"{"device":"d0","hwaddr":"zz","capabilities":{"deviceID":true,"mac":true}}"#).is_empty());
     }
 }

@@ -11,6 +11,11 @@ const USERSPACE_DRIVERS: [&str; 3] = ["vfio-pci", "uio_pci_generic", "igb_uio"];
 /// Where kernel paths begin.
 const DEVICES: &str = "/sys/devices/";
 
+/// What stands in front of why there is no device.
+pub(crate) const NO_DEVICE: &str = "failed to find host device";
+/// What the reference says of a name that no link has.
+pub(crate) const NOT_FOUND: &str = "Link not found";
+
 /// What a configuration selects.
 #[derive(Debug)]
 pub(crate) struct Device {
@@ -44,17 +49,14 @@ impl Device {
         match &self.selector {
             Selector::Name(name) => by_name(host, name),
             Selector::Mac(text) => {
-                let mac = mac::parse(text).context(|| format!("failed to parse MAC address {}", go::quoted(text)))?;
+                let mac = parse_mac(text)?;
                 let links = link::all(host, Tables::LINKS)?.links;
                 let found = links.into_iter().find(|link| link.mac == mac && !mac_of(link).is_empty());
                 found.ok_or_else(|| "failed to find physical interface".into())
             }
             Selector::KernelPath(path) => {
-                let Some(clean) = clean(path) else {
-                    let path = go::quoted(path);
-                    return Err(format!("kernel device path {path} must be absolute and begin with {DEVICES}").into());
-                };
-                by_first_name(host, devices::interfaces_at(&clean))
+                let path = kernel_path(path)?;
+                by_first_name(host, devices::interfaces_at(&path))
             }
             Selector::Hardware(bus, name) => match devices::interfaces(*bus, name) {
                 Err(error) if *bus == Bus::Pci && error.code == Code::NotFound && error.errno != 0 => {
@@ -96,7 +98,7 @@ fn by_name(host: &Netns, name: &str) -> Result<Link, Failure> {
         Err(error) if error.code == Code::Invalid => None,
         found => found?,
     };
-    found.ok_or_else(|| "Link not found".into())
+    found.ok_or_else(|| NOT_FOUND.into())
 }
 
 fn by_first_name(host: &Netns, names: Result<Vec<String>, Error>) -> Result<Link, Failure> {
@@ -111,6 +113,19 @@ fn no_names(error: &Error) -> String {
         None if error.code == Code::NotFound => format!("failed to find network device in path {}", error.what),
         None => error.full_message(),
     }
+}
+
+/// `hwaddr`.
+pub(crate) fn parse_mac(text: &str) -> Result<Vec<u8>, Failure> {
+    mac::parse(text).context(|| format!("failed to parse MAC address {}", go::quoted(text)))
+}
+
+/// `kernelpath`, cleaned.
+pub(crate) fn kernel_path(path: &str) -> Result<String, Failure> {
+    clean(path).ok_or_else(|| {
+        let path = go::quoted(path);
+        format!("kernel device path {path} must be absolute and begin with {DEVICES}").into()
+    })
 }
 
 /// A kernel path without `.`, `..` and slashes to spare; none if it leads elsewhere.

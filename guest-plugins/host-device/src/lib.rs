@@ -28,7 +28,7 @@ impl InterfacePlugin for HostDevice {
         let ifname = &call.at.ifname;
         let mut interface = result::named(ifname, &call.netns);
         if !device.dpdk {
-            let link = device.find(host).context(|| "failed to find host device".to_owned())?;
+            let link = device.find(host).context(|| device::NO_DEVICE.to_owned())?;
             moves::take(host, sandbox, &link, ifname).map_err(|text| format!("failed to move link {text}"))?;
             interface.mac = device::mac_of(&link);
         }
@@ -88,6 +88,6 @@ impl InterfacePlugin for HostDevice {
     }
 
     fn validate(config: &str) -> Vec<Mistake> {
-        Config::parse(config).err().map(Mistake::from).into_iter().collect()
+        Config::validate(config)
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use cni_plugin::decode::{Document, Object, Value};
-use cni_plugin::{CniRoute, Failure, args, ip, result};
+use cni_plugin::{CniRoute, Failure, args, ip, netconf, result};
 
 use crate::range::{Given, RangeSet};
 
@@ -23,35 +23,62 @@ impl Config {
     /// From the configuration's JSON and CNI_ARGS.
     pub(crate) fn parse(config: &str, cni_args: &str) -> Result<Self, Failure> {
         let document = Document::parse(config)?;
-        let net = document.root("Net");
-        let version = net.text("cniVersion").unwrap_or_default();
-        net.text("name");
-        let ipam = net.object("ipam", "allocator.IPAMConfig", "IPAMConfig");
-        let asked_by_args = net
-            .object("args", ARGS_TYPE, "")
-            .and_then(|args| args.object("cni", "allocator.IPAMArgs", "IPAMArgs"))
-            .map_or_else(Vec::new, |args| addresses(&args));
-        let runtime = net.object("runtimeConfig", RUNTIME_CONFIG_TYPE, "");
-        let asked_by_runtime = runtime.as_ref().map_or_else(Vec::new, addresses);
-        let ranges_of_runtime = runtime.map_or_else(Vec::new, |conf| ranges(&conf, "ipRanges"));
-        let own = ipam.as_ref().map(Ipam::read);
+        let Read { version, ipam, requested: asked, ranges: mut given } = Read::of(&document.root("Net"));
         document.finish()?;
 
-        let Some(ipam) = own else {
-            return Err("IPAM config missing 'ipam' key".into());
+        let Some(ipam) = ipam else {
+            return Err(NO_IPAM.into());
         };
         let mut requested = Vec::from_iter(address_of(cni_args)?);
-        for ip in asked_by_args.into_iter().chain(asked_by_runtime) {
-            let ip = ip.ok_or("cannot understand ip: IP <nil> not v4 nor v6")?;
+        document.accepted()?;
+        for ip in asked {
             if !requested.contains(&ip) {
                 requested.push(ip);
             }
         }
-        let mut given = ranges_of_runtime;
         given.extend(ipam.legacy_range.map(|range| vec![range]));
         given.extend(ipam.ranges);
         Ok(Self { sets: range_sets(&given, &version)?, requested, routes: ipam.routes, resolv_conf: ipam.resolv_conf })
     }
+}
+
+/// What the reference says where there is no `ipam`.
+pub(crate) const NO_IPAM: &str = "IPAM config missing 'ipam' key";
+/// What it says where nothing is to be handed out.
+pub(crate) const NO_RANGES: &str = "no IP ranges specified";
+
+/// A configuration that is decoded, and no more.
+pub(crate) struct Read {
+    pub(crate) version: String,
+    ipam: Option<Ipam>,
+    requested: Vec<IpAddr>,
+    /// Those of the runtime.
+    ranges: Vec<Vec<Given>>,
+}
+
+impl Read {
+    pub(crate) fn of(net: &Object<'_>) -> Self {
+        net.text("name");
+        let ipam = ipam(net);
+        let args = netconf::args_of_cni(net, ARGS_TYPE, "allocator", "IPAMArgs");
+        let runtime = runtime(net);
+        let lists = args.iter().chain(&runtime);
+        Self {
+            version: net.text("cniVersion").unwrap_or_default(),
+            ipam: ipam.as_ref().map(Ipam::read),
+            requested: lists.flat_map(addresses).collect(),
+            ranges: runtime.map_or_else(Vec::new, |conf| ranges(&conf, "ipRanges")),
+        }
+    }
+}
+
+/// The part that is this plugin's.
+pub(crate) fn ipam<'d>(net: &Object<'d>) -> Option<Object<'d>> {
+    net.object("ipam", "allocator.IPAMConfig", "IPAMConfig")
+}
+
+pub(crate) fn runtime<'d>(net: &Object<'d>) -> Option<Object<'d>> {
+    netconf::runtime_config(net, RUNTIME_CONFIG_TYPE)
 }
 
 const ARGS_TYPE: &str = r#"struct { A *allocator.IPAMArgs "json:\"cni\"" }"#;
@@ -68,6 +95,7 @@ struct Ipam {
 
 impl Ipam {
     fn read(ipam: &Object<'_>) -> Self {
+        ipam.ignore(&["name", "type"]);
         ipam.text("type");
         ipam.text("dataDir"); // The host's to use; the plugin's to have checked.
         let legacy = range(&ipam.embedded("Range"));
@@ -81,15 +109,21 @@ impl Ipam {
 }
 
 fn ranges(conf: &Object<'_>, key: &str) -> Vec<Vec<Given>> {
-    let sets = conf.list(key, "[]allocator.RangeSet").unwrap_or_default();
-    let set = |set: &Value<'_>| {
-        let set = set.list("allocator.RangeSet").unwrap_or_default();
-        set.iter().filter_map(|one| one.object("allocator.Range", "Range")).map(|members| range(&members)).collect()
-    };
-    sets.iter().map(set).collect()
+    let set = |set: &Value<'_>| members_of(set).iter().map(range).collect();
+    sets(conf, key).unwrap_or_default().iter().map(set).collect()
 }
 
-fn range(range: &Object<'_>) -> Given {
+/// A list of range sets, and the ranges of one.
+pub(crate) fn sets<'d>(conf: &Object<'d>, key: &str) -> Option<Vec<Value<'d>>> {
+    conf.list(key, "[]allocator.RangeSet")
+}
+
+pub(crate) fn members_of<'d>(set: &Value<'d>) -> Vec<Object<'d>> {
+    let ranges = set.list("allocator.RangeSet").unwrap_or_default();
+    ranges.iter().filter_map(|range| range.object("allocator.Range", "Range")).collect()
+}
+
+pub(crate) fn range(range: &Object<'_>) -> Given {
     let address = |key| range.parsed(key, "net.IP", ip::parse_field).flatten();
     Given {
         subnet: range.parsed("subnet", "string", ip::parse_cidr),
@@ -99,10 +133,16 @@ fn range(range: &Object<'_>) -> Given {
     }
 }
 
-fn addresses(conf: &Object<'_>) -> Vec<Option<IpAddr>> {
+fn addresses(conf: &Object<'_>) -> Vec<IpAddr> {
     let ips = conf.list("ips", "[]*ip.IP").unwrap_or_default();
-    let parsed = ips.iter().filter_map(|ip| ip.parsed("*ip.IP", requested));
-    parsed.collect()
+    let address = |ip: &Value<'_>| {
+        let address = ip.parsed("*ip.IP", requested)?;
+        if address.is_none() {
+            ip.reject("cannot understand ip: IP <nil> not v4 nor v6");
+        }
+        address
+    };
+    ips.iter().filter_map(address).collect()
 }
 
 /// An address that is asked for; a prefix is allowed, and means nothing.
@@ -130,25 +170,33 @@ fn address_of(cni_args: &str) -> Result<Option<IpAddr>, String> {
 
 fn range_sets(given: &[Vec<Given>], version: &str) -> Result<Vec<RangeSet>, String> {
     if given.is_empty() {
-        return Err("no IP ranges specified".into());
+        return Err(NO_RANGES.into());
     }
     let sets = given
         .iter()
         .enumerate()
-        .map(|(i, set)| RangeSet::new(set).map_err(|why| format!("invalid range set {i}: {why}")))
+        .map(|(i, set)| RangeSet::new(set).map_err(|why| of_set(i, &why)))
         .collect::<Result<Vec<_>, _>>()?;
+    let conflict = conflicts(&sets, version).next();
+    conflict.map_or(Ok(sets), Err)
+}
+
+/// What is wrong with the set `i`.
+pub(crate) fn of_set(i: usize, why: &str) -> String {
+    format!("invalid range set {i}: {why}")
+}
+
+/// Why sets that are right can't be used together.
+pub(crate) fn conflicts(sets: &[RangeSet], version: &str) -> impl Iterator<Item = String> {
     let v4 = sets.iter().filter(|set| set.is_v4()).count();
-    if (v4 > 1 || sets.len() - v4 > 1) && !has_lists_of_addresses(version) {
-        return Err(format!("CNI version {version} does not support more than 1 address per family"));
-    }
-    for (i, one) in sets.iter().enumerate() {
-        for (j, other) in sets.iter().enumerate().skip(i + 1) {
-            if one.overlaps(other) {
-                return Err(format!("range set {i} overlaps with {j}"));
-            }
-        }
-    }
-    Ok(sets)
+    let too_many = (v4 > 1 || sets.len() - v4 > 1) && !has_lists_of_addresses(version);
+    let too_many = too_many.then(|| format!("CNI version {version} does not support more than 1 address per family"));
+    let pairs = sets.iter().enumerate().flat_map(|(i, one)| {
+        let others = sets.iter().enumerate().skip(i + 1);
+        let overlapping = others.filter(|(_, other)| one.overlaps(other));
+        overlapping.map(move |(j, _)| format!("range set {i} overlaps with {j}"))
+    });
+    too_many.into_iter().chain(pairs)
 }
 
 /// Whether results of this version can hold more than an address per family.

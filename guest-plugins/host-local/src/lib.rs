@@ -3,6 +3,7 @@
 
 mod allocate;
 mod config;
+mod judge;
 mod lease;
 mod range;
 mod resolv;
@@ -76,7 +77,7 @@ impl IpamPlugin for HostLocal {
     }
 
     fn validate(config: &str) -> Vec<Mistake> {
-        Config::parse(config, "").err().map(Mistake::from).into_iter().collect()
+        judge::mistakes(config)
     }
 }
 

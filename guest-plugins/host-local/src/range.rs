@@ -26,6 +26,20 @@ pub(crate) struct Range {
 impl Range {
     /// Fills in what is not given, and refuses what makes no sense.
     pub(crate) fn new(given: &Given) -> Result<Self, String> {
+        let subnet = Self::subnet(given)?;
+        if let Some((_, why)) = Self::mistakes(given, subnet).next() {
+            return Err(why);
+        }
+        Ok(Self {
+            subnet,
+            start: given.start.unwrap_or_else(|| ip::first_of(&subnet)),
+            end: given.end.unwrap_or_else(|| last_of(&subnet)),
+            gateway: given.gateway.unwrap_or_else(|| ip::first_of(&subnet)),
+        })
+    }
+
+    /// The subnet, if addresses can be taken from it.
+    pub(crate) fn subnet(given: &Given) -> Result<IpNet, String> {
         let Some(subnet) = given.subnet else {
             return Err("IP <nil> not v4 nor v6".into());
         };
@@ -43,23 +57,19 @@ impl Range {
                 subnet.network()
             ));
         }
-        if let Some(start) = given.start
-            && !(subnet.contains(&start) && given.end.is_none_or(|end| not_after(start, end)))
-        {
-            return Err(format!("RangeStart {start} not in network {subnet}"));
-        }
-        let start = given.start.unwrap_or_else(|| ip::first_of(&subnet));
-        if let Some(end) = given.end
-            && !(subnet.contains(&end) && start <= end)
-        {
-            return Err(format!("RangeEnd {end} not in network {subnet}"));
-        }
-        Ok(Self {
-            subnet,
-            start,
-            end: given.end.unwrap_or_else(|| last_of(&subnet)),
-            gateway: given.gateway.unwrap_or_else(|| ip::first_of(&subnet)),
-        })
+        Ok(subnet)
+    }
+
+    /// What makes no sense within the subnet: keys, and why.
+    pub(crate) fn mistakes(given: &Given, subnet: IpNet) -> impl Iterator<Item = (&'static str, String)> {
+        let start =
+            given.start.filter(|start| !(subnet.contains(start) && given.end.is_none_or(|end| not_after(*start, end))));
+        // One mistake is enough of two ends in the wrong order.
+        let first = given.start.filter(|_| start.is_none()).unwrap_or_else(|| ip::first_of(&subnet));
+        let end = given.end.filter(|end| !(subnet.contains(end) && (start.is_some() || first <= *end)));
+        let start = start.map(|ip| ("rangeStart", format!("RangeStart {ip} not in network {subnet}")));
+        let end = end.map(|ip| ("rangeEnd", format!("RangeEnd {ip} not in network {subnet}")));
+        start.into_iter().chain(end)
     }
 
     /// Whether the address may be taken from this range.

@@ -82,7 +82,9 @@ impl IpamPlugin for HostileIpam {
     fn validate(config: &str) -> Vec<Mistake> {
         validate::every(config, "", |document| {
             let ipam = document.root("Hostile").shared().object("ipam", "IPAM", "IPAM");
-            ipam.iter().for_each(|ipam| ipam.ignore(&["type", "mode", "later", "dataDir", "resolvConf"]));
+            for ipam in ipam.iter() {
+                let _ = ["type", "mode", "later", "dataDir", "resolvConf"].map(|key| ipam.text(key));
+            }
             Vec::new()
         })
     }

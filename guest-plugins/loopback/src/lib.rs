@@ -3,11 +3,13 @@
 use cni_plugin::decode::Document;
 use cni_plugin::{
     Address, Batch, Call, Failure, InterfacePlugin, IpConfig, IpNet, LinkAttr, LinkRef, Mistake, Netns, Output, Tables,
-    Tolerance, go, link, result,
+    Tolerance, go, link, result, validate,
 };
 
 /// The device, whatever CNI_IFNAME says.
 const LO: &str = "lo";
+/// What stands in front of faults of decoding.
+const FAILED: &str = "failed to parse network config: ";
 /// `IFF_UP` (linux/if.h).
 const IFF_UP: u32 = 1;
 
@@ -19,7 +21,7 @@ cni_plugin::export_interface_plugin!(Loopback);
 
 impl InterfacePlugin for Loopback {
     fn add(call: &Call, sandbox: &Netns, _: Option<&Netns>) -> Result<Output, Failure> {
-        validate(&call.config)?;
+        parse(&call.config)?;
         let previous = call.prev_result()?;
         set(sandbox, true, Tolerance::Strict)?;
         let Some((lo, now)) = link::find(sandbox, LinkRef::Name(LO.into()), Tables::LINKS | Tables::ADDRESSES)? else {
@@ -37,12 +39,12 @@ impl InterfacePlugin for Loopback {
     }
 
     fn del(call: &Call, sandbox: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
-        validate(&call.config)?;
+        parse(&call.config)?;
         sandbox.map_or(Ok(()), |sandbox| set(sandbox, false, Tolerance::OkIfMissing))
     }
 
     fn check(call: &Call, sandbox: &Netns, _: Option<&Netns>) -> Result<(), Failure> {
-        validate(&call.config)?;
+        parse(&call.config)?;
         match link::by_name(sandbox, LO)? {
             Some(lo) if lo.flags & IFF_UP != 0 => Ok(()),
             Some(_) => Err(Failure::plain("loopback interface is down")),
@@ -51,7 +53,10 @@ impl InterfacePlugin for Loopback {
     }
 
     fn validate(config: &str) -> Vec<Mistake> {
-        validate(config).err().map(Mistake::from).into_iter().collect()
+        validate::every(config, FAILED, |document| {
+            read(document);
+            Vec::new()
+        })
     }
 }
 
@@ -77,15 +82,19 @@ fn set(sandbox: &Netns, up: bool, tolerance: Tolerance) -> Result<(), Failure> {
 }
 
 /// It has no keys of its own, but those of every configuration have types.
-fn validate(config: &str) -> Result<(), Failure> {
-    let failed = |text| format!("failed to parse network config: {text}");
+fn parse(config: &str) -> Result<(), Failure> {
+    let failed = |text| format!("{FAILED}{text}");
     let document = Document::parse(config).map_err(failed)?;
-    let conf = document.root("NetConf");
-    conf.text("type");
-    conf.object("ipam", "types.IPAM", "IPAM").and_then(|ipam| ipam.text("type"));
-    result::dns(&conf);
+    read(&document);
     document.finish().map_err(failed)?;
     Ok(())
+}
+
+fn read(document: &Document) {
+    let conf = document.root("NetConf");
+    conf.text("type");
+    conf.object("ipam", "types.IPAM", "IPAM").map(|ipam| ipam.shared().text("type"));
+    result::dns(&conf);
 }
 
 #[cfg(test)]
@@ -113,11 +122,19 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_named() {
-        let failure = validate(r#"{"name":"n","type":1}"#).unwrap_err();
+        let failure = parse(r#"{"name":"n","type":1}"#).unwrap_err();
         assert!(
             failure.msg.starts_with("failed to parse network config: json: cannot unmarshal number"),
             "{}",
             failure.msg
         );
+    }
+
+    #[test]
+    fn every_mistake_is_found_at_once() {
+        let mistakes = Loopback::validate(r#"{"type":1,"dns":{"search":"x"},"mtu":1}"#);
+        let found: Vec<_> = mistakes.iter().map(|mistake| (mistake.key.as_str(), mistake.harmless)).collect();
+        assert_eq!(found, [("type", false), ("dns.search", false), ("mtu", true)]);
+        assert!(Loopback::validate(r#"{"cniVersion":"1.1.0","name":"lo","type":"loopback"}"#).is_empty());
     }
 }

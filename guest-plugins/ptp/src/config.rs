@@ -2,7 +2,11 @@
 
 use cni_plugin::decode::Document;
 use cni_plugin::masquerade::Masquerade;
-use cni_plugin::{Dns, Failure, result};
+use cni_plugin::netconf::{self, NetConf};
+use cni_plugin::{Dns, Failure, Mistake, validate};
+
+/// What stands in front of faults of decoding.
+const FAILED: &str = "failed to load netconf: ";
 
 /// A configuration that makes sense.
 #[derive(Debug)]
@@ -19,26 +23,32 @@ pub(crate) struct Config {
 impl Config {
     /// From the configuration's JSON.
     pub(crate) fn parse(config: &str) -> Result<Self, Failure> {
-        let failed = |text| format!("failed to load netconf: {text}");
+        let failed = |text| format!("{FAILED}{text}");
         let document = Document::parse(config).map_err(failed)?;
-        let conf = document.root("NetConf");
-        let inherited = conf.embedded("NetConf");
-        let ipam = inherited.object("ipam", "types.IPAM", "IPAM");
-        // Of no use here, but checked.
-        inherited.text("name");
-        inherited.text("type");
-        inherited.object("capabilities", "map[string]bool", "");
-        inherited.object("prevResult", "map[string]interface {}", "");
-        inherited.list("cni.dev/valid-attachments", "[]types.GCAttachment");
-        let config = Self {
-            mtu: conf.int("mtu").filter(|mtu| *mtu > 0).map(|mtu| u32::try_from(mtu).unwrap_or(u32::MAX)),
-            ipam: ipam.and_then(|ipam| ipam.text("type")).unwrap_or_default(),
-            dns: result::dns(&inherited),
-            ip_masq: conf.flag("ipMasq"),
-            ip_masq_backend: conf.text("ipMasqBackend"),
-        };
+        let config = Self::read(&document);
         document.finish().map_err(failed)?;
         Ok(config)
+    }
+
+    /// Every mistake of a configuration.
+    pub(crate) fn validate(config: &str) -> Vec<Mistake> {
+        validate::every(config, FAILED, |document| {
+            let config = Self::read(document);
+            let backend = Masquerade::mistake(config.ip_masq, config.ip_masq_backend.as_deref());
+            backend.into_iter().chain(NetConf::mistake_of_ipam(&config.ipam, true)).collect()
+        })
+    }
+
+    fn read(document: &Document) -> Self {
+        let conf = document.root("NetConf");
+        let NetConf { ipam, dns } = NetConf::read(&conf);
+        Self {
+            mtu: netconf::mtu(&conf),
+            ipam,
+            dns,
+            ip_masq: conf.flag("ipMasq"),
+            ip_masq_backend: conf.text("ipMasqBackend"),
+        }
     }
 
     /// Source NAT, if it is asked for.
@@ -69,5 +79,25 @@ mod tests {
             let failure = Config::parse(config).unwrap_err();
             assert_eq!(failure.msg, format!("failed to load netconf: json: cannot unmarshal {text}"));
         }
+    }
+
+    #[test]
+    fn every_mistake_is_found_at_once() {
+        let found = |config| {
+            let mistakes = Config::validate(config).into_iter();
+            mistakes.map(|mistake| (mistake.key, mistake.msg, mistake.harmless)).collect::<Vec<_>>()
+        };
+        let mistake = |key: &str, msg: &str, harmless| (key.to_owned(), msg.to_owned(), harmless);
+        let mtu = "failed to load netconf: json: cannot unmarshal string into Go struct field NetConf.mtu of type int";
+        assert_eq!(
+            found(r#"{"mtu":"x","ipMasq":true,"ipMasqBackend":"x","ipMask":true}"#),
+            [
+                mistake("mtu", mtu, false),
+                mistake("ipMasqBackend", "unknown ipmasq backend \"x\"", false),
+                mistake("ipam.type", "no plugin name provided", false),
+                mistake("ipMask", "unknown key: did you mean ipMasq?", true),
+            ]
+        );
+        assert_eq!(found(r#"{"ipam":{"type":"host-local","subnet":"10.0.0.0/24"},"mtu":1400}"#), []);
     }
 }

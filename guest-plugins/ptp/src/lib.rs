@@ -102,7 +102,7 @@ impl InterfacePlugin for Ptp {
     }
 
     fn validate(config: &str) -> Vec<Mistake> {
-        Config::parse(config).err().map(Mistake::from).into_iter().collect()
+        Config::validate(config)
     }
 }
 

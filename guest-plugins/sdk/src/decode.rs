@@ -21,6 +21,7 @@
 
 use std::cell::RefCell;
 
+use crate::fault::{Fault, FaultKind, Faults};
 use crate::json::Json;
 use crate::validate::Keys;
 
@@ -28,29 +29,9 @@ use crate::validate::Keys;
 #[derive(Debug)]
 pub struct Document {
     pub(crate) root: Json,
-    pub(crate) faults: RefCell<Vec<Fault>>,
+    pub(crate) faults: Faults,
     /// The keys that were looked for: [`validate`](crate::validate) finds the others.
     pub(crate) keys: Option<RefCell<Keys>>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Fault {
-    pub(crate) kind: FaultKind,
-    pub(crate) order: Vec<usize>,
-    pub(crate) text: String,
-    /// Where it stands; only ever compared.
-    pub(crate) place: *const Json,
-}
-
-/// In the order in which they are reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum FaultKind {
-    /// A value that its own parser refused: Go stops there.
-    Refused,
-    /// A value of the wrong type: Go goes on, for it to be a parser's turn.
-    WrongType,
-    /// A value that was decoded, and that the plugin rejects afterwards.
-    Rejected,
 }
 
 impl Document {
@@ -58,7 +39,7 @@ impl Document {
     pub fn parse(text: &str) -> Result<Self, String> {
         Ok(Self {
             root: serde_json::from_str(text).map_err(|error| error.to_string())?,
-            faults: RefCell::default(),
+            faults: Faults::default(),
             keys: None,
         })
     }
@@ -70,7 +51,7 @@ impl Document {
             Json::Null => Vec::new(),
             other => {
                 let text = format!("json: cannot unmarshal {} into Go value of type {go_name}", other.kind());
-                self.note(FaultKind::WrongType, &[], other, text);
+                self.note(FaultKind::WrongType, &[], other, None, text);
                 Vec::new()
             }
         };
@@ -81,22 +62,18 @@ impl Document {
     /// What Go would say: the first value that its own parser refused, or else
     /// the first of a wrong type.
     pub fn finish(&self) -> Result<(), String> {
-        let faults = self.faults.borrow();
-        let of_decoding = faults.iter().filter(|fault| fault.kind != FaultKind::Rejected);
-        let first = of_decoding.min_by(|a, b| (a.kind, &a.order).cmp(&(b.kind, &b.order)));
-        first.map_or(Ok(()), |fault| Err(fault.text.clone()))
+        self.faults.of_decoding().map_or(Ok(()), Err)
     }
 
     /// The first value that was [rejected](Object::reject), for after
     /// [`finish`](Self::finish): as in Go, checks come when all is decoded.
     pub fn accepted(&self) -> Result<(), String> {
-        let faults = self.faults.borrow();
-        let first = faults.iter().find(|fault| fault.kind == FaultKind::Rejected);
-        first.map_or(Ok(()), |fault| Err(fault.text.clone()))
+        self.faults.rejected().map_or(Ok(()), Err)
     }
 
-    fn note(&self, kind: FaultKind, order: &[usize], place: *const Json, text: String) {
-        self.faults.borrow_mut().push(Fault { kind, order: order.to_vec(), text, place });
+    fn note(&self, kind: FaultKind, order: &[usize], place: *const Json, missing: Option<&str>, text: String) {
+        let missing = missing.map(str::to_owned);
+        self.faults.note(Fault { kind, order: order.to_vec(), text, place, missing });
     }
 }
 
@@ -177,17 +154,20 @@ impl<'d> Object<'d> {
         self.all(key).all(|value| *value.json == Json::Null)
     }
 
-    /// Notes what the getters can't see: a value that is well-formed, and wrong.
-    pub fn refuse(&self, why: impl Into<String>) {
-        self.document.note(FaultKind::Refused, &self.order, self.json, why.into());
+    /// Notes what the getters can't see: that the value of `key` is well-formed and wrong,
+    /// or missing. In Go it is this object's own parser that refuses it.
+    pub fn refuse(&self, key: &str, why: impl Into<String>) {
+        let (place, missing) = self.all(key).last().map_or((self.json, Some(key)), |value| (value.json, None));
+        self.document.note(FaultKind::Refused, &self.order, place, missing, why.into());
     }
 
     /// Notes what is wrong with the value of `key`, or with there being none: for
     /// checks that come after decoding (see [`Document::accepted`]).
     pub fn reject(&self, key: &str, why: impl Into<String>) {
-        let value = self.all(key).last();
-        let (order, place) = value.map_or((self.order.clone(), self.json), |value| (value.order, value.json));
-        self.document.note(FaultKind::Rejected, &order, place, why.into());
+        match self.all(key).last() {
+            Some(value) => value.reject(why),
+            None => self.document.note(FaultKind::Rejected, &self.order, self.json, Some(key), why.into()),
+        }
     }
 
     fn look_for(&self, key: &str) {
@@ -302,11 +282,11 @@ impl<'d> Value<'d> {
 
     /// Notes that this element of a list is rejected, as [`Object::reject`] does.
     pub fn reject(&self, why: impl Into<String>) {
-        self.document.note(FaultKind::Rejected, &self.order, self.json, why.into());
+        self.document.note(FaultKind::Rejected, &self.order, self.json, None, why.into());
     }
 
     fn fault<T>(&self, kind: FaultKind, text: String) -> Option<T> {
-        self.document.note(kind, &self.order, self.json, text);
+        self.document.note(kind, &self.order, self.json, None, text);
         None
     }
 }

@@ -48,6 +48,7 @@ pub mod dummy;
 #[doc(hidden)]
 pub mod export;
 mod failure;
+mod fault;
 pub mod forwarding;
 pub mod go;
 #[cfg(any(test, all(feature = "arena", target_arch = "wasm32", target_os = "unknown")))]
@@ -63,6 +64,7 @@ pub mod macvlan;
 pub mod masquerade;
 pub mod memo;
 pub mod neighbours;
+pub mod netconf;
 mod plugin;
 pub mod result;
 pub mod routes;

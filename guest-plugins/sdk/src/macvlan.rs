@@ -5,19 +5,19 @@
 //! # use cni_plugin::macvlan::{Macvlan, Mode};
 //! # fn example(sandbox: &Netns, host: &Netns) -> Result<(), Failure> {
 //! let mut batch = Batch::on(sandbox);
-//! let macvlan = Macvlan {
+//! let eth0 = Macvlan {
 //!     name: "eth0",
 //!     parent: LinkRef::Name("uplink".into()),
 //!     parent_ns: batch.add_namespace(host),
 //!     mode: Mode::Bridge,
 //!     bc_queue_len: None,
 //! };
-//! batch.other(macvlan.add([LinkAttr::Up(true)]));
+//! batch.other(macvlan::add(&eth0, [LinkAttr::Up(true)]));
 //! batch.commit()?;
 //! # Ok(()) }
 //! ```
 
-use crate::bindings::interface::wasm_cni::link::macvlan;
+use crate::bindings::interface::wasm_cni::link::macvlan::add as describe;
 pub use crate::bindings::interface::wasm_cni::link::macvlan::{Mode, mode_of};
 use crate::{LinkAttr, LinkRef, OtherChange};
 
@@ -40,10 +40,9 @@ pub struct Macvlan<'a> {
     pub bc_queue_len: Option<u32>,
 }
 
-impl Macvlan<'_> {
-    /// Makes it; for [`Batch::other`](crate::Batch::other).
-    pub fn add(self, attrs: impl IntoIterator<Item = LinkAttr>) -> OtherChange {
-        let attrs: Vec<_> = attrs.into_iter().collect();
-        macvlan::add(self.name, &self.parent, self.parent_ns, self.mode, self.bc_queue_len, &attrs)
-    }
+/// Makes a macvlan; for [`Batch::other`](crate::Batch::other).
+pub fn add(macvlan: &Macvlan<'_>, attrs: impl IntoIterator<Item = LinkAttr>) -> OtherChange {
+    let Macvlan { name, parent, parent_ns, mode, bc_queue_len } = macvlan;
+    let attrs: Vec<_> = attrs.into_iter().collect();
+    describe(name, parent, *parent_ns, *mode, *bc_queue_len, &attrs)
 }

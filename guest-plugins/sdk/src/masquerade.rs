@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use crate::bindings::interface::wasm_cni::filter::masquerade::{self, Backend};
-use crate::{Attachment, Call, Failure, Netns, Output, Tables, go, ip, link};
+use crate::{Attachment, Call, Failure, Mistake, Netns, Output, Tables, go, ip, link};
 
 /// `ipMasq` and `ipMasqBackend` of a configuration that asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,12 @@ impl Masquerade {
             Some(other) => return Err(Failure::plain(format!("unknown ipmasq backend {}", go::quoted(other)))),
         };
         Ok(Some(Self { backend }))
+    }
+
+    /// What is wrong with the two keys: without masquerade it does no harm.
+    pub fn mistake(ip_masq: bool, backend: Option<&str>) -> Option<Mistake> {
+        let failure = Self::from_keys(true, backend).err()?;
+        Some(Mistake { harmless: !ip_masq, ..Mistake::new("ipMasqBackend", failure.msg) })
     }
 
     /// The rules for the addresses of a result.

@@ -42,7 +42,7 @@ fn route(route: &Object<'_>) -> Option<CniRoute> {
     let scope = whole(route, "scope", u8::MAX.into());
     if route.is_absent("dst") {
         // The reference takes it, and prints a result that no one can read.
-        route.refuse("invalid CIDR address: <nil>");
+        route.refuse("dst", "invalid CIDR address: <nil>");
     }
     Some(CniRoute {
         dst: ip::unmapped(dst?).into(),
@@ -59,7 +59,7 @@ fn whole(route: &Object<'_>, key: &str, max: u32) -> Option<u32> {
     let number = route.int(key)?;
     let fits = u32::try_from(number).ok().filter(|number| *number <= max);
     if fits.is_none() {
-        route.refuse(format!("invalid route {key} {number} (must be between 0 and {max})"));
+        route.refuse(key, format!("invalid route {key} {number} (must be between 0 and {max})"));
     }
     fits
 }

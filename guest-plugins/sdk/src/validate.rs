@@ -7,7 +7,8 @@
 
 use serde_core::de::DeserializeOwned;
 
-use crate::decode::{Document, FaultKind};
+use crate::decode::Document;
+use crate::fault::{Fault, FaultKind};
 use crate::json::Json;
 use crate::{Failure, Mistake};
 
@@ -135,14 +136,22 @@ impl Keys {
 
 /// What the getters of the document have noted, in the order in which ADD would say it.
 fn faults(document: &Document, prefix: &str) -> Vec<Mistake> {
-    let mut faults = document.faults.borrow().clone();
-    faults.sort_by(|a, b| (a.kind, &a.order).cmp(&(b.kind, &b.order)));
-    faults.dedup_by(|a, b| a.place == b.place && a.text == b.text);
-    let mistake = |fault: crate::decode::Fault| {
-        let prefix = if fault.kind == FaultKind::Rejected { "" } else { prefix };
-        Mistake::new(path_of(document, fault.place), format!("{prefix}{}", fault.text))
-    };
-    faults.into_iter().map(mistake).collect()
+    let mut mistakes: Vec<Mistake> = Vec::new();
+    for Fault { kind, text, place, missing, .. } in document.faults.sorted() {
+        let path = path_of(document, place);
+        let key = match missing {
+            Some(key) if path.is_empty() => key,
+            Some(key) => format!("{path}.{key}"),
+            None => path,
+        };
+        let prefix = if kind == FaultKind::Rejected { "" } else { prefix };
+        let mistake = Mistake::new(key, format!("{prefix}{text}"));
+        // What has been read twice is wrong once.
+        if !mistakes.contains(&mistake) {
+            mistakes.push(mistake);
+        }
+    }
+    mistakes
 }
 
 fn path_of(document: &Document, place: *const Json) -> String {
@@ -165,9 +174,10 @@ fn unknown(document: &Document) -> Vec<Mistake> {
         let is_read = known.iter().any(|known| known.eq_ignore_ascii_case(key));
         // The rest of a member that nobody looks into is for others.
         let of_root = path == key;
-        if !known.is_empty() && !is_read && !(of_root && is_specified(key)) {
-            mistakes.push(unread(path, key, &known));
+        if known.is_empty() || is_read || (of_root && is_specified(key)) {
+            return;
         }
+        mistakes.push(unread(path, key, &known));
     });
     mistakes
 }
@@ -182,7 +192,9 @@ fn is_specified(key: &str) -> bool {
 
 fn unread(path: &str, key: &str, known: &[&str]) -> Mistake {
     let specified = if path == key { &SPECIFIED[..] } else { &[] };
-    let distances = known.iter().chain(specified).map(|known| (distance(key, known), *known));
+    // Nobody means a key of ours by one that is longer than any of them.
+    let candidates = known.iter().chain(specified).filter(|_| key.len() <= 64);
+    let distances = candidates.map(|known| (distance(key, known), *known));
     let nearest = distances.min_by_key(|(distance, _)| *distance);
     let msg = match nearest.filter(|(distance, _)| *distance <= (key.len() / 3).max(1)) {
         Some((_, nearest)) => format!("unknown key: did you mean {nearest}?"),
@@ -191,20 +203,24 @@ fn unread(path: &str, key: &str, known: &[&str]) -> Mistake {
     Mistake::harmless(path, msg)
 }
 
-/// How many characters have to be added, removed or replaced (Levenshtein), whatever
-/// their case.
+/// How many letters have to be added, removed, replaced or swapped with the next one,
+/// whatever their case (optimal string alignment).
 fn distance(one: &str, other: &str) -> usize {
-    let [one, other] = [one, other].map(str::to_ascii_lowercase);
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in other.chars().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let [one, other] = [one, other].map(|text| text.to_ascii_lowercase().into_bytes());
+    let mut rows = vec![(0..=other.len()).collect::<Vec<_>>()];
+    for i in 1..=one.len() {
+        let mut row = vec![i];
+        for j in 1..=other.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(one[i - 1] != other[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row.last().copied().unwrap_or_default()
+    rows[one.len()][other.len()]
 }
 
 #[cfg(test)]
@@ -244,8 +260,8 @@ mod tests {
                 "ranges[0].subnet: failed: invalid CIDR address: 10.0.0.0/33".to_owned(),
                 format!("MTU: {json} string into Go struct field NetConf.mtu of type int"),
                 format!("ipam.type: {json} number into Go struct field IPAM.ipam.type of type string"),
-                "ranges[1]: range 1 lacks a subnet".to_owned(),
-                "ranges[2]: range 2 lacks a subnet".to_owned(),
+                "ranges[1].subnet: range 1 lacks a subnet".to_owned(),
+                "ranges[2].subnet: range 2 lacks a subnet".to_owned(),
                 "ranges[2].subnets: unknown key: did you mean subnet? (harmless)".to_owned(),
                 "isgatway: unknown key: did you mean isGateway? (harmless)".to_owned(),
                 "x y: unknown key (harmless)".to_owned(),
@@ -299,7 +315,7 @@ mod tests {
 
     #[test]
     fn distances_count_edits() {
-        for (one, other, expected) in [("isGatway", "isGateway", 1), ("mtu", "MTU", 0), ("", "ab", 2), ("ab", "ba", 2)]
+        for (one, other, expected) in [("isGatway", "isGateway", 1), ("mtu", "MTU", 0), ("", "ab", 2), ("ab", "ba", 1)]
         {
             assert_eq!(distance(one, other), expected, "{one} {other}");
         }

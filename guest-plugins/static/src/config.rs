@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use cni_plugin::decode::{Document, Object};
-use cni_plugin::{CniRoute, Dns, Failure, IpConfig, IpNet, args, ip, result};
+use cni_plugin::{CniRoute, Dns, Failure, IpConfig, IpNet, ip, netconf, result};
 
 /// A configuration that makes sense.
 #[derive(Debug)]
@@ -24,39 +24,70 @@ impl Config {
     /// From the configuration's JSON and CNI_ARGS.
     pub(crate) fn parse(config: &str, cni_args: &str) -> Result<Self, Failure> {
         let document = Document::parse(config)?;
-        let net = document.root("Net");
-        let version = net.text("cniVersion").unwrap_or_default();
-        net.text("name");
-        let ipam = net.object("ipam", "main.IPAMConfig", "IPAMConfig");
-        let asked_by_args = net
-            .object("args", ARGS_TYPE, "")
-            .and_then(|args| args.object("cni", "main.IPAMArgs", "IPAMArgs"))
-            .map_or_else(Vec::new, |args| args.texts("ips"));
-        let asked_by_runtime =
-            net.object("runtimeConfig", RUNTIME_CONFIG_TYPE, "").map_or_else(Vec::new, |runtime| runtime.texts("ips"));
-        let own = ipam.as_ref().map(Ipam::read);
+        let Read { version, ipam, by_args, by_runtime } = Read::of(&document.root("Net"));
         document.finish()?;
 
-        let Some(ipam) = own else {
-            return Err("IPAM config missing 'ipam' key".into());
+        let Some(ipam) = ipam else {
+            return Err(NO_IPAM.into());
         };
         let added = of_cni_args(cni_args)?;
-        let asked_by_args = asked(&asked_by_args)?;
-        let asked_by_runtime = asked(&asked_by_runtime)?;
-        let addresses = if !asked_by_runtime.is_empty() {
-            asked_by_runtime
-        } else if !asked_by_args.is_empty() {
-            asked_by_args
+        let by_args = asked(&by_args)?;
+        let by_runtime = asked(&by_runtime)?;
+        let addresses = if !by_runtime.is_empty() {
+            by_runtime
+        } else if !by_args.is_empty() {
+            by_args
         } else {
             let own = ipam.addresses.iter().map(Given::address);
             own.chain(added.into_iter().map(Ok)).collect::<Result<_, _>>()?
         };
-        let v4 = addresses.iter().filter(|address| address.net.addr().is_ipv4()).count();
-        if (v4 > 1 || addresses.len() - v4 > 1) && !has_lists_of_addresses(&version) {
-            return Err(format!("CNI version {version} does not support more than 1 address per family").into());
-        }
+        too_many(&addresses, &version).map_or(Ok(()), Err)?;
         Ok(Self { addresses, routes: ipam.routes, dns: ipam.dns })
     }
+}
+
+pub(crate) const NO_IPAM: &str = "IPAM config missing 'ipam' key";
+
+/// A configuration that is decoded, and no more.
+pub(crate) struct Read {
+    pub(crate) version: String,
+    ipam: Option<Ipam>,
+    pub(crate) by_args: Vec<String>,
+    pub(crate) by_runtime: Vec<String>,
+}
+
+impl Read {
+    pub(crate) fn of(net: &Object<'_>) -> Self {
+        net.text("name");
+        let [by_args, by_runtime] =
+            [args(net), runtime(net)].map(|conf| conf.map_or_else(Vec::new, |c| c.texts("ips")));
+        let ipam = ipam(net).as_ref().map(Ipam::read);
+        Self { version: net.text("cniVersion").unwrap_or_default(), ipam, by_args, by_runtime }
+    }
+}
+
+pub(crate) fn ipam<'d>(net: &Object<'d>) -> Option<Object<'d>> {
+    net.object("ipam", "main.IPAMConfig", "IPAMConfig")
+}
+
+pub(crate) fn args<'d>(net: &Object<'d>) -> Option<Object<'d>> {
+    netconf::args_of_cni(net, ARGS_TYPE, "main", "IPAMArgs")
+}
+
+pub(crate) fn runtime<'d>(net: &Object<'d>) -> Option<Object<'d>> {
+    netconf::runtime_config(net, RUNTIME_CONFIG_TYPE)
+}
+
+/// The objects of `addresses`.
+pub(crate) fn entries<'d>(ipam: &Object<'d>) -> Vec<Object<'d>> {
+    let addresses = ipam.list("addresses", "[]main.Address").unwrap_or_default();
+    addresses.iter().filter_map(|address| address.object("main.Address", "Address")).collect()
+}
+
+pub(crate) fn too_many(addresses: &[Address], version: &str) -> Option<String> {
+    let v4 = addresses.iter().filter(|address| address.net.addr().is_ipv4()).count();
+    let too_many = (v4 > 1 || addresses.len() - v4 > 1) && !has_lists_of_addresses(version);
+    too_many.then(|| format!("CNI version {version} does not support more than 1 address per family"))
 }
 
 /// The keys of every configuration, which only CHECK reads.
@@ -85,7 +116,7 @@ struct Ipam {
 
 /// An entry of `addresses`. Whether it has an address matters only if it is
 /// not replaced.
-struct Given {
+pub(crate) struct Given {
     address: String,
     gateway: Option<IpAddr>,
 }
@@ -94,10 +125,8 @@ impl Ipam {
     fn read(ipam: &Object<'_>) -> Self {
         ipam.text("Name"); // Of no use here, but checked.
         ipam.text("type");
-        let addresses = ipam.list("addresses", "[]main.Address").unwrap_or_default();
-        let members = addresses.iter().filter_map(|address| address.object("main.Address", "Address"));
         Self {
-            addresses: members.map(|members| Given::read(&members)).collect(),
+            addresses: entries(ipam).iter().map(Given::read).collect(),
             routes: result::routes(ipam),
             dns: result::dns(ipam),
         }
@@ -105,7 +134,7 @@ impl Ipam {
 }
 
 impl Given {
-    fn read(members: &Object<'_>) -> Self {
+    pub(crate) fn read(members: &Object<'_>) -> Self {
         members.text("Version"); // Of no use here, but checked.
         Self {
             address: members.text("address").unwrap_or_default(),
@@ -113,7 +142,7 @@ impl Given {
         }
     }
 
-    fn address(&self) -> Result<Address, String> {
+    pub(crate) fn address(&self) -> Result<Address, String> {
         let address = address(&self.address, "the 'address' field is expected to be in CIDR notation")?;
         Ok(Address { gateway: self.gateway, ..address })
     }
@@ -129,7 +158,7 @@ impl From<Address> for IpConfig {
 /// gateways: a gateway belongs to all whose network it is in.
 fn of_cni_args(cni_args: &str) -> Result<Vec<Address>, String> {
     let (mut ips, mut gateways) = (String::new(), String::new());
-    args::parse(cni_args, |key, value| {
+    cni_plugin::args::parse(cni_args, |key, value| {
         match key {
             "IP" => value.clone_into(&mut ips),
             "GATEWAY" => value.clone_into(&mut gateways),
@@ -154,7 +183,7 @@ fn items(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The addresses that the caller asks for in place of others.
-fn asked(ips: &[String]) -> Result<Vec<Address>, String> {
+pub(crate) fn asked(ips: &[String]) -> Result<Vec<Address>, String> {
     ips.iter().map(|text| address(text, "an entry in the 'ips' field is NOT in CIDR notation")).collect()
 }
 

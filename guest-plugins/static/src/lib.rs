@@ -2,6 +2,7 @@
 //! is remembered: two containers may have the same.
 
 mod config;
+mod judge;
 
 use std::net::IpAddr;
 
@@ -33,7 +34,7 @@ impl IpamPlugin for Static {
     }
 
     fn validate(config: &str) -> Vec<Mistake> {
-        Config::parse(config, "").err().map(Mistake::from).into_iter().collect()
+        judge::mistakes(config)
     }
 }
 
