@@ -68,14 +68,7 @@ fn compare_container(interface: &Iface, link: &Link) -> Result<(), String> {
     if link.kind != "veth" {
         return Err(format!("Error: Container interface {name} not of type veth"));
     }
-    if is_other_mac(interface, link) {
-        return Err(format!(
-            "Interface {name} Mac {} doesn't match container Mac: {}",
-            interface.mac,
-            mac::format(&link.mac)
-        ));
-    }
-    Ok(())
+    check::same_mac(interface, link)
 }
 
 /// Whether an interface is the other end of the container's, and a port of the

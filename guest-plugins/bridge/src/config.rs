@@ -67,7 +67,7 @@ impl Config {
 
     fn read(document: &Document) -> Self {
         let conf = document.root("NetConf");
-        let NetConf { ipam, dns } = NetConf::read(&conf);
+        let NetConf { ipam, dns } = NetConf::read(&conf.embedded("NetConf"));
         let mac_of_args = netconf::args_of_cni(&conf, ARGS_TYPE, "main", "BridgeArgs").and_then(|cni| cni.text("mac"));
         let mac_of_runtime =
             netconf::runtime_config(&conf, RUNTIME_CONFIG_TYPE).and_then(|runtime| given(runtime.text("mac")));

@@ -1,6 +1,7 @@
 //! `loopback`: the container's own `lo`, up. The host is none of its business.
 
 use cni_plugin::decode::Document;
+use cni_plugin::netconf::NetConf;
 use cni_plugin::{
     Address, Batch, Call, Failure, InterfacePlugin, IpConfig, IpNet, LinkAttr, LinkRef, Mistake, Netns, Output, Tables,
     Tolerance, go, link, result, validate,
@@ -91,10 +92,7 @@ fn parse(config: &str) -> Result<(), Failure> {
 }
 
 fn read(document: &Document) {
-    let conf = document.root("NetConf");
-    conf.text("type");
-    conf.object("ipam", "types.IPAM", "IPAM").map(|ipam| ipam.shared().text("type"));
-    result::dns(&conf);
+    NetConf::read(&document.root("NetConf"));
 }
 
 #[cfg(test)]

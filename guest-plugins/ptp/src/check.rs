@@ -1,13 +1,10 @@
 //! CHECK: whether what ADD returned is still there, as the container sees it.
 
-use cni_plugin::{Call, Failure, Iface, Link, Netns, check, mac};
+use cni_plugin::{Call, Failure, Iface, Link, Netns, check};
 
 /// Compares `prevResult` with the kernel.
 pub(crate) fn check(call: &Call, sandbox: &Netns) -> Result<(), Failure> {
-    let prev = call.required_prev_result().map_err(|failure| match failure.msg.as_str() {
-        "Required prevResult missing" => Failure::plain("ptp: Required prevResult missing"),
-        _ => failure,
-    })?;
+    let prev = call.prev_result()?.ok_or("ptp: Required prevResult missing")?;
     check::interface(call, prev, sandbox, compare)
 }
 
@@ -17,11 +14,7 @@ fn compare(interface: &Iface, link: Option<&Link>) -> Result<(), String> {
     if link.kind != "veth" {
         return Err(format!("Error: Container interface {name} not of type veth/p2p"));
     }
-    let now = mac::format(&link.mac);
-    if !interface.mac.is_empty() && interface.mac != now {
-        return Err(format!("ptp: Interface {name} Mac {} doesn't match container Mac: {now}", interface.mac));
-    }
-    Ok(())
+    check::same_mac(interface, link).map_err(|text| format!("ptp: {text}"))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Config {
 
     fn read(document: &Document) -> Self {
         let conf = document.root("NetConf");
-        let NetConf { ipam, dns } = NetConf::read(&conf);
+        let NetConf { ipam, dns } = NetConf::read(&conf.embedded("NetConf"));
         Self {
             mtu: netconf::mtu(&conf),
             ipam,

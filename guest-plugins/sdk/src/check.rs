@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::{Call, CniRoute, Failure, Iface, IpConfig, Link, LinkRef, Netns, Output, Snapshot, Tables, go, link};
+use crate::{Call, CniRoute, Failure, Iface, IpConfig, Link, LinkRef, Netns, Output, Snapshot, Tables, go, link, mac};
 
 /// `RT_TABLE_MAIN` (linux/rtnetlink.h).
 const MAIN_TABLE: u32 = 254;
@@ -18,15 +18,29 @@ pub fn interface(
     compare: impl FnOnce(&Iface, Option<&Link>) -> Result<(), String>,
 ) -> Result<(), Failure> {
     let ifname = &call.at.ifname;
-    let ours = |interface: &&Iface| interface.name == *ifname && interface.sandbox == call.netns;
-    let Some(container) = prev.interfaces.iter().rfind(ours) else {
-        // The reference names the sandbox that it found, which is none.
-        return Err(Failure::plain(format!("Sandbox in prevResult  doesn't match configured netns: {}", call.netns)));
-    };
+    let container = entry(call, prev)?;
     let now = link::all(sandbox, Tables::LINKS | Tables::ADDRESSES | Tables::ROUTES)?;
     compare(container, now.links.iter().find(|link| link.name == *ifname))?;
     addresses(&now, ifname, &prev.ips)?;
     routes(&now, &prev.routes)
+}
+
+/// The entry of the container's interface in `prev`.
+pub fn entry<'o>(call: &Call, prev: &'o Output) -> Result<&'o Iface, String> {
+    let ours = |interface: &&Iface| interface.name == call.at.ifname && interface.sandbox == call.netns;
+    // The reference names the sandbox that it found, which is none.
+    let text = || format!("Sandbox in prevResult  doesn't match configured netns: {}", call.netns);
+    prev.interfaces.iter().rfind(ours).ok_or_else(text)
+}
+
+/// Whether the link has the MAC that its entry names, if it names one.
+pub fn same_mac(interface: &Iface, link: &Link) -> Result<(), String> {
+    let Iface { name, mac, .. } = interface;
+    let now = mac::format(&link.mac);
+    if mac.is_empty() || *mac == now {
+        return Ok(());
+    }
+    Err(format!("Interface {name} Mac {mac} doesn't match container Mac: {now}"))
 }
 
 /// Whether `ifname` has every address of `ips`, with a route to its network.
@@ -44,7 +58,7 @@ pub fn addresses(now: &Snapshot, ifname: &str, ips: &[IpConfig]) -> Result<(), F
             return Err(Failure::plain(text));
         }
         let network = wanted.trunc().into();
-        let routed = now.routes.iter().any(|route| in_main(route.table) && route.dst == network);
+        let routed = now.routes.iter().any(|route| is_in_main(route.table) && route.dst == network);
         if !routed {
             let gateway = go::or_nil(ip.gateway.map(IpAddr::from));
             let text = format!("Failed to find Gateway {gateway} for interface {ifname}");
@@ -61,7 +75,7 @@ pub fn routes(now: &Snapshot, routes: &[CniRoute]) -> Result<(), Failure> {
         let dst = IpNet::try_from(route.dst)?;
         let network = dst.trunc().into();
         let found = now.routes.iter().any(|candidate| {
-            in_main(candidate.table)
+            is_in_main(candidate.table)
                 && candidate.dst == network
                 && (dst.prefix_len() == 0 || route.gw.is_none() || candidate.gateway == route.gw)
         });
@@ -74,7 +88,8 @@ pub fn routes(now: &Snapshot, routes: &[CniRoute]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn in_main(table: u32) -> bool {
+/// Whether this is the main table (`RT_TABLE_MAIN`, or not given).
+pub fn is_in_main(table: u32) -> bool {
     matches!(table, 0 | MAIN_TABLE)
 }
 

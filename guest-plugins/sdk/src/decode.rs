@@ -105,6 +105,11 @@ impl<'d> Object<'d> {
         self.last(key, Value::int)
     }
 
+    /// A `uint32`.
+    pub fn uint32(&self, key: &str) -> Option<u32> {
+        self.last(key, Value::uint32)
+    }
+
     /// A string that `parse` understands. `go_type` is what messages call the
     /// Go type: `net.IP`.
     pub fn parsed<T>(&self, key: &str, go_type: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
@@ -270,9 +275,16 @@ impl<'d> Value<'d> {
         }
     }
 
+    fn uint32(&self) -> Option<u32> {
+        let fits = if let Json::Int(number) = self.json { u32::try_from(*number).ok() } else { None };
+        fits.or_else(|| self.mismatch("uint32"))
+    }
+
     fn mismatch<T>(&self, go_type: &str) -> Option<T> {
+        let is_integer = matches!(go_type, "int" | "uint32");
         let kind = match self.json {
-            Json::Number(words) if go_type == "int" => format!("number {words}"),
+            Json::Number(words) if is_integer => format!("number {words}"),
+            Json::Int(number) if is_integer => format!("number {number}"),
             json => json.kind().to_owned(),
         };
         let (name, path) = (self.go_name, &self.path);
@@ -348,6 +360,10 @@ mod tests {
             conf.int("mtu");
         });
         assert!(fault.starts_with("json: cannot unmarshal number 1.5 into"));
+        let fault = fault_of(r#"{"length":-1}"#, |conf| {
+            conf.uint32("length");
+        });
+        assert_eq!(fault, "json: cannot unmarshal number -1 into Go struct field NetConf.length of type uint32");
         let fault = fault_of(r#"{"mtu":1.5}"#, |conf| {
             conf.text("mtu");
         });

@@ -14,16 +14,16 @@ pub struct NetConf {
 }
 
 impl NetConf {
-    /// From a configuration's top level. Members of no use have their types checked.
+    /// From a configuration's top level, as the struct that embeds this one sees it
+    /// (`conf.embedded("NetConf")`). Members of no use have their types checked.
     pub fn read(conf: &Object<'_>) -> Self {
-        let conf = conf.embedded("NetConf");
         let ipam = conf.object("ipam", "types.IPAM", "IPAM").map(Object::shared);
         conf.text("name");
         conf.text("type");
         conf.object("capabilities", "map[string]bool", "");
         conf.object("prevResult", "map[string]interface {}", "");
         conf.list("cni.dev/valid-attachments", "[]types.GCAttachment");
-        Self { ipam: ipam.and_then(|ipam| ipam.text("type")).unwrap_or_default(), dns: result::dns(&conf) }
+        Self { ipam: ipam.and_then(|ipam| ipam.text("type")).unwrap_or_default(), dns: result::dns(conf) }
     }
 
     /// Whether `ipam.type` can be the name of a plugin: what the host says otherwise. None
