@@ -38,6 +38,7 @@ pub(crate) fn links(scene: &Scene<'_>) -> Result<Output, Failure> {
             ("mac", LinkAttr::Mac(vec![2; 6])),
             ("promisc", LinkAttr::Promisc(true)),
             ("master", LinkAttr::Master(named("outside"))),
+            ("no master", LinkAttr::NoMaster),
             ("name", LinkAttr::Name("taken0".into())),
             ("alias", LinkAttr::Alias("mine".into())),
             ("hairpin", LinkAttr::Hairpin(true)),

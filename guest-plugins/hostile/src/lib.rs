@@ -25,6 +25,16 @@
 //! | `foreign-ports` | other containers' ports, and the bridge that they are at |
 //! | `foreign-vlan` | the host's interface in a VLAN of `outside`, and one that only looks like it |
 //! | `foreign-reach` | links of its own, with addresses, routes and masters of the host |
+//! | `change-twice`, `change-again` | one change in two operations, in two commits |
+//! | `change-never`, `change-hoard`, `change-flood` | one change, 2000, changes without end that no commit sees |
+//! | `change-half` | a dummy by a change, then a panic |
+//! | `bad-changes`, `bad-tables` | links, namespaces, numbers that there are not, in changes |
+//! | `foreign-parents` | dummies and macvlans on the host, and on its links |
+//! | `foreign-tables` | routes, rules and neighbours of the host |
+//! | `memo-large`, `memo-any`, `memo-flood` | memos that are too long, not granted, without end |
+//! | `memo-keep`, `memo-show`, `memo-panic` | keeps the interface's name; fails with what is kept; keeps, and panics |
+//! | `reach` | for a `validate`: delegates, memo, devices, which are all out of its reach |
+//! | `many-mistakes` | for a `validate`: 100,000 of them |
 //! | `nobody` | of no use but in a GC: it tells the host and the delegate that nobody is valid |
 //! | `delegate-self` | delegates to `hostile`, which delegates to `hostile`, ... |
 //! | `ipam-only`, `ipam-check`, `ipam-del` | what the IPAM plugin says |
@@ -38,13 +48,16 @@
 //! `filters` says so; code 123 is its failure.
 
 mod arguments;
+mod changes;
 mod effects;
 mod foreign;
 mod lies;
+mod memos;
 mod more_probes;
 mod neighbours;
 mod probes;
 mod resources;
+mod tables;
 
 /// The examples of `docs/plugin-authors.md` compile. They are tested here and not in the SDK,
 /// which has to be a package without the documents.
@@ -54,7 +67,7 @@ struct PluginAuthors;
 
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
 use cni_plugin::decode::{Document, Object};
-use cni_plugin::{Attachment, Call, Failure, InterfacePlugin, Mistake, Netns, Output, validate};
+use cni_plugin::{Attachment, Call, Failure, InterfacePlugin, Mistake, Netns, Output, dummy, validate};
 
 pub use probes::{NOT_REFUSED, REFUSED};
 
@@ -90,6 +103,10 @@ impl InterfacePlugin for Hostile {
             Conf::read(document);
             Vec::new()
         });
+        let document = Document::parse(config).ok();
+        if document.map(|document| Conf::read(&document)).is_some_and(|conf| conf.mode == "many-mistakes") {
+            return memos::many_mistakes();
+        }
         let effects = run("validate", &of_no_attachment(config), None, None).err();
         mistakes.into_iter().chain(effects.map(Mistake::from)).collect()
     }
@@ -171,6 +188,32 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "foreign-vlan" => neighbours::vlan(&scene),
         "foreign-reach" => neighbours::reach(&scene),
         "foreign-forwarding" => foreign::forwarding(&scene),
+        "change-twice" => changes::twice(&scene).map(|()| Output::default()),
+        "change-again" => changes::again(&scene).map(|()| Output::default()),
+        "change-never" => {
+            drop(dummy::add("hostile0", []));
+            Ok(effects::one_interface(&scene))
+        }
+        "change-hoard" => {
+            changes::hoard();
+            Ok(effects::one_interface(&scene))
+        }
+        "change-flood" => changes::flood(),
+        "change-half" => {
+            changes::half(scene.sandbox()?)?;
+            panic!("hostile says: half done");
+        }
+        "bad-changes" => changes::bad(&scene),
+        "bad-tables" => tables::bad(&scene),
+        "foreign-parents" => changes::foreign(&scene),
+        "foreign-tables" => tables::foreign(&scene),
+        "memo-large" => memos::large(),
+        "memo-any" => memos::any(),
+        "memo-flood" => memos::flood(),
+        "memo-keep" => Ok(memos::keep(&scene)?),
+        "memo-show" => memos::show(),
+        "memo-panic" => memos::put_and_panic(),
+        "reach" => memos::reach(&scene),
         "nobody" => foreign::nobody(&scene),
         "foreign-filters" => foreign::filters(&scene),
         "wrong-verb" => foreign::wrong_verb(&scene),

@@ -79,6 +79,7 @@ pub(crate) fn ports(scene: &Scene<'_>) -> Result<Output, Failure> {
             ("mtu", LinkAttr::Mtu(1300)),
             ("mac", LinkAttr::Mac(vec![2; 6])),
             ("master", LinkAttr::Master(named(&scene.bridge))),
+            ("no master", LinkAttr::NoMaster),
             ("no promisc", LinkAttr::Promisc(false)),
             ("name", LinkAttr::Name("taken0".into())),
             ("alias", LinkAttr::Alias("mine".into())),
