@@ -44,11 +44,7 @@ pub(crate) struct Config {
 impl Config {
     /// From the configuration's JSON and CNI_ARGS.
     pub(crate) fn parse(config: &str, cni_args: &str) -> Result<Self, Failure> {
-        let failed = |text| format!("{FAILED}{text}");
-        let document = Document::parse(config).map_err(failed)?;
-        let mut config = Self::read(&document);
-        document.finish().map_err(failed)?;
-        document.accepted()?;
+        let mut config = Document::decode(config, FAILED, Self::read)?;
         let mut mac = String::new();
         args::parse(cni_args, |key, value| {
             if key == "MAC" {

@@ -11,11 +11,7 @@ const NO_IPAM: &str = "dummy interface requires an IPAM configuration";
 
 /// The IPAM plugin; empty for none.
 pub(crate) fn ipam(config: &str) -> Result<String, Failure> {
-    let failed = |text| format!("{FAILED}{text}");
-    let document = Document::parse(config).map_err(failed)?;
-    let NetConf { ipam, .. } = NetConf::read(&document.root("NetConf"));
-    document.finish().map_err(failed)?;
-    Ok(ipam)
+    Document::decode(config, FAILED, |document| NetConf::read(&document.root("NetConf")).ipam)
 }
 
 /// The IPAM plugin, for an ADD or CHECK.

@@ -45,11 +45,7 @@ pub(crate) enum Selector {
 impl Config {
     /// From the configuration's JSON.
     pub(crate) fn parse(config: &str) -> Result<Self, Failure> {
-        let failed = |text| format!("{FAILED}{text}");
-        let document = Document::parse(config).map_err(failed)?;
-        let config = Self::read(&document);
-        document.finish().map_err(failed)?;
-        Ok(config)
+        Document::decode(config, FAILED, Self::read)
     }
 
     /// Every mistake of a configuration.
@@ -109,11 +105,6 @@ impl Config {
     pub(crate) fn require_selection(&self) -> Result<(), Failure> {
         let by_hardware = self.told_later || !self.device_id.is_empty() || !self.pci_address.is_empty();
         self.selector(by_hardware.then(|| (Bus::Pci, String::new()))).map(drop)
-    }
-
-    /// Calls the IPAM plugin, if there is one.
-    pub(crate) fn with_ipam(&self, call: impl FnOnce(&str) -> Result<(), Failure>) -> Result<(), Failure> {
-        if self.ipam.is_empty() { Ok(()) } else { call(&self.ipam) }
     }
 }
 

@@ -58,7 +58,7 @@ impl InterfacePlugin for HostDevice {
         // Neither must leak because the other one is stuck. A DHCP client says
         // goodbye through the device.
         try_all([
-            config.with_ipam(ipam::del),
+            ipam::with(&config.ipam, ipam::del),
             match (sandbox, device) {
                 _ if is_dpdk => Ok(()),
                 (Some(sandbox), _) => moves::give_back(sandbox, host, &call.at.ifname),
@@ -71,7 +71,7 @@ impl InterfacePlugin for HostDevice {
     fn check(call: &Call, sandbox: &Netns, _: Option<&Netns>) -> Result<(), Failure> {
         let config = Config::parse(&call.config)?;
         let device = Device::of(&config)?;
-        config.with_ipam(ipam::check)?;
+        ipam::with(&config.ipam, ipam::check)?;
         let prev = call.required_prev_result()?;
         if device.dpdk { Ok(()) } else { check::check(call, prev, sandbox) }
     }
@@ -80,11 +80,11 @@ impl InterfacePlugin for HostDevice {
     fn status(config: &str, _: Option<&Netns>) -> Result<(), Failure> {
         let config = Config::parse(config)?;
         config.require_selection()?;
-        config.with_ipam(ipam::status)
+        ipam::with(&config.ipam, ipam::status)
     }
 
     fn gc(config: &str, live: &[Attachment], _: Option<&Netns>) -> Result<(), Failure> {
-        Config::parse(config)?.with_ipam(|plugin| ipam::gc(plugin, live))
+        ipam::with(&Config::parse(config)?.ipam, |plugin| ipam::gc(plugin, live))
     }
 
     fn validate(config: &str) -> Vec<Mistake> {

@@ -67,11 +67,7 @@ pub(crate) fn flood() -> ! {
 pub(crate) fn bad(scene: &Scene<'_>) -> Result<Output, Failure> {
     let sandbox = scene.sandbox()?;
     let mut record = Record::default();
-    let mut other = |what: &str, change: OtherChange| {
-        record.commit(sandbox, what, |batch| {
-            batch.other(change);
-        });
-    };
+    let mut other = |what: &str, change| record.other(sandbox, what, change);
     for name in ["a/b", "exactly-16-bytes", "nul\0", "", ".", "..", "a b", "a:b", "x%d", &"x".repeat(1 << 20)] {
         let shown: String = name.chars().take(20).collect();
         other(&format!("dummy {shown:?}"), dummy::add(name, []));

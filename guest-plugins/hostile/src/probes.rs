@@ -3,7 +3,8 @@
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
 use cni_plugin::bindings::interface::wasm_cni::net::net;
 use cni_plugin::{
-    Batch, Bridge, Condition, Failure, LinkAttr, LinkKind, LinkRef, Netns, Output, Query, Tables, Tolerance, Veth,
+    Batch, Bridge, Condition, Failure, LinkAttr, LinkKind, LinkRef, Netns, OtherChange, Output, Query, Tables,
+    Tolerance, Veth,
 };
 
 use crate::Scene;
@@ -133,6 +134,12 @@ impl Record {
         fill(&mut batch);
         let committed = batch.commit().map_err(|failed| shown(&failed.cause));
         self.note(what, committed);
+    }
+
+    pub(crate) fn other(&mut self, ns: &Netns, what: &str, change: OtherChange) {
+        self.commit(ns, what, |batch| {
+            batch.other(change);
+        });
     }
 
     pub(crate) fn note<T>(&mut self, what: &str, outcome: Result<T, String>) {

@@ -70,11 +70,7 @@ pub(crate) fn foreign(scene: &Scene<'_>) -> Result<Output, Failure> {
 pub(crate) fn bad(scene: &Scene<'_>) -> Result<Output, Failure> {
     let sandbox = scene.sandbox()?;
     let mut record = Record::default();
-    let mut other = |what: &str, change: OtherChange| {
-        record.commit(sandbox, what, |batch| {
-            batch.other(change);
-        });
-    };
+    let mut other = |what: &str, change| record.other(sandbox, what, change);
     let net: IpNet = ip::parse_cidr("10.99.0.0/24")?;
     let by = |hop: Hop| Route::to(net, [hop]);
     let lo = || Hop::by(named("lo"));

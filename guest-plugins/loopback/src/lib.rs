@@ -84,11 +84,7 @@ fn set(sandbox: &Netns, up: bool, tolerance: Tolerance) -> Result<(), Failure> {
 
 /// It has no keys of its own, but those of every configuration have types.
 fn parse(config: &str) -> Result<(), Failure> {
-    let failed = |text| format!("{FAILED}{text}");
-    let document = Document::parse(config).map_err(failed)?;
-    read(&document);
-    document.finish().map_err(failed)?;
-    Ok(())
+    Document::decode(config, FAILED, read)
 }
 
 fn read(document: &Document) {

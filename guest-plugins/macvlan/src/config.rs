@@ -34,20 +34,12 @@ impl Config {
     /// From the configuration's JSON. CNI_ARGS are read when the parent has been found:
     /// see [`read_args`](Self::read_args).
     pub(crate) fn parse(config: &str) -> Result<Self, Failure> {
-        Self::parse_as(config, FAILED)
+        Document::decode(config, FAILED, Self::read)
     }
 
     /// The same for a DEL.
     pub(crate) fn parse_for_del(config: &str) -> Result<Self, Failure> {
-        Self::parse_as(config, DEL_FAILED)
-    }
-
-    fn parse_as(config: &str, prefix: &str) -> Result<Self, Failure> {
-        let failed = |text| format!("{prefix}{text}");
-        let document = Document::parse(config).map_err(failed)?;
-        let config = Self::read(&document);
-        document.finish().map_err(failed)?;
-        Ok(config)
+        Document::decode(config, DEL_FAILED, Self::read)
     }
 
     /// Every mistake of a configuration.
@@ -123,11 +115,6 @@ impl Config {
             return Ok(None);
         }
         mac::parse(text).map(Some).map_err(|why| format!("invalid args {text} for MAC addr: {why}"))
-    }
-
-    /// Calls the IPAM plugin, if there is one.
-    pub(crate) fn with_ipam(&self, call: impl FnOnce(&str) -> Result<(), Failure>) -> Result<(), Failure> {
-        if self.ipam.is_empty() { Ok(()) } else { call(&self.ipam) }
     }
 }
 

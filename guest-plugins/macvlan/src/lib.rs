@@ -47,23 +47,26 @@ impl InterfacePlugin for MacvlanPlugin {
     fn del(call: &Call, sandbox: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
         let config = Config::parse_for_del(&call.config)?;
         // Neither must leak because the other one is stuck.
-        try_all([config.with_ipam(ipam::del), sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname))])
+        try_all([
+            ipam::with(&config.ipam, ipam::del),
+            sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
+        ])
     }
 
     fn check(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<(), Failure> {
         let (config, _) = load(call, sandbox, host)?;
-        config.with_ipam(ipam::check)?;
+        ipam::with(&config.ipam, ipam::check)?;
         let prev = call.prev_result()?.ok_or("required prevResult missing")?;
         check::check(call, prev, sandbox, || config.mode())
     }
 
     // Not whether there is a parent, as in the reference: that can change until the ADD.
     fn status(config: &str, _: Option<&Netns>) -> Result<(), Failure> {
-        Config::parse(config)?.with_ipam(ipam::status)
+        ipam::with(&Config::parse(config)?.ipam, ipam::status)
     }
 
     fn gc(config: &str, live: &[Attachment], _: Option<&Netns>) -> Result<(), Failure> {
-        Config::parse(config)?.with_ipam(|plugin| ipam::gc(plugin, live))
+        ipam::with(&Config::parse(config)?.ipam, |plugin| ipam::gc(plugin, live))
     }
 
     fn validate(config: &str) -> Vec<Mistake> {

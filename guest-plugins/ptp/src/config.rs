@@ -23,11 +23,7 @@ pub(crate) struct Config {
 impl Config {
     /// From the configuration's JSON.
     pub(crate) fn parse(config: &str) -> Result<Self, Failure> {
-        let failed = |text| format!("{FAILED}{text}");
-        let document = Document::parse(config).map_err(failed)?;
-        let config = Self::read(&document);
-        document.finish().map_err(failed)?;
-        Ok(config)
+        Document::decode(config, FAILED, Self::read)
     }
 
     /// Every mistake of a configuration.

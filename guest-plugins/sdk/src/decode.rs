@@ -21,6 +21,7 @@
 
 use std::cell::RefCell;
 
+use crate::Failure;
 use crate::fault::{Fault, FaultKind, Faults};
 use crate::json::Json;
 use crate::validate::Keys;
@@ -42,6 +43,17 @@ impl Document {
             faults: Faults::default(),
             keys: None,
         })
+    }
+
+    /// Reads a configuration as ADD does: the first fault of decoding is an error, with
+    /// `prefix` in front, and then the first value that was rejected.
+    pub fn decode<T>(text: &str, prefix: &str, read: impl FnOnce(&Self) -> T) -> Result<T, Failure> {
+        let failed = |text: String| Failure::plain(prefix.to_owned() + &text);
+        let document = Self::parse(text).map_err(failed)?;
+        let value = read(&document);
+        document.finish().map_err(failed)?;
+        document.accepted()?;
+        Ok(value)
     }
 
     /// The top level, decoded into the Go struct of this name.

@@ -18,6 +18,11 @@ pub fn del(plugin: &str) -> Result<(), Failure> {
     delegate::del(plugin)
 }
 
+/// Calls the delegate, if one is named: `ipam::with(&config.ipam, ipam::del)`.
+pub fn with(plugin: &str, call: impl FnOnce(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+    if plugin.is_empty() { Ok(()) } else { call(plugin) }
+}
+
 /// Whether the addresses are still this attachment's.
 pub fn check(plugin: &str) -> Result<(), Failure> {
     delegate::check(plugin)
