@@ -106,7 +106,7 @@ fn by_first_name(host: &Netns, names: Result<Vec<String>, Error>) -> Result<Link
     by_name(host, names.first().map_or("", String::as_str))
 }
 
-/// Why a folder of sysfs has no names.
+/// Why a directory of sysfs has no names.
 fn no_names(error: &Error) -> String {
     match error.what.strip_prefix("open ") {
         Some(folder) => format!("failed to read directory {folder}: {}", go::quoted(&error.full_message())),

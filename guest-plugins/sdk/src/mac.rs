@@ -20,7 +20,7 @@ pub fn format(mac: &[u8]) -> String {
     text
 }
 
-/// An octet's two digits.
+/// A byte's two digits.
 pub(crate) fn hex(byte: u8) -> [char; 2] {
     [byte >> 4, byte & 0xf].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
 }
