@@ -13,7 +13,7 @@ const NATIVE: u16 = 1;
 pub(crate) struct Vlans {
     /// The VLAN of untagged frames; 0 for none.
     pub(crate) access: u16,
-    /// The VLANs of tagged frames, in order; none if the port is no trunk.
+    /// The VLANs of tagged frames, in order; none if the port is not a trunk.
     pub(crate) trunk: Option<Vec<u16>>,
     /// Leave the port in the bridge's default VLAN.
     pub(crate) keep_default: bool,

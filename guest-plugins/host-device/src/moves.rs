@@ -34,7 +34,7 @@ pub(crate) fn give_back(sandbox: &Netns, host: &Netns, ifname: &str) -> Result<(
         let what = match failed.cause.code {
             Code::Exists if link.alias == "lo" => format!("failed to rename device {now} to {old}"),
             Code::Exists => format!("failed to move {old} to hostNS"),
-            // The alias is no name.
+            // The alias is not a name.
             Code::Invalid if failed.cause.errno == 0 => format!("failed to rename device {now} to {old}"),
             _ => format!("failed to move {now} to tempNS"),
         };

@@ -55,7 +55,7 @@ pub(crate) fn allocate(config: &Config, at: &Attachment, leases: &mut impl Looku
 struct Pick<'s> {
     ip: IpAddr,
     range: &'s Range,
-    /// There is an entry under the key that is no lease.
+    /// There is an entry under the key that is not a lease.
     replaces_garbage: bool,
 }
 

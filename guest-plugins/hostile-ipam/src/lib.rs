@@ -16,7 +16,7 @@
 //! | `create-panic`, `put-panic` | an entry, new or in place of another, and then a panic |
 //! | `put-much` | the same entry without end |
 //! | `others-leases` | others' leases: changed, removed; with `later`, in a DEL, CHECK or GC |
-//! | `log-some` | 4200 octets of log, and a failure |
+//! | `log-some` | 4200 bytes of log, and a failure |
 //! | `resolver` | whatever file `ipam.resolvConf` names |
 //! | `wrong-family`, `no-interface` | results that no one should believe |
 

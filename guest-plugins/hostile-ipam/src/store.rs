@@ -7,7 +7,7 @@ use cni_plugin::{Error, Failure, Output};
 const REFUSED: u32 = 120;
 const NOT_REFUSED: u32 = 998;
 
-/// Largest value that the store takes, octets.
+/// Largest value that the store takes, bytes.
 const MOST: usize = 64 << 10;
 
 fn entry(key: &str, value: Vec<u8>) -> Entry {

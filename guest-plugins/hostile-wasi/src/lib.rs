@@ -5,9 +5,9 @@
 //! |---|---|
 //! | `ok` | a valid result, after lines of every kind |
 //! | `look` | environment, arguments, input, files, sockets; ends with what it found, code [`FOUND`] |
-//! | `clocks` | clocks, random octets and a short sleep; ends with what was odd, code [`FOUND`] |
+//! | `clocks` | clocks, random bytes and a short sleep; ends with what was odd, code [`FOUND`] |
 //! | `flood`, `long-line` | output without end |
-//! | `random` | more random octets than there may be |
+//! | `random` | more random bytes than there may be |
 //! | `sleep`, `naps` | waits without end |
 //! | `exit`, `abort`, `panic` | its end |
 #![expect(clippy::print_stdout, reason = "what becomes of it is what is tested")]

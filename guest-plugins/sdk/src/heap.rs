@@ -12,7 +12,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
 
-/// A heap whose first `SIZE` octets are an arena. Pages that nobody has touched cost nothing.
+/// A heap whose first `SIZE` bytes are an arena. Pages that nobody has touched cost nothing.
 pub(crate) struct Heap<const SIZE: usize> {
     arena: UnsafeCell<Arena<SIZE>>,
     /// How much of the arena is handed out: everything before this.
@@ -86,7 +86,7 @@ unsafe impl<const SIZE: usize> GlobalAlloc for Heap<SIZE> {
         // SAFETY: the caller's promise: `size`, rounded up to the alignment, fits an `isize`.
         let new = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
         if !new.is_null() {
-            // SAFETY: both are as long as that, and the new piece is no part of the old one.
+            // SAFETY: both are as long as that, and the new piece is not a part of the old one.
             unsafe { new.copy_from_nonoverlapping(pointer, layout.size()) };
         }
         new

@@ -11,7 +11,7 @@ pub(crate) enum Json {
     Null,
     Bool(bool),
     Int(i64),
-    /// A number that is no `i64`, in its own words.
+    /// A number that is not an `i64`, as it is written.
     Number(String),
     String(String),
     Array(Vec<Json>),
