@@ -6,7 +6,7 @@ use std::{fmt, fs::File, io::BufReader, path::Path};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{goals::Goal, process::Taken, shares::Shares, stats::Spread, subject::Who};
+use crate::{process::Taken, shares::Shares, stats::Spread, subject::Who};
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Report {
@@ -109,6 +109,23 @@ pub(crate) struct Library {
     pub(crate) status_after_add: f64,
     /// Of ADDs.
     pub(crate) shares: Shares,
+}
+
+/// What a figure is to be at most, and what it is.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    /// At most this, which may depend on what was measured.
+    pub(crate) bound: Option<f64>,
+    pub(crate) unit: String,
+    /// Nothing if this run has not measured it.
+    pub(crate) measured: Option<f64>,
+}
+
+impl Goal {
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        Some(self.measured? <= self.bound?)
+    }
 }
 
 /// What is to be known of a case: that it was skipped, or has failed, and why.
