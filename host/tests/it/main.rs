@@ -16,6 +16,7 @@ mod faults;
 mod hello_plugin;
 mod host_device;
 mod hostile;
+mod imports;
 mod install;
 mod leases;
 mod machine;
