@@ -8,6 +8,8 @@
 //! scripts that name the static ones. Where one is missing (Fedora has them in
 //! `glibc-static`) the program is linked as usual.
 
+#![expect(clippy::disallowed_methods, reason = "cargo tells a build script by variables what to build")]
+
 use std::{
     env, fs, io,
     path::{Path, PathBuf},

@@ -69,6 +69,7 @@ async fn run() -> Result<ExitCode> {
 
 /// Plugins come from CNI_PATH if they are not bundled; all state is below
 /// EMBED_ROOT, so that a test can have it to itself.
+#[expect(clippy::disallowed_methods, reason = "a program may read its environment; the library does not")]
 fn runtime() -> std::result::Result<Runtime, CniError> {
     let folders = env::var_os("CNI_PATH").unwrap_or_default();
     let root = env::var_os("EMBED_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from);

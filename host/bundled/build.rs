@@ -3,6 +3,8 @@
 //! Two cargo runs inside this one, each with a target directory of its own
 //! (the outer one is locked): `wasm-cni-compile`, and the components.
 
+#![expect(clippy::disallowed_methods, reason = "cargo tells a build script by variables what to build")]
+
 mod guests;
 
 use std::{

@@ -26,6 +26,7 @@ pub(crate) struct Env {
 }
 
 impl Env {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub(crate) fn of_process() -> Self {
         Self { variables: std::env::vars_os().collect(), trace: None, goes_on: false }
     }

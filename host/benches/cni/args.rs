@@ -70,13 +70,19 @@ pub(crate) struct Plan {
     pub(crate) library: Vec<(usize, u32)>,
 }
 
+/// cargo starts it in the package's directory; paths on the command line are relative
+/// to where cargo was called.
+#[expect(clippy::disallowed_methods, reason = "one thread, and what it was called with")]
+fn go_to_caller() {
+    if let Some(directory) = env::var_os("PWD") {
+        let _ = env::set_current_dir(directory);
+    }
+}
+
 /// The arguments of this process. None if it was started as one of many tests,
 /// and another is meant.
 pub(crate) fn of_process() -> Option<Args> {
-    // cargo starts it in the package's folder; paths are those of who called cargo.
-    if let Some(folder) = env::var_os("PWD") {
-        let _ = env::set_current_dir(folder);
-    }
+    go_to_caller();
     match Args::try_parse() {
         Ok(args) => Some(args),
         Err(error) if error.kind() == ErrorKind::DisplayHelp || env::args().any(|argument| argument == "--bench") => {

@@ -37,6 +37,7 @@ fn compile(flags: &[&str]) -> Result<PathBuf> {
     Ok(program)
 }
 
+#[expect(clippy::disallowed_methods, reason = "cargo says by a variable which compiler it uses")]
 pub(crate) fn rustc() -> std::ffi::OsString {
     env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     console::{Ran, commands, follow, printed},
-    machine::{Machine, PROGRAM, installed, text},
+    machine::{Machine, PROGRAM, installed, text, variable},
 };
 
 /// Folders of the machine's own: nothing of the real ones is written to.
@@ -123,7 +123,7 @@ fn migrate(shell: &dyn Fn() -> Command, native: &Path) {
 
 /// The folder of reference plugins, if there is one.
 fn native() -> Option<PathBuf> {
-    let folder = std::env::var_os("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
+    let folder = variable("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("skipped: from native plugins and back: CNI_REFERENCE_PLUGINS names no folder");
     }
@@ -186,7 +186,7 @@ fn native_plugins_are_replaced_and_put_back_as_the_document_says() {
 
 #[test]
 fn the_documents_are_followed_in_a_clean_root() {
-    let Some(root) = std::env::var_os(CLEAN_ROOT).map(PathBuf::from) else {
+    let Some(root) = variable(CLEAN_ROOT).map(PathBuf::from) else {
         eprintln!("skipped: {CLEAN_ROOT} is not set; tests/clean-root/run makes one");
         return;
     };

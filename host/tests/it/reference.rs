@@ -12,7 +12,6 @@ mod ptp;
 mod twins;
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
@@ -26,7 +25,7 @@ use twins::{By, Reply, Twin, compare_states};
 
 /// Where the reference is. Its absence is said once for each test.
 fn reference() -> Option<PathBuf> {
-    let given = env::var_os("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
+    let given = crate::machine::variable("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
     let usual = ["/opt/cni/bin", "/usr/lib/cni"].map(PathBuf::from);
     let found = given.into_iter().chain(usual).find(|folder| is_recent(&folder.join("bridge")));
     if found.is_none() {
