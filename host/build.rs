@@ -63,7 +63,7 @@ fn link_statically() -> io::Result<()> {
         fs::write(out.join(format!("lib{name}.a")), format!("INPUT({})\n", path.display()))?;
     }
     println!("cargo::rustc-link-search=native={}", out.display());
-    // For tests and benchmarks too: the folder is in front for all of them.
+    // For tests and benchmarks too: the directory is in front for all of them.
     println!("cargo::rustc-link-arg=-static-pie");
     Ok(())
 }
@@ -90,7 +90,7 @@ fn archived() -> Option<String> {
     println!("cargo::rerun-if-changed={FILE}");
     let commit = fs::read_to_string(FILE).ok()?;
     let commit = commit.trim();
-    commit.bytes().all(|octet| octet.is_ascii_hexdigit()).then(|| commit.get(..12).map(str::to_owned))?
+    commit.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| commit.get(..12).map(str::to_owned))?
 }
 
 /// `1.95.0 (59807616e 2026-04-14)`.

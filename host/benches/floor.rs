@@ -157,24 +157,24 @@ fn route(flags: u16, prefix: u8, scope: u8) -> Message {
 
 /// struct ifinfomsg: a link by its index, to be up or as it is.
 fn link(index: u32, up: bool) -> [u8; 16] {
-    let mut octets = [0; 16];
-    octets[4..8].copy_from_slice(&index.to_ne_bytes());
+    let mut bytes = [0; 16];
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
     // IFF_UP in the flags and in the mask of those to change.
-    octets[8] = up.into();
-    octets[12] = up.into();
-    octets
+    bytes[8] = up.into();
+    bytes[12] = up.into();
+    bytes
 }
 
 struct Message(Vec<u8>);
 
 impl Message {
     fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
-        let mut octets = vec![0; 4];
-        octets.extend(kind.to_ne_bytes());
-        octets.extend((REQUEST | flags).to_ne_bytes());
-        octets.extend([0; 8]);
-        octets.extend(body);
-        Self(octets)
+        let mut bytes = vec![0; 4];
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend((REQUEST | flags).to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(body);
+        Self(bytes)
     }
 
     fn with(mut self, kind: u16, value: &[u8]) -> Self {
@@ -191,11 +191,11 @@ fn terminated(text: &str) -> Vec<u8> {
     [text.as_bytes(), &[0]].concat()
 }
 
-fn attribute(octets: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    octets.extend((value.len() as u16 + 4).to_ne_bytes());
-    octets.extend(kind.to_ne_bytes());
-    octets.extend(value);
-    octets.resize(octets.len().next_multiple_of(4), 0);
+fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    bytes.extend((value.len() as u16 + 4).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
 /// Sends all in one datagram, on a socket of the namespace that this thread is in
@@ -207,13 +207,13 @@ fn talk(messages: &[Message]) -> Result<()> {
     }
     // SAFETY: the descriptor is new, and nothing else has it.
     let mut socket = unsafe { File::from_raw_fd(fd) };
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for Message(message) in messages {
-        octets.extend((message.len() as u32).to_ne_bytes());
-        octets.extend(&message[4..]);
+        bytes.extend((message.len() as u32).to_ne_bytes());
+        bytes.extend(&message[4..]);
     }
     // A socket that was connected to nobody writes to the kernel.
-    socket.write_all(&octets)?;
+    socket.write_all(&bytes)?;
     let mut answer = [0; 4096];
     let size = socket.read(&mut answer)?;
     // struct nlmsghdr, then struct nlmsgerr.

@@ -16,7 +16,7 @@ const OTHERS: [&str; 4] = ["resources", "disk", "library", "bursts"];
 /// Compares calls of wasm-cni with those of the reference plugins
 #[derive(clap::Parser, Default)]
 pub(crate) struct Args {
-    /// The folder of the reference plugins (`.ci/reference-plugins` fetches them)
+    /// The directory of the reference plugins (`.ci/reference-plugins` fetches them)
     #[arg(long, value_name = "DIR")]
     pub(crate) reference: Option<PathBuf>,
     /// The wasm-cni to measure [default: the one that cargo has built]

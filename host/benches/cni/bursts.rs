@@ -108,7 +108,7 @@ fn call(subject: &Subject, verb: &str, number: usize, netns: &Path) -> Call {
             _ => {}
         }
     }
-    call.reply = subject.folder.join(format!("reply-{number}"));
+    call.reply = subject.directory.join(format!("reply-{number}"));
     call
 }
 

@@ -166,7 +166,7 @@ impl Case {
                 vec![call("ADD", "add"), call("DEL", "del")]
             }
             Kind::Leases(count) => {
-                fill(&self.folder(subject), count)?;
+                fill(&self.directory(subject), count)?;
                 plain("host-local", &both)
             }
         })
@@ -175,11 +175,11 @@ impl Case {
     /// Removes what takes much memory.
     pub(crate) fn clean(&self, subject: &Subject) {
         if matches!(self.kind, Kind::Leases(_)) {
-            let _ = fs::remove_dir_all(self.folder(subject));
+            let _ = fs::remove_dir_all(self.directory(subject));
         }
     }
 
-    fn folder(&self, subject: &Subject) -> PathBuf {
+    fn directory(&self, subject: &Subject) -> PathBuf {
         Path::new(LEASES).join(self.network(subject))
     }
 
@@ -258,15 +258,15 @@ fn floor(subject: &Subject, subnet: u8, bridge: Option<u32>) -> Vec<Step> {
 }
 
 /// Leases as the reference writes them, one after the other, and which was last.
-fn fill(folder: &Path, count: u32) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+fn fill(directory: &Path, count: u32) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     // The first address of the range is the gateway's.
     let address = |i: u32| std::net::Ipv4Addr::from_bits(0x0af0_0002 + i);
     for i in 0..count {
-        fs::write(folder.join(address(i).to_string()), format!("container-{i}\r\neth0"))?;
+        fs::write(directory.join(address(i).to_string()), format!("container-{i}\r\neth0"))?;
     }
     if let Some(last) = count.checked_sub(1) {
-        fs::write(folder.join("last_reserved_ip.0"), address(last).to_string())?;
+        fs::write(directory.join("last_reserved_ip.0"), address(last).to_string())?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    namespaces::FOLDER,
+    namespaces::DIRECTORY,
     process::installed,
     report::Disk,
     subject::{PLUGINS, Subject, Who},
@@ -42,7 +42,7 @@ pub(crate) fn measure(program: &Path, subjects: &[Subject]) -> Result<Disk> {
 
 /// Without symbols, if that can be had.
 fn size(program: &Path) -> io::Result<u64> {
-    let stripped = PathBuf::from(FOLDER).join("stripped");
+    let stripped = PathBuf::from(DIRECTORY).join("stripped");
     let done = installed("strip").is_some_and(|strip| {
         let output = Command::new(strip).arg("-o").args([&stripped, program]).output();
         output.is_ok_and(|output| output.status.success())

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::namespaces::FOLDER;
+use crate::namespaces::DIRECTORY;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor.rs");
 
@@ -23,11 +23,11 @@ pub(crate) fn build(version: &str) -> Result<PathBuf> {
 }
 
 fn compile(flags: &[&str]) -> Result<PathBuf> {
-    let program = Path::new(FOLDER).join("floor-program");
+    let program = Path::new(DIRECTORY).join("floor-program");
     let output = Command::new(rustc())
         .args(["--edition", "2024", "--crate-name", "floor", "-C", "opt-level=3", "-C", "panic=abort"])
         .args(["-C", "strip=symbols"])
-        .env("TMPDIR", FOLDER)
+        .env("TMPDIR", DIRECTORY)
         .args(flags)
         .arg("-o")
         .args([&program, Path::new(SOURCE)])

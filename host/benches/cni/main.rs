@@ -104,7 +104,7 @@ fn measure(plan: &Plan) -> Result<Report> {
 fn subjects(plan: &Plan, remarks: &mut Vec<Remark>) -> Result<Vec<Subject>> {
     let mut subjects = vec![Subject::ours(&plan.program)?];
     match &plan.reference {
-        Some(folder) => subjects.push(Subject::reference(folder, &plan.program)?),
+        Some(directory) => subjects.push(Subject::reference(directory, &plan.program)?),
         None => {
             let why = "no --reference DIR (`.ci/reference-plugins DIR` fetches it)";
             remarks.push(Remark::skipped("all", Who::Reference, why));

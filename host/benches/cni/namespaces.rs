@@ -17,7 +17,7 @@ use nix::{
 use wasm_cni_kernel::{Address, LinkAttrs, LinkKind, LinkRef, Netlink, Netns, NewLink, VethPeer};
 
 /// What the benchmark writes lies here, on a file system that goes with it.
-pub(crate) const FOLDER: &str = "/run/bench";
+pub(crate) const DIRECTORY: &str = "/run/bench";
 
 const NAMES: &str = "/run/netns";
 const NOTHING: Option<&str> = None;
@@ -33,31 +33,31 @@ pub(crate) fn enter() -> Result<()> {
     mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING)?;
     tmpfs("/run")?;
     fs::create_dir_all(NAMES)?;
-    fs::create_dir_all(FOLDER)?;
+    fs::create_dir_all(DIRECTORY)?;
     // Neither the machine's policy nor its leases and results; all else of these
-    // folders stays in reach: alternatives(8) are links by way of /etc.
+    // directories stays in reach: alternatives(8) are links by way of /etc.
     without("/etc", &["cni", "wasm-cni"])?;
     without("/var/lib", &["cni"])?;
     up(&mut Netns::current()?.connect()?, "lo")
 }
 
-/// Puts an empty folder over this one, with links to what was there except for
+/// Puts an empty directory over this one, with links to what was there except for
 /// these names.
-fn without(folder: &str, names: &[&str]) -> Result<()> {
-    let entries: Vec<_> = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
-    let behind = Path::new("/run/behind").join(folder.trim_start_matches('/'));
+fn without(directory: &str, names: &[&str]) -> Result<()> {
+    let entries: Vec<_> = fs::read_dir(directory)?.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+    let behind = Path::new("/run/behind").join(directory.trim_start_matches('/'));
     fs::create_dir_all(&behind)?;
-    mount(Some(folder), &behind, NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)?;
-    tmpfs(folder)?;
+    mount(Some(directory), &behind, NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)?;
+    tmpfs(directory)?;
     for entry in entries.iter().filter(|entry| !names.iter().any(|name| *entry == name)) {
-        symlink(behind.join(entry), Path::new(folder).join(entry))?;
+        symlink(behind.join(entry), Path::new(directory).join(entry))?;
     }
     Ok(())
 }
 
-fn tmpfs(folder: &str) -> Result<()> {
-    mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
-        .with_context(|| format!("cannot mount a private {folder}"))
+fn tmpfs(directory: &str) -> Result<()> {
+    mount(Some("tmpfs"), directory, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+        .with_context(|| format!("cannot mount a private {directory}"))
 }
 
 /// A new network namespace under a name, as by ip-netns(8). Gives its path.

@@ -101,14 +101,14 @@ fn table(cells: &Cells) -> Table {
 }
 
 fn write_file(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    directory
         .map_or(Ok(()), fs::create_dir_all)
         .and_then(|()| fs::write(path, text))
         .with_context(|| path.display().to_string())
 }
 
-/// How a document names a file: both in one folder, as a rule.
+/// How a document names a file: both in one directory, as a rule.
 fn relative(file: &Path, document: &Path) -> String {
     let name = if file.parent() == document.parent() { file.file_name().map(Path::new) } else { None };
     name.unwrap_or(file).display().to_string()

@@ -89,7 +89,7 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Where a program is for those that are measured.
 pub(crate) fn installed(program: &str) -> Option<PathBuf> {
-    PATH.split(':').map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists())
+    PATH.split(':').map(|directory| PathBuf::from(directory).join(program)).find(|path| path.exists())
 }
 
 pub(crate) struct Ended {

@@ -71,7 +71,7 @@ pub(crate) struct Resources {
     pub(crate) system_calls: u64,
     pub(crate) processes: u64,
     pub(crate) threads: u64,
-    /// Of the process that takes most, octets.
+    /// Of the process that takes most, bytes.
     pub(crate) peak_memory: u64,
     /// Of all processes that are there at the same time.
     pub(crate) peak_together: u64,

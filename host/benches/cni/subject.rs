@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    namespaces::{self, FOLDER},
+    namespaces::{self, DIRECTORY},
     process::Call,
 };
 
@@ -44,19 +44,19 @@ impl Who {
 
 pub(crate) struct Subject {
     pub(crate) who: Who,
-    /// The folder of plugins or, of the floor, the program.
+    /// The directory of plugins or, of the floor, the program.
     pub(crate) plugins: PathBuf,
     /// The program wasm-cni: the reference is called by it in chains.
     pub(crate) program: PathBuf,
-    /// A folder for its configurations and replies.
-    pub(crate) folder: PathBuf,
+    /// A directory for its configurations and replies.
+    pub(crate) directory: PathBuf,
     /// The namespace that stands for the container.
     pub(crate) netns: PathBuf,
 }
 
 impl Subject {
     pub(crate) fn ours(program: &Path) -> Result<Self> {
-        let plugins = Path::new(FOLDER).join("plugins");
+        let plugins = Path::new(DIRECTORY).join("plugins");
         fs::create_dir_all(&plugins)?;
         let program = program.canonicalize().with_context(|| program.display().to_string())?;
         for name in PLUGINS {
@@ -76,10 +76,10 @@ impl Subject {
     }
 
     fn new(who: Who, plugins: PathBuf, program: &Path) -> Result<Self> {
-        let folder = Path::new(FOLDER).join(who.name());
-        fs::create_dir_all(folder.join("net.d"))?;
+        let directory = Path::new(DIRECTORY).join(who.name());
+        fs::create_dir_all(directory.join("net.d"))?;
         let netns = namespaces::container(who.name())?;
-        Ok(Self { who, plugins, program: program.to_owned(), folder, netns })
+        Ok(Self { who, plugins, program: program.to_owned(), directory, netns })
     }
 
     /// A call of a plugin with the configuration of this name.
@@ -95,7 +95,7 @@ impl Subject {
                 ("CNI_PATH", self.plugins.clone().into()),
             ],
             input: Some(self.config(config)),
-            reply: self.folder.join("reply"),
+            reply: self.directory.join("reply"),
         }
     }
 
@@ -110,7 +110,7 @@ impl Subject {
             arguments,
             env: vec![("CNI_PATH", self.plugins.clone().into()), ("NETCONFPATH", self.networks().into())],
             input: None,
-            reply: self.folder.join("reply"),
+            reply: self.directory.join("reply"),
         }
     }
 
@@ -121,18 +121,18 @@ impl Subject {
             arguments,
             env: Vec::new(),
             input: None,
-            reply: self.folder.join("reply"),
+            reply: self.directory.join("reply"),
         }
     }
 
     /// Where a plugin's configuration of this name lies.
     pub(crate) fn config(&self, name: &str) -> PathBuf {
-        self.folder.join(name).with_extension("json")
+        self.directory.join(name).with_extension("json")
     }
 
     /// Where lists of plugins lie, and nothing else: looking one up reads all.
     pub(crate) fn networks(&self) -> PathBuf {
-        self.folder.join("net.d")
+        self.directory.join("net.d")
     }
 
     /// How it names itself and its version.

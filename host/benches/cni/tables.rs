@@ -96,7 +96,7 @@ pub(crate) fn resources(report: &Report) -> Cells {
     with_head(&head, rows)
 }
 
-/// How `host-local` grows with what is in its folder.
+/// How `host-local` grows with what is in its directory.
 pub(crate) fn leases(report: &Report) -> Cells {
     let head = ["leases", "wasm-cni, ms", "to itself with none", "reference, ms", "to itself with none", "ratio"];
     let cases =
@@ -189,8 +189,8 @@ fn optional(number: Option<f64>) -> String {
     number.map_or_else(String::new, short)
 }
 
-fn megabytes(octets: u64) -> String {
-    format!("{:.1} MB", octets as f64 / 1_048_576.0)
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1_048_576.0)
 }
 
 /// Three digits or so.

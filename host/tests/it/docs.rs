@@ -115,7 +115,7 @@ fn migrate(shell: &dyn Fn() -> Command, native: &Path) {
     let at = document.find("\n## From native plugins, and back").unwrap();
     run(NATIVE);
     let ran = follow("from native plugins", &document[at..], shell());
-    let kept = "bridge: link to wasm-cni, keep the file that is there as .wasm-cni-replaced/bridge\n";
+    let kept = "bridge: link to wasm-cni, keep the existing file as .wasm-cni-replaced/bridge\n";
     assert!(printed(&ran, "install --replace --dry-run").contains(kept), "{}", printed(&ran, "--dry-run"));
     assert!(printed(&ran, "uninstall --dry-run").contains("bridge: restore from .wasm-cni-replaced/bridge\n"));
     run(NATIVE_AGAIN);

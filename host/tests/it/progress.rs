@@ -102,8 +102,8 @@ fn what_is_taken_back_is_counted_and_then_told() {
     assert!(!killed.status.success(), "{}", text(&killed));
     let output = at_a_terminal(&machine, "recover", &[]);
     let said = pieces(&output);
-    assert_eq!(said[0], "taking back 1 of 1: c1");
-    assert_eq!(said[1], "network n1, container c1, interface eth0: took back");
+    assert_eq!(said[0], "undoing 1 of 1: c1");
+    assert_eq!(said[1], "network n1, container c1, interface eth0: undid");
 }
 
 #[test]

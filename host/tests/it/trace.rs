@@ -230,8 +230,8 @@ fn a_file_that_cannot_be_written_to_ends_the_command_before_it_does_anything() {
     for (path, why) in [
         ("/nonexistent/trace", "No such file or directory"),
         (folder, "Is a directory"),
-        (link.to_str().unwrap(), "it is a link"),
-        ("/dev/null", "it is no regular file"),
+        (link.to_str().unwrap(), "it is a symbolic link"),
+        ("/dev/null", "not a regular file"),
     ] {
         for command in [["add", &network, &netns].as_slice(), &["plugins"]] {
             let output = machine.wasm_cni(command).args(["--trace", path]).output().unwrap();
