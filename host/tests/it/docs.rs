@@ -156,6 +156,32 @@ fn every_link_of_the_documents_leads_to_a_file() {
     assert!(count > 10, "{count}");
 }
 
+/// The paths in the repository that a document names in backticks, without patterns.
+fn paths(text: &str) -> Vec<&str> {
+    let tops = ["host/", "guest-plugins/", "docs/", "tests/", "wit/", "packaging/", "examples/", ".ci/"];
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "/._-".contains(c);
+    let quoted = text.split('`').skip(1).step_by(2).filter_map(|words| words.split_whitespace().next());
+    quoted.filter(|path| tops.iter().any(|top| path.starts_with(top)) && path.chars().all(plain)).collect()
+}
+
+#[test]
+fn every_file_that_a_document_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name)).into();
+    files.extend(documents());
+    let mut count = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        // A block of code would be taken for a word in backticks.
+        let prose: String = text.split("```").step_by(2).collect();
+        for path in paths(&prose) {
+            count += 1;
+            assert!(root.join(path).exists(), "{} names {path}", file.display());
+        }
+    }
+    assert!(count > 10, "{count}");
+}
+
 #[test]
 fn every_command_of_the_documents_is_run() {
     if !installed(&["ip", "jq"]) {
