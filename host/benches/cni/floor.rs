@@ -1,5 +1,5 @@
-//! The floor's program, made for this run: without dependencies, static and
-//! optimised whatever the profile of the benchmark is. Must not know: what it does.
+//! Compiles the floor's program for this run: without dependencies, static and optimised
+//! independent of the benchmark's profile. Must not know: what it does.
 
 use std::{
     env,
@@ -13,12 +13,12 @@ use crate::namespaces::DIRECTORY;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor.rs");
 
-/// With the C library that the program has, by what that says of itself.
+/// With the same C library as the program, according to its `--version`.
 pub(crate) fn build(version: &str) -> Result<PathBuf> {
     if let Some(target) = version.split(", ").find(|part| part.ends_with("-musl")) {
         return compile(&["--target", target]);
     }
-    // Where the C library is not to be had as a static one.
+    // Falls back to a dynamic C library.
     compile(&["-C", "target-feature=+crt-static"]).or_else(|_| compile(&[]))
 }
 

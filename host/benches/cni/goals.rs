@@ -1,5 +1,4 @@
-//! What the figures are to show, and whether they do. Must not know: where they
-//! come from.
+//! The goals, and whether the figures meet them. Must not know: where figures come from.
 
 use crate::{
     report::{Goal, Report, Resources, Row},
@@ -63,7 +62,7 @@ pub(crate) fn goals(report: &Report) -> Vec<Goal> {
     goals
 }
 
-/// Ours by the reference's.
+/// Ours divided by the reference's.
 pub(crate) fn ratio(report: &Report, case: &str, call: &str, of: fn(&Row) -> f64) -> Option<f64> {
     divided(report.row(case, call, WasmCni).map(of), report.row(case, call, Reference).map(of))
 }

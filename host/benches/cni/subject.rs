@@ -1,5 +1,4 @@
-//! Who is measured, and the calls that each of them gets. Must not know: which
-//! calls make a case.
+//! The subjects, and the calls of each. Must not know: which calls make a case.
 
 use std::{
     ffi::OsString,
@@ -16,7 +15,7 @@ use crate::{
     process::Call,
 };
 
-/// The plugins that come with ours, under whose names it is linked.
+/// The bundled plugins, under whose names the program is linked.
 pub(crate) const PLUGINS: [&str; 6] = ["bridge", "host-device", "host-local", "loopback", "ptp", "static"];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -36,7 +35,7 @@ impl Who {
         }
     }
 
-    /// Tells apart what they make: names of devices, subnets.
+    /// Distinguishes their devices and subnets.
     pub(crate) fn number(self) -> u8 {
         self as u8 + 1
     }
@@ -44,9 +43,9 @@ impl Who {
 
 pub(crate) struct Subject {
     pub(crate) who: Who,
-    /// The directory of plugins or, of the floor, the program.
+    /// The plugin directory; for the floor, its program.
     pub(crate) plugins: PathBuf,
-    /// The program wasm-cni: the reference is called by it in chains.
+    /// The program wasm-cni, which also calls the reference in chains.
     pub(crate) program: PathBuf,
     /// A directory for its configurations and replies.
     pub(crate) directory: PathBuf,
@@ -99,7 +98,7 @@ impl Subject {
         }
     }
 
-    /// A call of the program wasm-cni, as by people.
+    /// A call of the command wasm-cni.
     pub(crate) fn command(&self, verb: &str, network: &str) -> Call {
         let mut arguments: Vec<OsString> = vec![verb.into(), network.into(), self.netns.clone().into()];
         if self.who == Who::Reference {
@@ -125,17 +124,17 @@ impl Subject {
         }
     }
 
-    /// Where a plugin's configuration of this name lies.
+    /// The path of the plugin configuration with this name.
     pub(crate) fn config(&self, name: &str) -> PathBuf {
         self.directory.join(name).with_extension("json")
     }
 
-    /// Where lists of plugins lie, and nothing else: looking one up reads all.
+    /// The directory of lists only, because a look-up reads all files.
     pub(crate) fn networks(&self) -> PathBuf {
         self.directory.join("net.d")
     }
 
-    /// How it names itself and its version.
+    /// Its name and version.
     pub(crate) fn version(&self) -> String {
         let output = match self.who {
             Who::WasmCni => Command::new(&self.program).arg("--version").output(),
@@ -145,7 +144,7 @@ impl Subject {
         let Ok(output) = output else { return String::new() };
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
-        // The name, and what it was built for, if it says so.
+        // The name, and the target if it reports one.
         let target = text.lines().find_map(|line| line.strip_prefix("target "));
         let parts = text.lines().next().into_iter().chain(target).map(str::trim);
         parts.collect::<Vec<_>>().join(", ")
