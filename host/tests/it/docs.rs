@@ -182,6 +182,32 @@ fn every_file_that_a_document_names_exists() {
     assert!(count > 10, "{count}");
 }
 
+/// The sources of these tests, below a directory.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn every_test_that_the_threats_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("../SECURITY.md")).unwrap();
+    let (_, threats) = text.split_once("\n| threat | defence | test |\n").unwrap();
+    let sources = sources(&root.join("tests/it"));
+    let code: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let mut count = 0;
+    for row in threats.lines().skip(1).take_while(|line| line.starts_with("| ")) {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for test in tests.split('`').skip(1).step_by(2).filter(|test| !test.contains('/')) {
+            count += 1;
+            let name = test.rsplit("::").next().unwrap();
+            let is_module = sources.iter().any(|path| path.file_stem().is_some_and(|stem| stem == name));
+            assert!(is_module || code.contains(&format!("fn {name}()")), "there is no test {test}");
+        }
+    }
+    assert!(count > 30, "{count}");
+}
+
 #[test]
 fn every_command_of_the_documents_is_run() {
     if !installed(&["ip", "jq"]) {

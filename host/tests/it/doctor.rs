@@ -65,7 +65,7 @@ fn a_machine_in_good_order() {
 }
 
 #[test]
-fn it_changes_nothing() {
+fn doctor_changes_nothing() {
     let (machine, _) = scene();
     let all = || {
         let find = machine.command("find").arg(machine.folder()).args(["-printf", "%p %T@ %s\n"]).output().unwrap();
@@ -77,7 +77,7 @@ fn it_changes_nothing() {
 }
 
 #[test]
-fn what_is_in_the_way_of_plugins() {
+fn broken_and_foreign_files_in_the_plugin_directory() {
     let (machine, folder) = scene();
     fs::write(folder.join("README"), "").unwrap();
     fs::remove_file(folder.join("ptp")).unwrap();
@@ -120,7 +120,7 @@ fn configurations_and_policies_with_mistakes() {
 }
 
 #[test]
-fn what_is_left_of_attachments() {
+fn leftovers_of_attachments() {
     let (machine, _) = scene();
     let netns = machine.netns("c1");
     machine.add("n1", &netns);

@@ -70,7 +70,7 @@ fn version(plugin: &Path) -> Result<String, String> {
 }
 
 #[test]
-fn a_fresh_folder_gets_the_program_and_its_names_and_loses_them_again() {
+fn install_creates_a_directory_and_uninstall_empties_it() {
     let parent = TempDir::new().unwrap();
     let folder = parent.path().join("a/bin");
     let dry = run(&["install", "--dry-run"], &folder);
@@ -129,7 +129,7 @@ fn another_build_of_the_program_is_replaced() {
 }
 
 #[test]
-fn an_upgrade_is_of_what_is_there_and_of_nothing_else() {
+fn an_upgrade_updates_only_what_is_installed() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     let nothing = |folder: &Path| {
@@ -163,7 +163,7 @@ fn an_upgrade_is_of_what_is_there_and_of_nothing_else() {
 }
 
 #[test]
-fn foreign_files_are_refused_or_kept_and_put_back_to_the_byte() {
+fn foreign_files_are_refused_or_kept_and_restored_byte_for_byte() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     write(&path("bridge"), FOREIGN, 0o4711);
@@ -200,7 +200,7 @@ fn foreign_files_are_refused_or_kept_and_put_back_to_the_byte() {
 }
 
 #[test]
-fn uninstall_leaves_what_has_become_somebody_elses() {
+fn uninstall_keeps_files_that_others_installed_since() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     write(&path("bridge"), FOREIGN, 0o755);
@@ -224,7 +224,7 @@ fn uninstall_leaves_what_has_become_somebody_elses() {
 }
 
 #[test]
-fn what_an_install_that_was_killed_has_left_is_cleaned_up() {
+fn leftovers_of_a_killed_install_are_removed() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     write(&path("bridge"), FOREIGN, 0o755);

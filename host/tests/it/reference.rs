@@ -158,13 +158,13 @@ fn refuse(reference: &Path, case: &Case) -> Result<(), String> {
 }
 
 #[test]
-fn what_the_reference_does_ours_does() {
+fn ours_does_what_the_reference_does() {
     let Some(reference) = reference() else { return };
     each(&good(), |case| attach_and_detach(&reference, case));
 }
 
 #[test]
-fn what_the_reference_refuses_ours_refuses_and_leaves_nothing() {
+fn ours_refuses_what_the_reference_refuses_and_leaves_nothing() {
     let Some(reference) = reference() else { return };
     each(&bad(), |case| refuse(&reference, case));
 }
@@ -232,7 +232,7 @@ const CHANGES: [&str; 8] = [
 ];
 
 #[test]
-fn check_finds_what_is_no_longer_as_it_was() {
+fn check_finds_changes() {
     let Some(reference) = reference() else { return };
     let plain = || gateway("changed", json!({ "isDefaultGateway": true }));
     let cases = [

@@ -212,7 +212,7 @@ fn says(list: &Value, words: &str) -> bool {
 }
 
 #[test]
-fn inspect_tells_what_a_bundled_plugin_can_do() {
+fn inspect_shows_what_a_bundled_plugin_can_do() {
     let machine = Machine::new();
     let (bridge, status) = inspect(&machine, &["bridge"]);
     assert_eq!((status, &bridge["runs"], &bridge["world"]), (Some(0), &json!(true), &json!("interface-plugin")));
@@ -243,7 +243,7 @@ fn inspect_tells_what_a_bundled_plugin_can_do() {
 }
 
 #[test]
-fn inspect_tells_what_a_plugin_from_elsewhere_can_do_once_it_is_allowed_to() {
+fn inspect_shows_what_a_third_party_plugin_could_do() {
     let machine = Machine::new();
     let (hostile, status) = inspect(&machine, &["hostile"]);
     let file = plugins().join("hostile.wasm");
