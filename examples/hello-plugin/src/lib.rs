@@ -1,11 +1,11 @@
-//! `hello-plugin`: gives the container's interface an MTU and an alias, after a
-//! plugin that has made it.
+//! `hello-plugin`: sets an MTU and an alias on the container's interface, which another
+//! plugin has created.
 //!
 //! ```json
 //! { "type": "hello-plugin", "mtu": 1400, "alias": "web, by hand" }
 //! ```
 //!
-//! Without `alias` that is the network's name and the container's.
+//! The default of `alias` is the network's name and the container's.
 
 use cni_plugin::decode::Document;
 use cni_plugin::{Batch, Call, Failure, InterfacePlugin, LinkAttr, LinkRef, Netns, Output, link};
@@ -48,7 +48,7 @@ impl InterfacePlugin for Hello {
         let attrs = config.mtu.map(LinkAttr::Mtu).into_iter().chain([LinkAttr::Alias(config.alias)]);
         let ifname = &call.at.ifname;
         batch.set_link(LinkRef::Name(ifname.clone()), attrs).or_say(|| format!("cannot set {ifname} up as configured"));
-        // If it fails, or a plugin after it, the host takes back what was done.
+        // If this or a later plugin fails, the host undoes it.
         batch.commit()?;
         let ours = |iface: &&mut cni_plugin::Iface| iface.name == *ifname && iface.sandbox == call.netns;
         if let (Some(mtu), Some(iface)) = (config.mtu, output.interfaces.iter_mut().find(ours)) {
@@ -59,7 +59,7 @@ impl InterfacePlugin for Hello {
     }
 
     fn del(_: &Call, _: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
-        // What it set goes with the interface.
+        // The settings disappear with the interface.
         Ok(())
     }
 

@@ -1,9 +1,9 @@
-//! The plugins that come with wasm-cni: native code that the build made of the
-//! components in `guest-plugins/`. Knows nothing of how they are run.
+//! The bundled plugins: native code that the build compiles from the components in
+//! `guest-plugins/`. Must not know: how they are run.
 //!
 //! `build.rs` builds the components for `wasm32-unknown-unknown` and has
-//! `wasm-cni-compile` compile them, the same program that compiles plugins from
-//! elsewhere, so that both come out of the same settings.
+//! `wasm-cni-compile` compile them, the same program that compiles third-party plugins,
+//! so that both use the same settings.
 
 /// A plugin of this build.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct Bundled {
     pub name: &'static str,
     /// SHA-256 of the component, in hexadecimal.
     pub digest: &'static str,
-    /// Octets of the component.
+    /// Size of the component, in bytes.
     pub size: usize,
     /// Native code for [`wasm_cni_engine`](../wasm_cni_engine)'s settings,
     /// aligned to [`ALIGNMENT`].
@@ -28,8 +28,8 @@ pub fn find(name: &str) -> Option<&'static Bundled> {
     PLUGINS.iter().find(|plugin| plugin.name == name)
 }
 
-/// What [`Bundled::native`] is aligned to, octets: the largest page of the
-/// architecture, so that its code can be made executable in place.
+/// Alignment of [`Bundled::native`], in bytes: the largest page of the architecture, so
+/// that its code can be made executable in place.
 pub const ALIGNMENT: usize = align_of::<Page<()>>();
 
 #[repr(C)]
