@@ -2,7 +2,7 @@
 //! only on those below them, and files and crates that stay small.
 //!
 //! A module imports what a `use` of it names, and what its code names by a path that
-//! begins with `crate`, `super` or `self`. A re-export is no import, and leads to the
+//! begins with `crate`, `super` or `self`. A re-export is not an import, and leads to the
 //! module that defines the item. A parent that calls its children by their bare names
 //! (`child::run()`) does not import them.
 
@@ -21,8 +21,8 @@ use serde_json::Value;
 
 use self::graph::Graph;
 
-/// The crates of the host, and how high each one lies: it depends only on lower ones.
-/// The program hands the bundled plugins to the library, so they lie above it.
+/// The crates of the host and their layers: a crate depends only on lower ones.
+/// The program hands the bundled plugins to the library, so they are above it.
 const LAYERS: &[(&str, u32)] = &[
     ("wasm-cni-engine", 0),
     ("wasm-cni-kernel", 1),
@@ -34,12 +34,12 @@ const LAYERS: &[(&str, u32)] = &[
     ("wasm-cni-cli", 6),
 ];
 
-/// What a plugin depends on.
+/// The only dependency of a plugin in this workspace.
 const SDK: &str = "cni-plugin";
 
 const MOST_LINES: usize = 400;
 const MOST_LINES_OF_MEDIAN: usize = 160;
-/// Of all lines of the workspace, in one crate.
+/// The share of one crate in the lines of the workspace, in percent.
 const MOST_PERCENT: usize = 25;
 
 /// The packages of the workspace.
@@ -59,7 +59,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap()
 }
 
-/// The root files of what a package builds, but for its tests.
+/// The root files of a package's targets, except for its tests.
 fn roots(package: &Value) -> Vec<PathBuf> {
     let targets = package["targets"].as_array().unwrap();
     let built = targets.iter().filter(|target| target["kind"] != serde_json::json!(["test"]));
@@ -102,12 +102,12 @@ fn crates_depend_only_on_those_below_them() {
             let allowed = match (layer(name), layer(dependency)) {
                 (Some(name), Some(dependency)) => dependency < name,
                 (None, None) => dependency == SDK || !ours.contains(dependency),
-                // Of the host's crates, plugins and tools know nothing, nor these of them.
+                // Plugins and tools do not depend on the host's crates, or the other way round.
                 (None, Some(_)) => false,
                 (Some(_), None) => !ours.contains(dependency),
             };
             if !allowed {
-                wrong.push(format!("{name} depends on {dependency}"));
+                wrong.push(format!("{name} depends on {dependency}, which LAYERS does not have below it"));
             }
         }
     }
@@ -142,7 +142,7 @@ fn files_and_crates_stay_small() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The graph of a crate whose files these are; the first one is its root.
+/// The graph of a crate with these files; the first one is its root.
 fn graph(files: &[(&str, &str)]) -> Graph {
     let read = |path: &Path| Some(files.iter().find(|(name, _)| Path::new(name) == path)?.1.to_owned());
     Graph::new(&source::read(Path::new(files[0].0), &read))
@@ -182,7 +182,7 @@ fn a_reexport_leads_to_the_module_that_defines_the_item() {
 }
 
 #[test]
-fn tests_other_crates_and_bare_names_of_children_are_no_imports() {
+fn tests_other_crates_and_bare_names_of_children_are_not_imports() {
     let graph = graph(&[
         ("src/main.rs", "mod a; mod b; use std::fs; fn main() { a::run(); fs::exists(\"a\"); }"),
         (

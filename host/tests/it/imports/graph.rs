@@ -1,12 +1,12 @@
-//! Which module of a crate imports which: the graph, and its circles. Must not know: cargo.
+//! The graph of imports between a crate's modules, and its circles. Must not know: cargo.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{paths, source::Module};
 
-/// The modules of a crate, and who imports whom.
+/// The modules of a crate, and their imports.
 pub(crate) struct Graph {
-    /// For each module, those that it imports, with the first path that names each.
+    /// The imports of each module, with the first path that names each of them.
     edges: BTreeMap<usize, BTreeMap<usize, String>>,
     names: Vec<String>,
 }
@@ -31,7 +31,7 @@ impl Graph {
         self.edges.get(&module).into_iter().flat_map(|edges| edges.keys().copied())
     }
 
-    /// The shortest way from a module back to itself, its first and last node.
+    /// The shortest circle through a module, which is its first and last node.
     fn circle(&self, module: usize) -> Option<Vec<usize>> {
         let mut came_from = BTreeMap::new();
         let mut queue = VecDeque::from([module]);
@@ -63,8 +63,8 @@ impl Graph {
         reached
     }
 
-    /// A line for each strongly connected component of more than one module: its
-    /// members, and the shortest circle in it with the path behind each step.
+    /// A text for each strongly connected component of more than one module: its
+    /// members, and its shortest circle with the path behind each step.
     pub(crate) fn circles(&self) -> Vec<String> {
         let reachable: BTreeMap<usize, BTreeSet<usize>> =
             self.edges.keys().map(|module| (*module, self.reachable(*module))).collect();
@@ -89,7 +89,7 @@ impl Graph {
         format!("{} -> {} (`{}`)", self.names[from], self.names[to], self.edges[&from][&to])
     }
 
-    /// The edges, by name: for tests.
+    /// The edges by name, for tests.
     pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
         let name = |module: usize| self.names[module].as_str();
         self.edges.iter().flat_map(|(from, to)| to.keys().map(move |to| (name(*from), name(*to)))).collect()

@@ -1,12 +1,12 @@
-//! Which module a path leads to.
+//! Resolves paths to modules.
 
 use super::source::Module;
 
-/// Re-exports of re-exports end somewhere.
+/// Limit for re-exports of re-exports.
 const DEPTH: usize = 16;
 
-/// The module that defines what `path`, written in the module `from`, names; none
-/// if that is in another crate.
+/// The module that defines the item of `path` in the module `from`; none if another
+/// crate does.
 pub(crate) fn resolve(modules: &[Module], from: usize, path: &[String]) -> Option<usize> {
     walk(modules, from, path, DEPTH)
 }
@@ -24,7 +24,7 @@ fn walk(modules: &[Module], from: usize, path: &[String], depth: usize) -> Optio
             }
         }
         first => {
-            // Without one of these words it may be another crate's.
+            // Without one of these words, it may be the name of another crate.
             let here = &modules[from];
             if !here.children.contains_key(first) && !here.aliases.contains_key(first) {
                 return None;

@@ -1,4 +1,4 @@
-//! The modules of a crate as its sources have them, without what is only for tests.
+//! Reads the modules of a crate from its sources, without code for tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,13 +22,13 @@ pub(crate) struct Module {
     pub(crate) node: usize,
     pub(crate) parent: Option<usize>,
     pub(crate) children: BTreeMap<String, usize>,
-    /// What is defined here.
+    /// Names of items that are defined here.
     pub(crate) items: BTreeSet<String>,
-    /// What `use` brings here, and where it comes from.
+    /// Names from `use`, and their paths.
     pub(crate) aliases: BTreeMap<String, Vec<String>>,
-    /// What is re-exported here by a star.
+    /// Paths of glob re-exports.
     pub(crate) globs: Vec<Vec<String>>,
-    /// What is imported here, but for pure re-exports.
+    /// Paths of imports, without pure re-exports.
     pub(crate) paths: Vec<Vec<String>>,
 }
 
@@ -42,7 +42,7 @@ impl Module {
     }
 }
 
-/// Gives a file's text; none if it is not there.
+/// Returns a file's text; none if it does not exist.
 pub(crate) type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
 /// The modules of the crate whose root is this file.
@@ -50,12 +50,12 @@ pub(crate) fn of_crate(root: &Path) -> Vec<Module> {
     read(root, &|path| fs::read_to_string(path).ok())
 }
 
-/// The same from wherever the files are.
+/// The same, with another source of files.
 pub(crate) fn read(root: &Path, files: Read<'_>) -> Vec<Module> {
     let mut modules = vec![Module { file: root.to_owned(), ..Module::default() }];
-    let folder = root.parent().unwrap().to_owned();
+    let directory = root.parent().unwrap().to_owned();
     let text = files(root).unwrap_or_else(|| panic!("cannot read {}", root.display()));
-    add_items(&mut modules, 0, parse(root, &text), &folder, files);
+    add_items(&mut modules, 0, parse(root, &text), &directory, files);
     modules
 }
 
@@ -63,22 +63,22 @@ fn parse(path: &Path, text: &str) -> Vec<Item> {
     syn::parse_file(text).unwrap_or_else(|error| panic!("{}: {error}", path.display())).items
 }
 
-/// `folder` is where the module's own modules lie.
-fn add_items(modules: &mut Vec<Module>, at: usize, items: Vec<Item>, folder: &Path, files: Read<'_>) {
+/// `directory` is the directory of the module's children.
+fn add_items(modules: &mut Vec<Module>, at: usize, items: Vec<Item>, directory: &Path, files: Read<'_>) {
     for item in items {
         match item {
-            Item::Mod(module) if !is_for_tests(&module.attrs) => add_module(modules, at, module, folder, files),
+            Item::Mod(module) if !is_for_tests(&module.attrs) => add_module(modules, at, module, directory, files),
             item => Collector { module: &mut modules[at], outermost: true }.visit_item(&item),
         }
     }
 }
 
-fn add_module(modules: &mut Vec<Module>, parent: usize, module: ItemMod, folder: &Path, files: Read<'_>) {
+fn add_module(modules: &mut Vec<Module>, parent: usize, module: ItemMod, directory: &Path, files: Read<'_>) {
     let name = module.ident.to_string();
     let index = modules.len();
     let path: Vec<_> = modules[parent].path.iter().cloned().chain([name.clone()]).collect();
     modules[parent].children.insert(name.clone(), index);
-    let own = folder.join(&name);
+    let own = directory.join(&name);
     match module.content {
         Some((_, items)) => {
             let (file, node) = (modules[parent].file.clone(), modules[parent].node);
@@ -87,11 +87,11 @@ fn add_module(modules: &mut Vec<Module>, parent: usize, module: ItemMod, folder:
         }
         None => {
             let places = match path_attribute(&module.attrs) {
-                // The modules of such a file lie beside it.
-                Some(path) => vec![(modules[parent].file.with_file_name(path), folder)],
-                None => vec![(folder.join(format!("{name}.rs")), &*own), (own.join("mod.rs"), &*own)],
+                // Children of such a file are next to it.
+                Some(path) => vec![(modules[parent].file.with_file_name(path), directory)],
+                None => vec![(directory.join(format!("{name}.rs")), &*own), (own.join("mod.rs"), &*own)],
             };
-            // What a build script writes is elsewhere.
+            // A build script may write it elsewhere.
             let found = places.into_iter().find_map(|(path, own)| files(&path).map(|text| (path, own, text)));
             let Some((file, own, text)) = found else {
                 modules[parent].children.remove(&name);
@@ -127,10 +127,10 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Takes down what the items of a module define and import.
+/// Collects what the items of a module define and import.
 struct Collector<'a> {
     module: &'a mut Module,
-    /// Not inside of an item.
+    /// Whether this is not inside of an item.
     outermost: bool,
 }
 
@@ -173,7 +173,7 @@ impl<'ast> Visit<'ast> for Collector<'_> {
         self.add_tokens(called.tokens.clone());
     }
 
-    /// A macro's body names what it does on behalf of who uses it.
+    /// A macro's body names items on behalf of its users.
     fn visit_item_macro(&mut self, item: &'ast syn::ItemMacro) {
         if !item.mac.path.is_ident("macro_rules") {
             visit::visit_item_macro(self, item);
@@ -201,7 +201,7 @@ impl Collector<'_> {
     }
 
     fn add_leaf(&mut self, name: &syn::Ident, rename: Option<&syn::Ident>, path: &mut Vec<String>, reexport: bool) {
-        // `self` at the end is the module that the path has led to.
+        // `self` at the end is the module of the path before it.
         if name != "self" || path.is_empty() {
             path.push(name.to_string());
         }
@@ -214,7 +214,7 @@ impl Collector<'_> {
         }
     }
 
-    /// Paths in what is given to a macro: `crate::`, `super::` or `self::` and names.
+    /// Adds paths in the arguments of a macro: `crate::`, `super::` or `self::` and names.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<_> = tokens.into_iter().collect();
         let is = |at: usize, sign: char| matches!(tokens.get(at), Some(TokenTree::Punct(p)) if p.as_char() == sign);
