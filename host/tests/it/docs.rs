@@ -182,6 +182,15 @@ fn every_file_that_a_document_names_exists() {
     assert!(count > 10, "{count}");
 }
 
+#[test]
+fn the_list_of_bundled_plugins_is_where_contributing_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let (_, rest) = text.split_once("`PLUGINS` in `").unwrap();
+    let (path, _) = rest.split_once('`').unwrap();
+    assert!(fs::read_to_string(root.join(path)).unwrap().contains("const PLUGINS: &[&str]"), "{path}");
+}
+
 /// The sources of these tests, below a directory.
 fn sources(directory: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
