@@ -1,12 +1,12 @@
-//! Names the commit that is built, and links the optimised program statically:
-//! loading and relocating shared libraries is a third of what a call of `VERSION`
-//! costs.
+//! Names the commit of the build, and links the optimised program statically: loading
+//! and relocating shared libraries is a third of the time of a `VERSION` call.
 //!
-//! rustc's `crt-static` is not for this: without `--target` it applies to
-//! procedural macros too, which cannot be static. So the libraries that rustc
-//! asks for are put in front of the system's under the same names, as linker
-//! scripts that name the static ones. Where one is missing (Fedora has them in
-//! `glibc-static`) the program is linked as usual.
+//! rustc's `crt-static` does not work here: without `--target` it also applies to
+//! procedural macros, which cannot be static. Instead, linker scripts that name the
+//! static libraries hide the system's libraries of the same names. If one is missing
+//! (Fedora has them in `glibc-static`), the program is linked dynamically.
+
+#![expect(clippy::disallowed_methods, reason = "cargo tells a build script by variables what to build")]
 
 use std::{
     env, fs, io,
@@ -14,10 +14,10 @@ use std::{
     process::Command,
 };
 
-/// What rustc asks for, and the static library to give it.
+/// The libraries that rustc links, and their static replacements.
 const LIBRARIES: &[(&str, &str)] = &[
     ("c", "libc.a"),
-    // The shared libgcc holds the unwinder; of the static ones it is this one.
+    // This static library contains the unwinder of the shared libgcc.
     ("gcc_s", "libgcc_eh.a"),
     ("m", "libm.a"),
     ("dl", "libdl.a"),
@@ -32,7 +32,7 @@ fn main() -> io::Result<()> {
     println!("cargo::rustc-env=WASM_CNI_TARGET={}", env::var("TARGET").unwrap_or_default());
     println!("cargo::rustc-env=WASM_CNI_PROFILE={}", env::var("PROFILE").unwrap_or_default());
     println!("cargo::rustc-env=WASM_CNI_RUSTC={}", rustc().as_deref().unwrap_or("unknown"));
-    // As `packaging/program` wants it linked.
+    // Set by `packaging/program`.
     println!("cargo::rerun-if-env-changed=WASM_CNI_LINK_ARGS");
     for argument in env::var("WASM_CNI_LINK_ARGS").unwrap_or_default().split_whitespace() {
         println!("cargo::rustc-link-arg-bins={argument}");
@@ -43,9 +43,8 @@ fn main() -> io::Result<()> {
 fn link_statically() -> io::Result<()> {
     let is = |variable: &str, value: &str| env::var(variable).is_ok_and(|v| v == value);
     if is("CARGO_CFG_TARGET_ENV", "musl") {
-        // It is static as it is. The addresses that its start has to adjust fit in a
-        // twentieth of the room; of a C library from the system that may be too old to
-        // read.
+        // musl is static by default. Packed relocations take a twentieth of the space; the
+        // system's C library may be too old to read them.
         println!("cargo::rustc-link-arg=-Wl,-z,pack-relative-relocs");
         return Ok(());
     }
@@ -61,18 +60,18 @@ fn link_statically() -> io::Result<()> {
         fs::write(out.join(format!("lib{name}.a")), format!("INPUT({})\n", path.display()))?;
     }
     println!("cargo::rustc-link-search=native={}", out.display());
-    // For tests and benchmarks too: the folder is in front for all of them.
+    // Also for tests and benchmarks, which use the same search path.
     println!("cargo::rustc-link-arg=-static-pie");
     Ok(())
 }
 
-/// The commit that is built, if this is a checkout, or an archive that git made.
+/// The commit of the build, if this is a checkout or an archive from git.
 fn commit() -> Option<String> {
     let git = Path::new("../.git");
     if !git.exists() {
         return archived();
     }
-    // HEAD's log grows by a line whenever HEAD comes to stand for another commit.
+    // HEAD's log gets a line whenever HEAD changes.
     for file in ["HEAD", "logs/HEAD"].map(|file| git.join(file)).into_iter().filter(|file| file.exists()) {
         println!("cargo::rerun-if-changed={}", file.display());
     }
@@ -81,14 +80,14 @@ fn commit() -> Option<String> {
     (output.status.success() && !commit.is_empty()).then_some(commit)
 }
 
-/// What git has put in place of a word of its own (`.gitattributes`), as in the
+/// The commit that git substitutes in archives (`.gitattributes`), for example in the
 /// tarball of a release.
 fn archived() -> Option<String> {
     const FILE: &str = "commit.txt";
     println!("cargo::rerun-if-changed={FILE}");
     let commit = fs::read_to_string(FILE).ok()?;
     let commit = commit.trim();
-    commit.bytes().all(|octet| octet.is_ascii_hexdigit()).then(|| commit.get(..12).map(str::to_owned))?
+    commit.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| commit.get(..12).map(str::to_owned))?
 }
 
 /// `1.95.0 (59807616e 2026-04-14)`.
@@ -98,10 +97,10 @@ fn rustc() -> Option<String> {
     Some(version.trim().strip_prefix("rustc ")?.to_owned())
 }
 
-/// Where the C compiler has a library.
+/// Asks the C compiler for the path of a library.
 fn find(file: &str) -> Option<PathBuf> {
     let output = Command::new("cc").arg(format!("-print-file-name={file}")).output().ok()?;
     let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-    // It answers with the bare name if there is none.
+    // It prints the bare name if there is none.
     (path.is_absolute() && Path::exists(&path)).then_some(path)
 }

@@ -1,13 +1,13 @@
-//! A container runtime in small: a network namespace for each container, the
-//! networks of a folder, a command in it, and nothing left when it ends.
+//! A small container runtime: it attaches a network namespace for each container to
+//! the networks of a directory, runs a command in it, and leaves nothing behind.
 //!
 //! ```console
 //! # cargo run -p wasm-cni --example embed -- examples/net.d 2 ip -brief address
 //! ```
 //!
-//! starts two containers, each on every network of the folder, runs the command
-//! in each, and ends with the first status that is not 0. It needs the rights to
-//! make namespaces and devices, as root has them.
+//! starts two containers on every network of the directory, runs the command in each,
+//! and exits with the first status that is not 0. It needs privileges to create
+//! namespaces and devices, as root has.
 
 use std::{
     env, io,
@@ -20,7 +20,7 @@ use std::{
 use wasm_cni::{Added, AsyncRuntime, Attachment, CniError, Netns, Network, Runtime};
 use wasm_cni_kernel::{LinkAttrs, LinkRef};
 
-/// What an attachment may take.
+/// Time limit of an attachment.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -38,10 +38,10 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [folder, count, command @ ..] = &arguments[..] else {
-        return Err("usage: embed FOLDER COUNT COMMAND...".into());
+    let [directory, count, command @ ..] = &arguments[..] else {
+        return Err("usage: embed DIR COUNT COMMAND...".into());
     };
-    let networks = networks(Path::new(folder))?;
+    let networks = networks(Path::new(directory))?;
     let runtime = AsyncRuntime::new(runtime()?);
 
     // All at the same time: one runtime serves many calls.
@@ -60,43 +60,44 @@ async fn run() -> Result<ExitCode> {
             code = ExitCode::from(status);
         }
     }
-    // Bridges that were made for these containers, now that none is left.
+    // Bridges that were created for these containers.
     for left in footprints.iter().rev().flat_map(|footprint| runtime.runtime().tidy(footprint)) {
         eprintln!("embed: could not be removed: {left}");
     }
     Ok(code)
 }
 
-/// Plugins come from CNI_PATH if they are not bundled; all state is below
-/// EMBED_ROOT, so that a test can have it to itself.
+/// Plugins are bundled or come from CNI_PATH. All state is in EMBED_ROOT, which a test
+/// sets to a private directory.
+#[expect(clippy::disallowed_methods, reason = "a program may read its environment; the library does not")]
 fn runtime() -> std::result::Result<Runtime, CniError> {
-    let folders = env::var_os("CNI_PATH").unwrap_or_default();
+    let directories = env::var_os("CNI_PATH").unwrap_or_default();
     let root = env::var_os("EMBED_ROOT").map_or_else(|| PathBuf::from("/"), PathBuf::from);
     Runtime::builder()
         .bundled(wasm_cni_bundled::PLUGINS)
-        .plugin_dirs(env::split_paths(&folders))
+        .plugin_dirs(env::split_paths(&directories))
         .env(env::vars_os())
         .root(root)
         .log(|line| eprintln!("{} {} {}: {}", line.level, line.container_id, line.plugin, line.message))
         .build()
 }
 
-/// Every network of the folder that can be used; the others are reported.
-fn networks(folder: &Path) -> Result<Vec<Network>> {
+/// Every network of the directory that can be used; reports the others.
+fn networks(directory: &Path) -> Result<Vec<Network>> {
     let mut networks = Vec::new();
-    for file in wasm_cni::survey_networks(folder)? {
+    for file in wasm_cni::survey_networks(directory)? {
         match file.network {
             Ok(network) => networks.push(network),
             Err(error) => eprintln!("embed: skipping {}: {error}", file.path.display()),
         }
     }
     if networks.is_empty() {
-        return Err(format!("no networks in {}", folder.display()).into());
+        return Err(format!("no networks in {}", directory.display()).into());
     }
     Ok(networks)
 }
 
-/// A namespace, and what it is to be attached to.
+/// A namespace, and the networks to attach it to.
 struct Container {
     netns: Arc<Netns>,
     attachments: Vec<(Network, Attachment)>,
@@ -108,7 +109,7 @@ impl Container {
         let mut netlink = netns.connect()?;
         let lo = netlink.link_get(LinkRef::Name("lo"))?.index;
         netlink.link_set(lo, &LinkAttrs { up: Some(true), ..LinkAttrs::default() })?;
-        // This process keeps the namespace: there is no file to remove.
+        // This process keeps the namespace alive, so there is no file to remove.
         let path = netns.path().display().to_string();
         let attachment = |(i, network): (usize, &Network)| {
             let at = Attachment {
@@ -123,17 +124,17 @@ impl Container {
         Ok(Self { netns: Arc::new(netns), attachments })
     }
 
-    /// From being attached to being detached. Gives the command's status.
+    /// Attaches it, runs the command and detaches it. Returns the command's status.
     async fn live(self, runtime: &AsyncRuntime, command: Vec<String>) -> Result<(u8, Vec<Added>)> {
-        // One after the other, so that the first network has the first say in
-        // default routes. If one fails, those before it are taken back.
+        // In order, so that the first network gets the default routes. If one fails, the
+        // ones before it are undone.
         let added = runtime.add_in_order(&self.attachments, Some(TIMEOUT)).await?;
         for (added, (_, at)) in added.iter().zip(&self.attachments) {
             for ip in &added.result.ips {
                 eprintln!("{} {}: {}", at.container_id, at.ifname, ip.address);
             }
         }
-        // Ctrl-C ends the command; it is waited for, and then comes the rest.
+        // Ctrl-C ends the command; wait for it, and then detach.
         let ended = self.command(command).await;
         for (network, at) in self.attachments.iter().rev() {
             runtime.del(network, at, Some(TIMEOUT)).await?;

@@ -1,10 +1,9 @@
-//! The least that attaching a container to a bridge, or to the host alone, can
-//! cost: only the netlink messages that the result needs, and no answer to any
-//! other question.
+//! The minimal cost of attaching a container to a bridge, or to the host alone: only the
+//! netlink messages that the result needs.
 //!
-//! `floor add BRIDGE NETNS HOST-NAME IFNAME ADDRESS/PREFIX GATEWAY`, the bridge by
-//! its index or `-` for none, and `floor del HOST-NAME`. Needs nothing but std, so that the
-//! benchmark can compile it by itself: static and optimised whatever the profile.
+//! `floor add BRIDGE NETNS HOST-NAME IFNAME ADDRESS/PREFIX GATEWAY`, where BRIDGE
+//! is an index or `-` for none, and `floor del HOST-NAME`. Uses only std, so that the
+//! benchmark can compile it: static and optimised, independent of the profile.
 //! Must not know: the benchmark.
 #![expect(unsafe_code, reason = "socket(2) and setns(2) without a crate")]
 
@@ -58,9 +57,9 @@ const RTN_UNICAST: u8 = 1;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
 
-/// The index of the container's end: given with its creation, nobody has to ask
-/// for it. The kernel takes it if the host's end is given one too; devices that
-/// were given none have small ones.
+/// The index of the container's end, chosen at creation, so that no request for it is
+/// needed. The kernel accepts it if the host's end has a chosen index, too; other
+/// devices have small ones.
 const INDEX: u32 = 1_000_000;
 
 fn main() -> Result<()> {
@@ -119,11 +118,11 @@ fn add(bridge: Option<u32>, netns: &str, host: &str, container: &Container<'_>) 
     let gateway = container.gateway.octets();
     let default = route(ACK, 0, RT_SCOPE_UNIVERSE).with(RTA_GATEWAY, &gateway);
     let up = Message::new(RTM_NEWLINK, 0, &link(INDEX, true));
-    // The kernel takes them in their order, and says no to whichever it is.
+    // The kernel handles them in order, and reports the one that fails.
     if bridge.is_some() {
         return talk(&[up, address(INDEX, container.prefix, container.address, 0), default]);
     }
-    // Its network is behind the gateway, which is at the other end.
+    // Its network is behind the gateway at the other end.
     let network = container.address.to_bits() & !hosts(container.prefix);
     talk(&[
         up,
@@ -134,7 +133,7 @@ fn add(bridge: Option<u32>, netns: &str, host: &str, container: &Container<'_>) 
     ])
 }
 
-/// The bits of an address that are not its network's.
+/// The host bits of an address.
 fn hosts(prefix: u8) -> u32 {
     u32::MAX.checked_shr(prefix.into()).unwrap_or(0)
 }
@@ -155,26 +154,26 @@ fn route(flags: u16, prefix: u8, scope: u8) -> Message {
     Message::new(RTM_NEWROUTE, flags | CREATE_EXCL, &rtmsg)
 }
 
-/// struct ifinfomsg: a link by its index, to be up or as it is.
+/// struct ifinfomsg: a link by its index, set up or unchanged.
 fn link(index: u32, up: bool) -> [u8; 16] {
-    let mut octets = [0; 16];
-    octets[4..8].copy_from_slice(&index.to_ne_bytes());
+    let mut bytes = [0; 16];
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
     // IFF_UP in the flags and in the mask of those to change.
-    octets[8] = up.into();
-    octets[12] = up.into();
-    octets
+    bytes[8] = up.into();
+    bytes[12] = up.into();
+    bytes
 }
 
 struct Message(Vec<u8>);
 
 impl Message {
     fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
-        let mut octets = vec![0; 4];
-        octets.extend(kind.to_ne_bytes());
-        octets.extend((REQUEST | flags).to_ne_bytes());
-        octets.extend([0; 8]);
-        octets.extend(body);
-        Self(octets)
+        let mut bytes = vec![0; 4];
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend((REQUEST | flags).to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(body);
+        Self(bytes)
     }
 
     fn with(mut self, kind: u16, value: &[u8]) -> Self {
@@ -191,35 +190,35 @@ fn terminated(text: &str) -> Vec<u8> {
     [text.as_bytes(), &[0]].concat()
 }
 
-fn attribute(octets: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    octets.extend((value.len() as u16 + 4).to_ne_bytes());
-    octets.extend(kind.to_ne_bytes());
-    octets.extend(value);
-    octets.resize(octets.len().next_multiple_of(4), 0);
+fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    bytes.extend((value.len() as u16 + 4).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
-/// Sends all in one datagram, on a socket of the namespace that this thread is in
-/// by now, and reads what the kernel says: an error, or the one acknowledgement.
+/// Sends all messages in one datagram, on a socket of this thread's namespace, and reads
+/// the kernel's reply: an error, or the one acknowledgement.
 fn talk(messages: &[Message]) -> Result<()> {
     let fd = socket(AF_NETLINK, SOCK_RAW_CLOEXEC, 0);
     if fd < 0 {
         return Err(Error::last_os_error());
     }
-    // SAFETY: the descriptor is new, and nothing else has it.
+    // SAFETY: the descriptor is new, and nothing else owns it.
     let mut socket = unsafe { File::from_raw_fd(fd) };
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for Message(message) in messages {
-        octets.extend((message.len() as u32).to_ne_bytes());
-        octets.extend(&message[4..]);
+        bytes.extend((message.len() as u32).to_ne_bytes());
+        bytes.extend(&message[4..]);
     }
-    // A socket that was connected to nobody writes to the kernel.
-    socket.write_all(&octets)?;
+    // An unconnected socket writes to the kernel.
+    socket.write_all(&bytes)?;
     let mut answer = [0; 4096];
     let size = socket.read(&mut answer)?;
     // struct nlmsghdr, then struct nlmsgerr.
     let (kind, error) = (&answer[4..6], &answer[16..20]);
     if size < 20 || kind != NLMSG_ERROR.to_ne_bytes() {
-        return Err(Error::other("the kernel has answered something else"));
+        return Err(Error::other("unexpected reply of the kernel"));
     }
     match i32::from_ne_bytes([error[0], error[1], error[2], error[3]]) {
         0 => Ok(()),

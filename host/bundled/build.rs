@@ -1,7 +1,9 @@
 //! Builds the bundled plugins and compiles them to native code.
 //!
-//! Two cargo runs inside this one, each with a target directory of its own
-//! (the outer one is locked): `wasm-cni-compile`, and the components.
+//! Runs cargo for `wasm-cni-compile` and for the components, each with its own target
+//! directory, because the outer one is locked.
+
+#![expect(clippy::disallowed_methods, reason = "cargo tells a build script by variables what to build")]
 
 mod guests;
 
@@ -31,12 +33,12 @@ fn main() -> Result<()> {
     let profile = out.ancestors().nth(3).context("unexpected OUT_DIR")?;
     let mut target = profile.parent().context("unexpected OUT_DIR")?;
     if target.file_name() == env::var_os("TARGET").as_deref() {
-        // What is made with the compiler is the same for all of an architecture.
+        // The compiler's output is the same for all targets of an architecture.
         target = target.parent().context("unexpected OUT_DIR")?;
     }
 
     let compiler = build_compiler(&root, &target.join("compiler"))?;
-    // Beside the program that will look for it there.
+    // The program looks for it next to itself.
     replace(&compiler, &profile.join("wasm-cni-compile"))?;
 
     let modules = guests::build(&root, &target.join("guests"), &guests::cargo_home()?)?;

@@ -1,6 +1,8 @@
-//! How the bundled plugins are built: the same bytes wherever the sources, the
-//! registry, the toolchain and the build lie. A test builds them a second time
-//! (`host/tests/it/reproducible.rs`), by this file.
+//! Builds the bundled plugins: the same bytes in whichever directories the sources, the
+//! registry, the toolchain and the build are. A test uses this file to build them a
+//! second time (`host/tests/it/reproducible.rs`).
+
+#![expect(clippy::disallowed_methods, reason = "cargo tells a build script by variables what to build")]
 
 use std::{
     env, fs,
@@ -16,12 +18,12 @@ const WASM: &str = "wasm32-unknown-unknown";
 pub(crate) const PLUGINS: &[&str] =
     &["bridge", "dummy", "host-device", "host-local", "loopback", "macvlan", "ptp", "static"];
 
-/// The name of a plugin's file in the folder that [`build`] gives.
+/// The name of a plugin's file in the directory that [`build`] returns.
 pub(crate) fn module(plugin: &str) -> String {
     format!("{}.wasm", plugin.replace('-', "_"))
 }
 
-/// Builds them from the sources at `root`, in the folder `target`; `home` is cargo's.
+/// Builds them from the sources at `root`, in the directory `target`; `home` is cargo's.
 pub(crate) fn build(root: &Path, target: &Path, home: &Path) -> Result<PathBuf> {
     ensure_wasm_target()?;
     let mut command = cargo();
@@ -37,27 +39,27 @@ pub(crate) fn build(root: &Path, target: &Path, home: &Path) -> Result<PathBuf> 
     Ok(target.join(WASM).join("guest"))
 }
 
-/// Where cargo keeps the registry: it does not say so to a build script, but rustup
-/// does, where there is rustup.
+/// The directory of cargo's registry. cargo does not tell a build script, but rustup
+/// does, if it is installed.
 pub(crate) fn cargo_home() -> Result<PathBuf> {
     let home = env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    home.or_else(|| Some(env::home_dir()?.join(".cargo"))).context("neither CARGO_HOME nor a home folder")
+    home.or_else(|| Some(env::home_dir()?.join(".cargo"))).context("neither CARGO_HOME nor a home directory")
 }
 
-/// What panics and `file!` say of where a file lies is in the bytes.
+/// Replaces the paths of files, which panics and `file!` put into the bytes.
 fn flags(root: &Path, target: &Path, home: &Path) -> Result<String> {
     let mut names = vec![
         (root.to_owned(), "/wasm-cni".to_owned()),
         (target.to_owned(), "/target".to_owned()),
         (home.to_owned(), "/cargo".to_owned()),
-        // With the component rust-src the standard library's files are said to lie there.
+        // With the component rust-src, the standard library's files have these paths.
         (PathBuf::from(rustc(&["--print=sysroot"])?).join("lib/rustlib/src/rust"), format!("/rustc/{}", commit()?)),
     ];
-    // A folder for each index or mirror of the registry. What builds this has come from it.
+    // A directory for each index or mirror of the registry.
     for index in fs::read_dir(home.join("registry/src")).into_iter().flatten() {
         names.push((index?.path(), "/registry".to_owned()));
     }
-    // The last one that fits counts, and one may lie in the other.
+    // The last match counts, and one path may contain the other.
     names.sort();
     let flags: Vec<_> =
         names.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect();
@@ -78,8 +80,8 @@ fn rustc(arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// `rust-toolchain.toml` names the target, so rustup has normally installed it;
-/// not where automatic installation is switched off.
+/// Installs the target. `rust-toolchain.toml` names it, so rustup has normally done
+/// this, unless automatic installation is disabled.
 fn ensure_wasm_target() -> Result<()> {
     let directory = PathBuf::from(rustc(&["--print=target-libdir", "--target", WASM])?);
     if directory.is_dir() {
@@ -87,15 +89,15 @@ fn ensure_wasm_target() -> Result<()> {
     }
     let mut rustup = Command::new("rustup");
     rustup.args(["target", "add", WASM]);
-    // A mirror's first answer may be that it has yet to fetch the file.
+    // A mirror may have to fetch the file first, and fail once.
     let added = run(&mut rustup).or_else(|_| run(&mut rustup));
     added.with_context(|| format!("the Rust target {WASM} is missing: rustup target add {WASM}"))?;
     ensure!(directory.is_dir(), "rustup installed {WASM}, but not at {}", directory.display());
     Ok(())
 }
 
-/// The cargo that runs this script, without what the outer run set for it:
-/// flags and wrappers of the host's build are not for these.
+/// The cargo that runs this script, without the variables of the outer run: flags and
+/// wrappers of the host's build must not apply.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {

@@ -1,61 +1,88 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, ops::RangeInclusive, path::PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
+};
+
+const GLOBAL: &str = "Global options";
 
 /// Container networking with sandboxed plugins
 ///
-/// Called under the name of a bundled plugin (a link named `bridge`, say) it is
-/// that plugin, as in /opt/cni/bin.
+/// Called under the name of a bundled plugin (a link named `bridge`, for
+/// example), this program is that plugin, as in /opt/cni/bin.
 #[derive(Parser)]
 #[command(name = "wasm-cni", version = crate::version::build(), long_version = crate::version::long(), after_help = ENVIRONMENT)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Folder of network configurations [default: $NETCONFPATH or /etc/cni/net.d]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+// No doc comment: it would become the description of each command.
+#[derive(clap::Args)]
+#[command(next_help_heading = GLOBAL)]
+pub(crate) struct Global {
+    /// Directory of network configurations [env: NETCONFPATH] [default: /etc/cni/net.d]
+    #[arg(long, value_name = "DIR")]
     pub(crate) conf_dir: Option<PathBuf>,
-    /// Folders of plugins that are not bundled, `:` between them [default: $CNI_PATH]
-    #[arg(long, global = true, value_name = "DIRS")]
+    /// Colon-separated plugin directories, searched after the bundled plugins [env: CNI_PATH]
+    #[arg(long, value_name = "DIRS")]
     pub(crate) plugin_path: Option<String>,
-    /// Keep all state below this folder [default: $WASM_CNI_ROOT or /]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Directory that contains all state [env: WASM_CNI_ROOT] [default: /]
+    #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
-    /// The folder of the result cache [default: /var/lib/cni below the root]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Directory of the result cache [env: WASM_CNI_CACHE_DIR] [default: var/lib/cni in the root]
+    #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
-    /// Native plugins go before components of the same name
-    #[arg(long, global = true)]
+    /// Prefer native plugins over components of the same name [env: WASM_CNI_PREFER_NATIVE=1]
+    #[arg(long)]
     pub(crate) prefer_native: bool,
-    /// The namespace for the host's end of things [default: $WASM_CNI_HOST_NETNS or the caller's]
-    #[arg(long, global = true, value_name = "PATH")]
+    /// Network namespace to treat as the host's [env: WASM_CNI_HOST_NETNS] [default: the caller's]
+    #[arg(long, value_name = "PATH")]
     pub(crate) host_netns: Option<PathBuf>,
-    /// Seconds that an operation may take [default: 30]
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    /// Time limit of an operation [env: WASM_CNI_TIMEOUT] [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(TIMEOUT))]
     pub(crate) timeout: Option<u32>,
-    /// What plugins may do [default: $WASM_CNI_POLICY or /etc/wasm-cni/policy.toml below the root]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Policy file: what plugins may do [env: WASM_CNI_POLICY] [default: etc/wasm-cni/policy.toml in the root]
+    #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// Append a line of JSON to this file for every call of a plugin, every call that it makes of
-    /// the host, and every process [default: $WASM_CNI_TRACE or none]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Append a line of JSON for every plugin call, host call and process [env: WASM_CNI_TRACE]
+    #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
-    /// Give a plugin that is not bundled what `bridge` has: both namespaces
-    #[arg(long, global = true, value_name = "PLUGIN")]
+    /// Give a third-party plugin the grants of `bridge`, on both namespaces [env: WASM_CNI_ALLOW_HOST]
+    #[arg(long, value_name = "PLUGIN")]
     pub(crate) allow_host: Vec<String>,
 }
+
+/// Seconds that a time limit can be.
+pub(crate) const TIMEOUT: RangeInclusive<i64> = 1..=3600;
 
 /// Where runtimes look for plugins by default.
 pub(crate) const PLUGINS: &str = "/opt/cni/bin";
 
 const ENVIRONMENT: &str = "\
 Environment:
-  NETCONFPATH   folder of network configurations
-  CNI_PATH      folders of plugins
-  CNI_ARGS      arguments for plugins: K=V;K=V
-  CAP_ARGS      values for capabilities, JSON
-  CNI_IFNAME    name of the interface in the container";
+  CNI_ARGS                Arguments for plugins: K=V;K=V
+  CAP_ARGS                Capability arguments, a JSON object
+  CNI_IFNAME              Name of the interface in the container
+  NETCONFPATH             Same as --conf-dir
+  CNI_PATH                Same as --plugin-path
+  WASM_CNI_ROOT           Same as --root
+  WASM_CNI_CACHE_DIR      Same as --cache-dir
+  WASM_CNI_PREFER_NATIVE  1 is --prefer-native, 0 is the default
+  WASM_CNI_HOST_NETNS     Same as --host-netns
+  WASM_CNI_TIMEOUT        Same as --timeout
+  WASM_CNI_POLICY         Same as --policy
+  WASM_CNI_TRACE          Same as --trace
+  WASM_CNI_ALLOW_HOST     Same as --allow-host, with commas between plugins
+  WASM_CNI_COMPILER       Path of wasm-cni-compile
+  NO_COLOR                No colors on a terminal
+
+An option takes precedence over its variable. A program that is called as a
+plugin reads the same variables.";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -63,75 +90,125 @@ pub(crate) enum Command {
     Add(Target),
     /// Detach a network namespace from a network
     Del(Target),
-    /// Check that an attachment is as `add` left it
+    /// Check that an attachment is still as `add` left it
     Check(Target),
-    /// Detach every cached attachment of a network but those to keep
+    /// Detach a network's cached attachments, except those to keep
     Gc(Gc),
     /// Ask a network's plugins whether they are ready
     ///
-    /// Says nothing if they are, but on a terminal.
+    /// Prints nothing on success unless standard output is a terminal.
     Status(Which),
-    /// Run a command in a fresh network namespace, attached to a network
+    /// Run a command in a new network namespace that is attached to a network
     ///
-    /// The namespace, and what was made for it, goes when the command ends,
+    /// The namespace and its attachment are removed when the command ends,
     /// however it ends. The exit status is the command's.
     Run(Run),
+    /// List the configured networks
+    ///
+    /// The exit status is 1 if a configuration file cannot be used.
+    Networks(Output),
     /// List the attachments in the result cache
     List(List),
-    /// List the plugins, and where each comes from
+    /// List the plugins and where each one is found
     Plugins(Output),
-    /// Tell what a plugin is, what it asks for, and what it can and cannot do
+    /// Show what a plugin is, what it imports, and what it can and cannot do
     Inspect(Inspect),
-    /// Tell which file a network's name stands for, and why
+    /// Show which file a network name resolves to, and why
     Which(Which),
-    /// Find the mistakes in a folder of network configurations
+    /// Find mistakes in network configurations
     Validate(Validate),
-    /// Take back what killed calls have left half-done
+    /// Undo what interrupted calls left behind
     ///
-    /// Every add, del and gc does this for what is new; this one also tries
-    /// again what could not be taken back then.
+    /// Every add, del and gc undoes new leftovers by itself. This command also
+    /// retries what could not be undone then.
     Recover(Recover),
-    /// List addresses that are taken: by whom, since when, and whether they still are
+    /// List leased addresses with their owner, age and state
     Leases(Leases),
-    /// Say what is wrong with this machine, and what to do about it
+    /// Find problems of this machine and say how to fix them
     ///
-    /// Tries in a private namespace what the kernel can do; changes nothing.
+    /// Tests the kernel's features in a private namespace and changes nothing.
     /// The exit status is 1 if something will fail.
     Doctor(Output),
-    /// Put this program, and a name for each of its plugins, into a folder of plugins
+    /// Install this program under the name of each plugin
     ///
-    /// Also while they are in use: every name stands for a whole file at every
-    /// moment, and calls that have begun end as they began.
+    /// Safe while containers start and stop: every file is replaced
+    /// atomically, and calls in progress are not affected.
     Install(Install),
-    /// Take out what `install` put there, and put back what it replaced
+    /// Remove what `install` created, and restore what it replaced
     Uninstall(Uninstall),
-    /// Print a script that completes this program's arguments in a shell
+    /// Print a completion script for a shell
     Completions(Completions),
-    /// Print the manual page, or write one for each command into a folder
+    /// Print the manual page, or write the page of each command to a directory
     Man(ManPages),
 }
 
-/// What to attach to what.
+/// Commands that work without networks.
+const WITHOUT_NETWORKS: [&str; 4] = ["install", "uninstall", "completions", "man"];
+
+/// Global options that have an effect on commands which only look.
+const WHAT_COUNTS: [(&str, &[&str]); 5] = [
+    ("list", &["conf_dir", "root", "cache_dir"]),
+    ("networks", &["conf_dir"]),
+    ("plugins", &["plugin_path", "prefer_native"]),
+    ("validate", &["conf_dir", "plugin_path", "prefer_native"]),
+    ("which", &["conf_dir", "plugin_path", "prefer_native"]),
+];
+
+/// The whole definition: commands take global options after their name, too.
+pub(crate) fn command() -> clap::Command {
+    let with_global = |command: clap::Command| {
+        let name = command.get_name().to_owned();
+        if WITHOUT_NETWORKS.contains(&name.as_str()) {
+            return command;
+        }
+        let counts = WHAT_COUNTS.iter().find(|(known, _)| *known == name).map(|(_, options)| *options);
+        Global::augment_args(command).mut_args(|arg| {
+            let global = arg.get_help_heading() == Some(GLOBAL);
+            let hidden = global && counts.is_some_and(|counts| !counts.contains(&arg.get_id().as_str()));
+            if hidden { arg.hide(true) } else { arg }
+        })
+    };
+    Args::command().mut_subcommands(with_global)
+}
+
+/// The arguments of a process. Ends it if they are wrong, or ask for help.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Args {
+    let mut definition = command();
+    let matches = definition.clone().get_matches_from(arguments);
+    let mut args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Some((name, inner)) = matches.subcommand() else { return args };
+    if !WITHOUT_NETWORKS.contains(&name) {
+        let prefer_native = args.global.prefer_native;
+        args.global.update_from_arg_matches(inner).unwrap_or_else(|error| error.exit());
+        args.global.prefer_native |= prefer_native;
+    } else if matches.ids().any(|id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine)) {
+        let text = format!("`{name}` takes no global options");
+        definition.error(ErrorKind::ArgumentConflict, text).exit();
+    }
+    args
+}
+
+/// An attachment.
 #[derive(clap::Args)]
 pub(crate) struct Target {
-    /// Name of a network, or path of its configuration
+    /// Name of a network, or path of its configuration file
     pub(crate) network: String,
     /// Path of the network namespace
     pub(crate) netns: PathBuf,
-    /// Name of the interface in the namespace [default: $CNI_IFNAME or eth0]
+    /// Name of the interface in the namespace [env: CNI_IFNAME] [default: eth0]
     #[arg(short, long)]
     pub(crate) ifname: Option<String>,
-    /// The container [default: made of the namespace's path, as by cnitool]
+    /// Container ID [default: derived from the namespace's path, as by cnitool]
     #[arg(long, value_name = "ID")]
     pub(crate) container_id: Option<String>,
 }
 
-/// A network, and what `cnitool` wants beside it.
+/// A network, and the argument that `cnitool` wants after it.
 #[derive(clap::Args)]
 pub(crate) struct Named {
-    /// Name of a network, or path of its configuration
+    /// Name of a network, or path of its configuration file
     pub(crate) network: String,
-    /// Not used
+    /// Ignored
     #[arg(hide = true)]
     pub(crate) netns: Option<PathBuf>,
 }
@@ -148,24 +225,24 @@ pub(crate) struct Which {
 pub(crate) struct Gc {
     #[command(flatten)]
     pub(crate) network: Named,
-    /// An attachment to keep
+    /// Keep this attachment
     #[arg(long, value_name = "ID/IFNAME", value_parser = attachment)]
     pub(crate) keep: Vec<(String, String)>,
-    /// Keep the attachments whose namespace is there
+    /// Keep attachments whose namespace exists
     #[arg(long)]
     pub(crate) keep_alive: bool,
 }
 
 fn attachment(text: &str) -> Result<(String, String), String> {
-    let (id, ifname) = text.split_once('/').ok_or("an attachment is ID/IFNAME, as in c1/eth0")?;
+    let (id, ifname) = text.split_once('/').ok_or("expected ID/IFNAME, for example c1/eth0")?;
     Ok((id.to_owned(), ifname.to_owned()))
 }
 
 #[derive(clap::Args)]
 pub(crate) struct List {
-    /// Only of this network
+    /// Only this network
     pub(crate) network: Option<String>,
-    /// Only of this container
+    /// Only this container
     #[arg(long, value_name = "ID")]
     pub(crate) container_id: Option<String>,
     #[command(flatten)]
@@ -174,7 +251,7 @@ pub(crate) struct List {
 
 #[derive(clap::Args)]
 pub(crate) struct Output {
-    /// For people or for programs
+    /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,
 }
@@ -188,7 +265,7 @@ pub(crate) enum Format {
 
 #[derive(clap::Args)]
 pub(crate) struct Inspect {
-    /// Type of a plugin, or path of a .wasm or .cwasm file
+    /// Plugin type, or path of a .wasm or .cwasm file
     pub(crate) plugin: String,
     #[command(flatten)]
     pub(crate) output: Output,
@@ -196,13 +273,13 @@ pub(crate) struct Inspect {
 
 #[derive(clap::Args)]
 pub(crate) struct Validate {
-    /// The folder, or one file [default: $NETCONFPATH or /etc/cni/net.d]
+    /// Directory or file to check [default: --conf-dir]
     pub(crate) path: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Recover {
-    /// Only say what there is to take back
+    /// Print what would be undone, without doing it
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -211,12 +288,12 @@ pub(crate) struct Recover {
 
 #[derive(clap::Args)]
 pub(crate) struct Leases {
-    /// Only of this network
+    /// Only this network
     pub(crate) network: Option<String>,
-    /// Remove those that are stale
+    /// Remove stale leases
     #[arg(long)]
     pub(crate) prune: bool,
-    /// Only say what there is to remove
+    /// Print what would be removed, without doing it
     #[arg(long, requires = "prune")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -225,19 +302,19 @@ pub(crate) struct Leases {
 
 #[derive(clap::Args)]
 pub(crate) struct Install {
-    /// The folder that the runtime looks for plugins in
+    /// Directory in which the container runtime looks for plugins
     #[arg(default_value = PLUGINS)]
     pub(crate) dir: PathBuf,
     /// Only these plugins
     #[arg(long, value_name = "PLUGIN,...", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Take the place of files that are not wasm-cni's; `uninstall` puts them back
+    /// Replace files that are not from wasm-cni; `uninstall` restores them
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Only what `install` has put there before; nothing where it has not
+    /// Update only what an earlier `install` put there
     #[arg(long, conflicts_with = "replace")]
     pub(crate) upgrade: bool,
-    /// Only say what there is to do
+    /// Print what would be done, without doing it
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -246,10 +323,10 @@ pub(crate) struct Install {
 
 #[derive(clap::Args)]
 pub(crate) struct Uninstall {
-    /// The folder
+    /// Directory that `install` was given
     #[arg(default_value = PLUGINS)]
     pub(crate) dir: PathBuf,
-    /// Only say what there is to do
+    /// Print what would be done, without doing it
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -258,29 +335,29 @@ pub(crate) struct Uninstall {
 
 #[derive(clap::Args)]
 pub(crate) struct Completions {
-    /// The shell
+    /// Shell
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct ManPages {
-    /// The folder, such as /usr/local/share/man/man1
+    /// Directory, created if missing; for example /usr/local/share/man/man1
     pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Run {
-    /// Do it all in private user, network and mount namespaces: needs no
-    /// privilege and changes nothing on the machine
+    /// Use private user, network and mount namespaces: needs no privileges and
+    /// changes nothing on the machine
     #[arg(long)]
     pub(crate) isolated: bool,
-    /// Name of the interface in the namespace [default: $CNI_IFNAME or eth0]
+    /// Name of the interface in the namespace [env: CNI_IFNAME] [default: eth0]
     #[arg(short, long)]
     pub(crate) ifname: Option<String>,
-    /// Name of a network, or path of its configuration
+    /// Name of a network, or path of its configuration file
     pub(crate) network: String,
-    /// The command and its arguments
+    /// Command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<OsString>,
 }

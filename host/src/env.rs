@@ -5,32 +5,33 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use wasm_cni::{CniError, LogLine, Runtime};
+use wasm_cni::{CniError, LogLine, Runtime, code};
 
-use crate::{progress, trace};
+use crate::{args::TIMEOUT, progress, trace};
 
-/// Where network configurations lie by default.
+/// Default directory of network configurations.
 const NETCONFPATH: &str = "/etc/cni/net.d";
 
-/// The variables of the process, or those that a test gives.
+/// The variables of the process, or those of a test.
 pub(crate) struct Env {
     variables: BTreeMap<OsString, OsString>,
     trace: Option<Arc<File>>,
-    /// Does this process do more than one operation?
+    /// Whether this process does more than one operation.
     goes_on: bool,
 }
 
 impl Env {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub(crate) fn of_process() -> Self {
         Self { variables: std::env::vars_os().collect(), trace: None, goes_on: false }
     }
 
-    /// A variable; empty if it is not set, or not text.
+    /// A variable; empty if it is not set or not UTF-8.
     pub(crate) fn text(&self, name: &str) -> String {
         let value = self.variables.get(&OsString::from(name)).and_then(|value| value.to_str());
         value.unwrap_or_default().to_owned()
@@ -44,60 +45,85 @@ impl Env {
         self.text(name).split(separator).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
-    /// The folder of network configurations.
+    /// The directory of network configurations.
     pub(crate) fn configurations(&self) -> PathBuf {
         self.path("NETCONFPATH").unwrap_or_else(|| NETCONFPATH.into())
     }
 
-    /// The folders of plugins that are not bundled.
-    pub(crate) fn plugin_folders(&self) -> Vec<PathBuf> {
+    /// The plugin directories, searched after the bundled plugins.
+    pub(crate) fn plugin_directories(&self) -> Vec<PathBuf> {
         self.list("CNI_PATH", ':').into_iter().map(PathBuf::from).collect()
     }
 
-    /// The folder below which all state lies.
+    /// The directory that contains all state.
     pub(crate) fn root(&self) -> PathBuf {
         self.path("WASM_CNI_ROOT").unwrap_or_else(|| "/".into())
     }
 
-    /// The folder of the result cache.
+    /// The directory of the result cache.
     pub(crate) fn cache(&self) -> PathBuf {
-        let folder = self.path("WASM_CNI_CACHE_DIR").unwrap_or_else(|| self.root().join("var/lib/cni"));
-        folder.join("results")
+        let directory = self.path("WASM_CNI_CACHE_DIR").unwrap_or_else(|| self.root().join("var/lib/cni"));
+        directory.join("results")
     }
 
-    /// Sets a variable for what comes after, here and in commands that are run.
+    fn timeout(&self) -> Result<Option<Duration>, CniError> {
+        const NAME: &str = "WASM_CNI_TIMEOUT";
+        let Some(value) = self.path(NAME) else { return Ok(None) };
+        let seconds = value.to_str().and_then(|text| text.parse().ok()).filter(|seconds| TIMEOUT.contains(seconds));
+        let seconds = seconds.and_then(|seconds: i64| u64::try_from(seconds).ok());
+        match seconds {
+            Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+            None => Err(invalid(NAME, &value, &format!("{} to {} seconds", TIMEOUT.start(), TIMEOUT.end()))),
+        }
+    }
+
+    fn prefer_native(&self) -> Result<bool, CniError> {
+        const NAME: &str = "WASM_CNI_PREFER_NATIVE";
+        let Some(value) = self.path(NAME) else { return Ok(false) };
+        match value.to_str() {
+            Some("1") => Ok(true),
+            Some("0") => Ok(false),
+            _ => Err(invalid(NAME, &value, "0 or 1")),
+        }
+    }
+
+    /// Sets a variable for this process's later work and for commands that it runs.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.variables.insert(name.into(), value.into());
     }
 
-    /// All of them, for a command.
+    /// All variables, for a command.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
         self.variables.iter()
     }
 
-    /// The process is to keep its privileges: it needs them after the operation.
+    /// Keeps the process's privileges: it needs them after the operation.
     pub(crate) fn go_on(&mut self) {
         self.goes_on = true;
     }
 
-    /// Opens the file that WASM_CNI_TRACE names, for the runtimes to come: here,
-    /// as what is isolated later on may have another view of files.
+    /// Opens the file that WASM_CNI_TRACE names, for later runtimes. Called early,
+    /// because an isolated process has another view of files.
     ///
     /// # Errors
     ///
-    /// If it cannot be written to.
+    /// If the file cannot be written to.
     pub(crate) fn open_trace(&mut self) -> Result<(), CniError> {
         self.trace = self.path("WASM_CNI_TRACE").map(|path| trace::open(&path)).transpose()?.map(Arc::new);
         Ok(())
     }
 
-    /// The runtime as the environment has it: CNI_PATH, and WASM_CNI_ROOT,
-    /// _CACHE_DIR, _HOST_NETNS, _POLICY, _COMPILER, _TIMEOUT, _ALLOW_HOST and
-    /// _PREFER_NATIVE. Native plugins inherit all of it.
+    /// A runtime configured by CNI_PATH and WASM_CNI_ROOT, _CACHE_DIR,
+    /// _HOST_NETNS, _POLICY, _COMPILER, _TIMEOUT, _ALLOW_HOST and _PREFER_NATIVE.
+    /// Native plugins inherit the whole environment.
+    ///
+    /// # Errors
+    ///
+    /// If a variable has a value that it cannot have.
     pub(crate) fn runtime(&self) -> Result<Runtime, CniError> {
         let mut builder = Runtime::builder()
             .bundled(wasm_cni_bundled::PLUGINS)
-            .plugin_dirs(self.plugin_folders())
+            .plugin_dirs(self.plugin_directories())
             .own_process(!self.goes_on)
             .plugin_path(self.text("CNI_PATH"))
             .env(self.variables().map(|(key, value)| (key.clone(), value.clone())))
@@ -125,12 +151,10 @@ impl Env {
         if let Some(path) = self.path("WASM_CNI_COMPILER") {
             builder = builder.compiler(path);
         }
-        if let Ok(seconds) = self.text("WASM_CNI_TIMEOUT").parse() {
-            builder = builder.timeout(Duration::from_secs(seconds));
+        if let Some(timeout) = self.timeout()? {
+            builder = builder.timeout(timeout);
         }
-        if self.text("WASM_CNI_PREFER_NATIVE") == "1" {
-            builder = builder.prefer_native(true);
-        }
+        builder = builder.prefer_native(self.prefer_native()?);
         if cfg!(debug_assertions) {
             builder = builder.fault(&self.text("WASM_CNI_FAULT"));
         }
@@ -141,7 +165,11 @@ impl Env {
     }
 }
 
-/// A line for the operator, at once: others write to standard error too.
+fn invalid(name: &str, value: &Path, expected: &str) -> CniError {
+    CniError::new(code::ENVIRONMENT, format!("invalid {name} {:?}: expected {expected}", value.display().to_string()))
+}
+
+/// Writes a line for the operator, in one piece: others write to standard error too.
 pub(crate) fn print_log(line: &LogLine<'_>) {
     let LogLine { level, plugin, network, container_id, message, .. } = line;
     let text = format!("wasm-cni: {level} network={network} container={container_id} plugin={plugin}: {message}\n");

@@ -1,5 +1,5 @@
 //! `wasm-cni`: container networking with sandboxed plugins. Called under the
-//! name of a bundled plugin it is that plugin; else it is a command for people.
+//! name of a bundled plugin it is that plugin, otherwise a command for people.
 //! Must not know: wasmtime, netlink.
 #![cfg_attr(not(test), no_main)]
 
@@ -19,17 +19,16 @@ use std::{
     path::Path,
 };
 
-use clap::Parser as _;
 use wasm_cni::{CniError, LogLine};
 
-use crate::{args::Args, env::Env};
+use crate::env::Env;
 
 #[cfg(test)]
 fn main() {
     start::main(0, std::ptr::null());
 }
 
-/// What the process does; its exit status.
+/// Does the process's work. Returns its exit status.
 fn run(arguments: Vec<OsString>) -> u8 {
     let mut env = Env::of_process();
     let program = arguments.first().cloned().unwrap_or_default();
@@ -38,8 +37,10 @@ fn run(arguments: Vec<OsString>) -> u8 {
     }
     match plugin_name(&program) {
         Some(name) => be_plugin(name, &mut env),
-        None => match commands::run(Args::parse_from(arguments), env) {
+        None => match commands::run(args::parse(arguments), env) {
             Ok(status) => status,
+            // `wasm-cni list | head`: nobody wants the rest.
+            Err(error) if table::is_closed_pipe(&error) => 0,
             Err(error) => {
                 progress::clear();
                 let _ = writeln!(io::stderr(), "Error: {error:#}");
@@ -49,34 +50,34 @@ fn run(arguments: Vec<OsString>) -> u8 {
     }
 }
 
-/// The bundled plugin that the program was called as.
+/// The bundled plugin that this process was called as.
 fn plugin_name(program: &OsStr) -> Option<&'static str> {
     let name = Path::new(program).file_name()?.to_str()?;
     wasm_cni_bundled::PLUGINS.iter().find(|plugin| plugin.name == name).map(|plugin| plugin.name)
 }
 
 fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
-    // Even a mistake of ours has to reach the runtime as CNI has it.
+    // Even a bug of wasm-cni has to reach the runtime as a CNI error.
     std::panic::set_hook(Box::new(move |panic| {
-        let text = format!("plugin {name:?} has met a mistake in wasm-cni: {panic}");
+        let text = format!("wasm-cni bug while running plugin {name:?}: {panic}");
         print(CniError::internal(text).to_json().as_bytes());
         std::process::exit(1);
     }));
-    // A container is not to lose its network because of a full disk.
+    // A full disk must not cost a container its network.
     if let Err(error) = env.open_trace() {
         let (network, container_id) = ("", &*env.text("CNI_CONTAINERID"));
-        let message = &*format!("{error}; there is none");
+        let message = &*format!("{error}; tracing is disabled");
         env::print_log(&LogLine::warning(name, network, container_id, message));
     }
     let env = &*env;
     let reply = wasm_cni::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
-    // A reader that is gone cannot be told anything.
+    // Nobody can be told that the reader is gone.
     let _ = io::stderr().write_all(reply.stderr.as_bytes());
     print(reply.stdout.as_bytes());
     reply.status
 }
 
-/// By one write(2), where std would make one for each of its last two lines.
+/// Writes with one write(2); std would make one for each of the last two lines.
 fn print(mut text: &[u8]) {
     while !text.is_empty() {
         match nix::unistd::write(io::stdout(), text) {

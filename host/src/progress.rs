@@ -1,6 +1,5 @@
-//! A line at the terminal of whoever waits: what is being done, written over in
-//! place, and gone when it is done. A return and blanks are all that it takes,
-//! no codes: with NO_COLOR it is the same.
+//! A progress line on the terminal: overwritten in place, and cleared at the end. It
+//! needs a carriage return and blanks only, so NO_COLOR makes no difference.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -10,21 +9,21 @@ use std::{
 use terminal_size::{Width, terminal_size_of};
 use wasm_cni::Progress;
 
-/// Of a terminal that does not say how wide it is.
+/// For a terminal that does not report its width.
 const COLUMNS: u16 = 80;
 
 struct Line {
-    /// More would go on in the next line, and could not be written over.
+    /// A longer text would wrap, and could not be overwritten.
     columns: usize,
-    /// Those that are written on.
+    /// The columns that are written on.
     used: usize,
 }
 
-/// None where nobody waits at a terminal.
+/// None without a terminal.
 static LINE: Mutex<Option<Line>> = Mutex::new(None);
 
-/// For who is at a terminal, if it can go back in a line. To be called before the
-/// process confines itself: it has no terminals then.
+/// Shows progress if standard error is a terminal that can go back in a line. Call it
+/// before the process confines itself: it cannot ask afterwards.
 pub(crate) fn enable(terminal: &str) {
     let stderr = io::stderr();
     if terminal != "dumb" && stderr.is_terminal() {
@@ -34,7 +33,7 @@ pub(crate) fn enable(terminal: &str) {
     }
 }
 
-/// In place of what was said before.
+/// Replaces the line.
 pub(crate) fn show(text: &str) {
     let mut line = LINE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(Line { columns, used }) = line.as_mut() else { return };
@@ -45,12 +44,12 @@ pub(crate) fn show(text: &str) {
     }
 }
 
-/// Before something else is written.
+/// Clears the line before something else is written.
 pub(crate) fn clear() {
     show("");
 }
 
-/// What the runtime is at.
+/// Shows what the runtime is doing.
 pub(crate) fn of_runtime(progress: &Progress<'_>) {
     match progress {
         Progress::Compiling { plugin } => show(&format!("compiling plugin {plugin} ...")),
@@ -58,7 +57,7 @@ pub(crate) fn of_runtime(progress: &Progress<'_>) {
             show(&format!("detaching {number} of {of}: {} {}", at.container_id, at.ifname));
         }
         Progress::TakingBack { container_id, number, of } => {
-            show(&format!("taking back {number} of {of}: {container_id}"));
+            show(&format!("undoing {number} of {of}: {container_id}"));
         }
         _ => clear(),
     }

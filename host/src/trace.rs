@@ -1,4 +1,4 @@
-//! The file that a trace goes to.
+//! The trace file.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,30 +10,30 @@ use std::{
 use nix::libc;
 use wasm_cni::{CniError, code};
 
-/// Opens it for appending; a new one is its owner's alone.
+/// Opens it for appending. A new file is accessible to its owner only.
 ///
 /// # Errors
 ///
-/// If it cannot be written to, is a link, or no file at all.
+/// If it cannot be written to, or is not a regular file.
 pub(crate) fn open(path: &Path) -> Result<File, CniError> {
     let mut options = OpenOptions::new();
-    // Not to be held up by a FIFO.
+    // Does not block on a FIFO.
     options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
     let file = options.open(path).and_then(|file| match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::other("it is no regular file")),
+        false => Err(io::Error::other("not a regular file")),
     });
     file.map_err(|e| {
         let why = match e.raw_os_error() {
-            Some(libc::ELOOP) => "it is a link".to_owned(),
+            Some(libc::ELOOP) => "it is a symbolic link".to_owned(),
             _ => e.to_string(),
         };
         CniError::new(code::IO, format!("cannot write the trace to {}: {why}", path.display()))
     })
 }
 
-/// Adds a line. All of it at once: others may be writing to the file too. That
-/// the disk is full is no reason to fail what is traced.
+/// Appends a line with one write: others may write to the file too. A full disk must
+/// not fail what is traced.
 pub(crate) fn append(mut file: &File, line: &str) {
     let _ = file.write(line.as_bytes());
 }

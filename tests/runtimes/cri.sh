@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# cri.sh DIR: pods of containerd on a network of ours, by its CRI plugin, as a kubelet asks it. There is no crictl in
-# Debian; curl(1) speaks gRPC well enough.
+# cri.sh DIR: pods of containerd on our network, with requests to its CRI plugin like a kubelet's. Debian has no crictl;
+# curl(1) can send gRPC requests.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -37,7 +37,7 @@ version = 2
     snapshotter = "native"
 END
 
-# An image of nothing but busybox.
+# An image with only busybox.
 image() {
     local folder=/run/image layer architecture
     case $(uname -m) in
@@ -65,12 +65,12 @@ END
     ctr --namespace k8s.io images import --snapshotter native /run/image.tar
 }
 
-# Protocol buffers, as escapes of printf(1). A length is one octet: nothing here is as long as 128.
+# Protocol buffers, as escapes of printf(1). A length is one byte: everything here is shorter than 128.
 octet() { printf '\\x%02x' "$1"; }
 size() { printf '%b' "$1" | wc -c; }
 field() { printf '%s' "$(octet $(($1 << 3 | 2)))$(octet "$(size "$2")")$2"; }
 
-# call METHOD REQUEST: the answer is in /run/answer.
+# call METHOD REQUEST: writes the answer to /run/answer.
 call() {
     printf '%b' "\\x00\\x00\\x00\\x00$(octet "$(size "$2")")$2" |
         curl --silent --show-error --max-time 20 --http2-prior-knowledge \
@@ -87,7 +87,7 @@ call() {
 is_in_answer() { grep -qaF "$1" /run/answer; }
 
 declare -A pods
-# run_pod NAME: what it answers is the length of an identity, and that.
+# run_pod NAME: the answer is the length of an ID, and the ID.
 run_pod() {
     local metadata
     metadata=$(field 1 "$1")$(field 2 "uid-$1")$(field 3 default)
@@ -96,7 +96,7 @@ run_pod() {
 }
 
 stop_pod() { call StopPodSandbox "$(field 1 "${pods[$1]}")"; }
-# It may be repeated.
+# Can be repeated.
 remove_pod() { stop_pod "$1" && call RemovePodSandbox "$(field 1 "${pods[$1]}")"; }
 
 inside() {
@@ -115,7 +115,7 @@ start_containerd() {
 }
 
 start_containerd
-check "an image is made and imported" image
+check "an image is built and imported" image
 for pod in p1 p2; do
     check "RunPodSandbox of $pod" eventually run_pod "$pod"
     pods[$pod]=$(cat "/run/$pod.id")
@@ -134,7 +134,7 @@ check "ping to the outside" eventually inside p1 "ping -c 1 -W 1 $OUTSIDE"
 check "ping to it by IPv6" eventually inside p1 "ping -c 1 -W 1 $OUTSIDE6"
 same "TCP to it, from the machine's address" "seen from $UPLINK" \
     "$(inside p2 "nc -w 2 $OUTSIDE 7000 </dev/null" || true)"
-same "it saw nothing but the machine's addresses" \
+same "it saw only the machine's addresses" \
     "$(printf '%s\n' "$UPLINK . icmp" "$UPLINK . tcp" "$UPLINK6 . ipv6-icmp" | sort)" \
     "$(seen_by_outside)"
 
@@ -142,7 +142,7 @@ check "StopPodSandbox of p1" stop_pod p1
 check "RemovePodSandbox of p1" remove_pod p1
 same "nothing is left of p1" '' "$(left cni0 | grep -F "${pods[p1]}" || true)"
 
-# Containerd is killed and started again, and meanwhile the pod and its namespace go: what is left of it is in files.
+# Kills and restarts containerd; meanwhile the pod and its namespace disappear, and only files are left of it.
 kill -KILL "$containerd"
 kill -KILL "$(cat /run/containerd/io.containerd.runtime.v2.task/k8s.io/"${pods[p2]}"/init.pid)"
 for namespace in /run/netns/cni-*; do ip netns del "${namespace##*/}"; done

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# What the scripts beside it share: a machine to run in, a place outside of it to talk to, and how to say what came out.
+# Shared by the other scripts: a machine to run in, a host outside of it to talk to, and functions that report results.
 #
-# The machine is namespaces: network, mount, process, control group, IPC and host name. /run, /var, /opt and /tmp are
-# empty there, /etc is a copy, and nothing else can be written to; the kernel ends every process with the first one. So
-# nothing is left, however a script ends, but for an empty control group if even the process that watches it is killed.
+# The machine consists of namespaces: network, mount, process, control group, IPC and host name. In it, /run, /var, /opt
+# and /tmp are empty, /etc is a copy, and nothing else is writable; the kernel ends every process with the first one. So
+# nothing is left however a script ends, except an empty control group if even the process that watches it is killed.
 
 NAME=$(basename "$0" .sh)
 PATH=$PATH:/usr/sbin:/sbin
-# Seconds.
+# In seconds.
 LIMIT=${LIMIT:-120}
-# shellcheck disable=SC2034 # Some are the scripts' alone.
+# shellcheck disable=SC2034 # Some are used only by the scripts.
 UPLINK=203.0.113.1 UPLINK6=2001:db8:ff::1
 OUTSIDE=203.0.113.2 OUTSIDE6=2001:db8:ff::2
 ROOTFS=/run/rootfs
@@ -31,7 +31,7 @@ skip_all() {
     exit 0
 }
 
-# check WHAT COMMAND...: what the command prints is shown if it fails.
+# check WHAT COMMAND...: shows the output of the command if it fails.
 check() {
     local what=$1 output
     shift
@@ -43,7 +43,7 @@ check() {
     fi
 }
 
-# eventually COMMAND...: until it succeeds, for five seconds at most.
+# eventually COMMAND...: repeats it until it succeeds, for at most five seconds.
 eventually() {
     local output='' end=$((SECONDS + 5))
     until output=$("$@" 2>&1); do
@@ -60,8 +60,8 @@ finish() {
     exit 0
 }
 
-# in_machine PROGRAMS -- DIR [REFERENCE]: to be called first. Starts the script anew inside of a machine where DIR's
-# plugins are in $OURS and those of REFERENCE, if there are any, in $REFERENCE.
+# in_machine PROGRAMS -- DIR [REFERENCE]: call it first. Restarts the script inside of a machine with DIR's plugins in
+# $OURS and those of REFERENCE, if any, in $REFERENCE.
 in_machine() {
     local program
     case ${RUNTIMES_STAGE:-} in
@@ -77,7 +77,7 @@ in_machine() {
             exit 2
         }
         [[ $(id -u) = 0 ]] || skip_all "needs root"
-        unshare --mount --net --pid --cgroup --fork true 2>/dev/null || skip_all "needs privileges to make namespaces"
+        unshare --mount --net --pid --cgroup --fork true 2>/dev/null || skip_all "needs privileges to create namespaces"
         RUNTIMES_STAGE=watch exec unshare --mount --propagation private bash "$0" "$(realpath "$1")" \
             "${2:+$(realpath "$2")}"
         ;;
@@ -90,37 +90,37 @@ in_machine() {
     esac
 }
 
-# Outside of the machine, but for mounts: what the kernel does not take away by itself is its control group.
+# Outside of the machine, except for mounts: the kernel removes everything by itself except the control group.
 watch() {
     while [[ $1 != -- ]]; do shift; done
     shift
     local child='' status=0
     group=/sys/fs/cgroup/wasm-cni-$NAME.$$
-    # A hierarchy of its own: on machines that have version 1 too its controllers are not in version 2, and runc takes
-    # what is mounted here for all that there is.
+    # A separate hierarchy: on machines with version 1, its controllers are missing from version 2, and runc uses only
+    # what is mounted here.
     { mount -t cgroup2 cgroup2 /sys/fs/cgroup && remove_orphans && mkdir "$group"; } 2>/dev/null ||
-        skip_all "control groups cannot be made here"
+        skip_all "cannot create control groups here"
     trap remove_group EXIT
-    # unshare(1) leaves signals to its child, and the first process of a namespace gets none that it does not handle.
+    # unshare(1) ignores signals, and the first process of a namespace gets only those that it handles.
     trap '[[ -z $child ]] || { kill -KILL "$child"; wait "$child" || true; } 2>/dev/null' INT TERM HUP
     export RUNTIMES_STAGE=inside
-    # shellcheck disable=SC2016 # It is the inner shell's.
+    # shellcheck disable=SC2016 # For the inner shell.
     bash -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' - "$group" setpriv --pdeathsig KILL \
         unshare --mount --net --pid --cgroup --ipc --uts --fork --kill-child --mount-proc \
         bash -c 'timeout --kill-after=5 "$@"; exit $?' - "$LIMIT" bash "$0" "$@" </dev/null &
     child=$!
-    # Without its word on what was killed.
+    # Without its message about the killed job.
     { wait "$child"; } 2>/dev/null || status=$?
     case $status in
     124 | 137)
-        fail "killed, or not done after $LIMIT seconds"
+        fail "killed, or not finished after $LIMIT seconds"
         status=1
         ;;
     esac
     exit "$status"
 }
 
-# Of watchers that were killed.
+# Groups of killed watchers.
 remove_orphans() {
     local orphan
     for orphan in /sys/fs/cgroup/wasm-cni-*.*; do
@@ -130,7 +130,7 @@ remove_orphans() {
 
 remove_group() {
     local try
-    # Processes that were killed leave it when they are gone, not at once.
+    # Killed processes leave it when they have ended, not at once.
     for ((try = 0; try < 100; try++)); do
         find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && return
         sleep 0.05
@@ -139,20 +139,20 @@ remove_group() {
     exit 1
 }
 
-# Inside: file systems and the way out.
+# Inside: file systems and the uplink.
 furnish() {
     local folder plugin
     set -E
     trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
     mount -t sysfs sysfs /sys
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
-    # A group with processes in it cannot have groups with controllers below.
+    # A group with processes cannot have child groups with controllers.
     mkdir /sys/fs/cgroup/scripts
     echo $$ >/sys/fs/cgroup/scripts/cgroup.procs
 
     mount -t tmpfs tmpfs /mnt
     mkdir -p /mnt/plugins/{ours,reference} /mnt/etc /mnt/home /mnt/scripts
-    # The folders given may be below those that are to be covered.
+    # The given directories may be inside those that are covered.
     cp "$1/wasm-cni" /mnt/plugins/
     /mnt/plugins/wasm-cni plugins | awk '$2 == "bundled" { print $1 }' | while read -r plugin; do
         ln -s /run/plugins/wasm-cni "/mnt/plugins/ours/$plugin"
@@ -162,10 +162,10 @@ furnish() {
     rm -rf /mnt/etc/cni /mnt/etc/containers /mnt/etc/containerd
     mkdir -p /mnt/etc/cni/net.d
     mount --bind /mnt/etc /etc
-    # Without: mount(8) would want to write a table below the /run that it has just covered.
+    # --no-mtab: mount(8) would write a table to the /run that it has just covered.
     mount --no-mtab --move /mnt /run
     for folder in /var /opt /tmp; do mount -t tmpfs tmpfs "$folder"; done
-    # Where Debian's runtimes look for plugins as well.
+    # Debian's runtimes look for plugins here, too.
     if [[ -d /usr/lib/cni ]]; then mount -t tmpfs tmpfs /usr/lib/cni; fi
     mkdir -p /var/lib /var/cache /var/log /var/tmp /opt/cni/bin
     ln -s /run /var/run
@@ -182,8 +182,8 @@ furnish() {
     outside
 }
 
-# The place that a container reaches only by masquerade: it has no way back to any network of containers. It answers on
-# port 7000 with the address that it sees, and keeps what it has seen, of whatever protocol.
+# A host that containers reach only through masquerade: it has no route to container networks. It answers on port 7000
+# with the address that it sees, and records every address and protocol.
 outside() {
     ip netns add outside
     ip link add uplink type veth peer name eth0 netns outside
@@ -214,7 +214,7 @@ END
     disown
 }
 
-# use PLUGINS: $OURS or $REFERENCE, by renaming as a package does it: a runtime finds the one or the other.
+# use PLUGINS: installs $OURS or $REFERENCE by renaming, as a package does.
 use() {
     local plugin
     used=$1
@@ -226,7 +226,7 @@ use() {
     done
 }
 
-# seen_by_outside: `ADDRESS . PROTOCOL` for all that has come there since it was asked last.
+# seen_by_outside: `ADDRESS . PROTOCOL` for everything that arrived there since the last call.
 seen_by_outside() {
     ip netns exec outside nft list ruleset | grep -oE '[0-9a-f:.]+ \. (tcp|udp|icmp|ipv6-icmp)' | sort || true
     ip netns exec outside nft flush set inet seen sources4
@@ -243,28 +243,27 @@ same() {
     fi
 }
 
-# Rules and chains of containers, of both backends. Of what is the same for all of them empty tables and chains of
-# nftables are not counted, nor what $SHARED matches.
+# Rules and chains of containers, for both backends. Empty nftables tables and chains that all containers share do not
+# count, nor does what $SHARED matches.
 SHARED='^$'
 rules() {
     local family table
     for family in iptables ip6tables; do
         "$family-save" 2>/dev/null | sed -nE '/^-A|^:CNI/p'
     done
-    # What iptables(8) keeps in nftables is among that.
+    # This includes what iptables(8) keeps in nftables.
     nft list tables | sed -E '/ ip6? (nat|filter|mangle|raw|security)$/d' | while read -r table; do
-        # shellcheck disable=SC2086 # They are several words.
+        # shellcheck disable=SC2086 # Several words.
         nft list $table
     done | sed -E -e '/^\s*(#|table |chain (masq_checks|postrouting|PREROUTING) |type |elements|\}|$)/d' \
         -e '/^\s*(comment "Masquerad|ip daddr 224\.0\.0\.0.4 return|ip6 daddr ff00::.8 return|goto masq_checks)/d'
 }
 
-# left LINKS...: whatever there is besides these links, of all that an attachment consists of. Prints nothing if all
-# is well.
+# left LINKS...: prints every part of an attachment that exists, except these links. Prints nothing if there is none.
 left() {
     ip -o link | awk -F'[ @:]+' '{ print "link " $2 }' | grep -vxE "link (lo|uplink$(printf '|%s' "$@"))" || true
     rules | sed -E "/$SHARED/d; s/^/rule /"
-    # The first two are the reference's, kept by it as well.
+    # The reference keeps the first two, as well.
     find /var/lib/cni /run/cni /run/wasm-cni /var/cache/wasm-cni -type f \
         ! -path '*/networks/*/lock' ! -path '*/networks/*/last_reserved_ip.*' -printf 'file %p\n' 2>/dev/null || true
     find /run/netns -type f ! -name outside -printf 'namespace %p\n'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# podman.sh DIR [REFERENCE]: containers of Podman 4 with its CNI back end, on a network whose file it made itself. The
-# plugins of that file that are not ours are taken from REFERENCE.
+# podman.sh DIR [REFERENCE]: containers of Podman 4 with its CNI back end, on a network that Podman configured. Plugins of
+# that configuration that are not ours come from REFERENCE.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -8,11 +8,11 @@ in_machine podman runc conmon busybox ip nft iptables jq -- "$@"
 
 case $(podman --version) in
 *" version 4."*) ;;
-*) skip_all "$(podman --version) is not Podman 4: the CNI back end is gone with 5" ;;
+*) skip_all "$(podman --version) is not Podman 4: version 5 has no CNI back end" ;;
 esac
 
 mkdir -p /etc/containers
-# Without limits on processes, for which a control group's controller would have to be there.
+# Without process limits, which need a control group controller.
 cat >/etc/containers/containers.conf <<'END'
 [containers]
 pids_limit = 0
@@ -47,21 +47,21 @@ for plugin in $(jq -r '.plugins[].type' "$FILE"); do
     fi
 done
 if [[ ${#missing[@]} != 0 ]]; then
-    skipped "${missing[*]}: neither ours nor in a folder of reference plugins, taken from Podman's file"
+    skipped "${missing[*]}: neither ours nor in a directory of reference plugins; removed from Podman's file"
     made=$(jq '.plugins |= map(select(.type | IN($ARGS.positional[]) | not))' "$FILE" --args "${missing[@]}")
     printf '%s\n' "$made" >"$FILE"
 fi
 BRIDGE=$(jq -r '.plugins[0].bridge' <<<"$made")
 is_chained() { jq -e --arg type "$1" 'any(.plugins[]; .type == $type)' <<<"$made" >/dev/null; }
 
-# It warns that it can put no limits on its own helper.
+# It warns that it cannot limit its own helper.
 podman() { command podman --log-level error "$@"; }
 
 # start NAME OPTIONS...
 start() {
     local container=$1
     shift
-    # The machine's own limits may be below what Podman asks for by default.
+    # The machine's limits may be below Podman's defaults.
     podman run --detach --name "$container" --network test --cap-add NET_RAW \
         --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 "$@" \
         --rootfs "$ROOTFS" /bin/sh -c 'nc -ll -p 7000 -e cat & exec sleep 1000'
@@ -74,11 +74,11 @@ inside() {
 }
 
 check "c1 starts" start c1
-# By the capability `ips` of the file that Podman made.
+# With the capability `ips` of Podman's file.
 check "c2 starts, with addresses that it asks for" start c2 --ip 10.89.5.77 --ip6 fd00:89:5::77
 same "it has them" "$(printf '%s\n' 10.89.5.77/24 fd00:89:5::77/64)" \
     "$(inside c2 "ip addr show eth0" | grep -oE '(10\.89|fd00:89)[0-9a-f.:]*/[0-9]+')"
-# Again and again: the kernel does not ask for neighbours while it makes sure of its own link-local addresses.
+# Repeated, because the kernel sends no neighbour solicitations during duplicate address detection.
 check "ping to the other container" eventually inside c1 "ping -c 1 -W 1 10.89.5.77"
 check "ping to it by IPv6" eventually inside c1 "ping -c 1 -W 1 fd00:89:5::77"
 same "TCP to it" hello "$(inside c1 "echo hello | nc -w 2 10.89.5.77 7000" || true)"
@@ -88,20 +88,20 @@ check "ping to the outside" eventually inside c1 "ping -c 1 -W 1 $OUTSIDE"
 check "ping to it by IPv6" eventually inside c1 "ping -c 1 -W 1 $OUTSIDE6"
 same "TCP to it, from the machine's address" "seen from $UPLINK" \
     "$(inside c2 "nc -w 2 $OUTSIDE 7000 </dev/null" || true)"
-same "it saw nothing but the machine's addresses" \
+same "it saw only the machine's addresses" \
     "$(printf '%s\n' "$UPLINK . icmp" "$UPLINK . tcp" "$UPLINK6 . ipv6-icmp" | sort)" \
     "$(seen_by_outside)"
 
 if is_chained portmap; then
     check "c3 starts, with a published port" start c3 --publish 8080:7000
-    same "it is there for the outside" hello \
+    same "the outside reaches it" hello \
         "$(echo hello | ip netns exec outside busybox nc -w 2 "$UPLINK" 8080 || true)"
     check "podman rm --force c3" podman rm --force --time 0 c3
 else
     skipped "a published port, which needs portmap"
 fi
 
-# What Podman does after a firewall was reloaded: DEL and ADD under a running container.
+# As after a reload of the firewall: DEL and ADD under a running container.
 iptables -t nat -F
 check "podman network reload" podman network reload c2
 check "ping to the outside after it" eventually inside c2 "ping -c 1 -W 1 $OUTSIDE"
@@ -111,13 +111,13 @@ check "podman restart" podman restart --time 0 c1
 check "ping to the other container after it" eventually inside c1 "ping -c 1 -W 1 10.89.5.77"
 
 check "podman rm --force c1" podman rm --force --time 0 c1
-# Behind Podman's back.
+# Without Podman's knowledge.
 kill -KILL "$(podman inspect --format '{{.State.Pid}}' c2)"
 check "podman rm --force c2, after its process was killed" podman rm --force --time 0 c2
-# What firewall and portmap make once for all containers, and keep.
+# What firewall and portmap create once for all containers, and keep.
 SHARED='CNI-(FORWARD|ADMIN|HOSTPORT-[A-Z]+)( |$)'
 nothing_left "of containers" "$BRIDGE"
-same "the file is as Podman has made it" "$made" "$(cat "$FILE")"
+same "Podman's file is unchanged" "$made" "$(cat "$FILE")"
 check "podman network rm" podman network rm test
 nothing_left "of containers and their network"
 finish

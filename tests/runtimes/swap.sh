@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# swap.sh DIR REFERENCE: the reference plugins replaced by ours, and back, under running containers.
+# swap.sh DIR REFERENCE: replaces the reference plugins with ours, and back, under running containers.
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 in_machine busybox ip nft iptables jq -- "$@"
-[[ -x $REFERENCE/bridge ]] || skip_all "no folder of reference plugins"
+[[ -x $REFERENCE/bridge ]] || skip_all "no directory of reference plugins"
 
-# cni COMMAND CONTAINER [ADDITION]: a plugin as a runtime calls it. CONTAINER in $config is the container's name.
+# cni COMMAND CONTAINER [ADDITION]: calls a plugin like a runtime. CONTAINER in $config stands for the container's name.
 cni() {
     jq -n --argjson config "${config//CONTAINER/$2}" --argjson more "${3:-null}" '$config + $more' |
         env -i PATH="$programs" CNI_COMMAND="$1" CNI_CONTAINERID="$2" CNI_NETNS="/run/netns/$2" CNI_IFNAME=eth0 \
             CNI_PATH=/opt/cni/bin "/opt/cni/bin/$(jq -r .type <<<"$config")"
 }
 
-# What a plugin can call. The reference's DEL fails for nftables where it finds iptables.
+# Programs for plugins. The reference's DEL of nftables rules fails if it finds iptables.
 mkdir /run/nft
 ln -s "$(type -P nft)" /run/nft/
 programs=$PATH
@@ -32,7 +32,7 @@ add() {
 
 previous() { jq -n --argjson result "${results[$1]}" '{ prevResult: $result }'; }
 
-# del CONTAINER: twice, as it may be repeated; the reference's host-device fails then.
+# del CONTAINER: twice, because it can be repeated; the reference's host-device fails the second time.
 del() {
     cni DEL "$1" "$(previous "$1")" || return
     [[ $used = "$REFERENCE" ]] || cni DEL "$1" "$(previous "$1")"
@@ -46,10 +46,10 @@ drop() {
 ping_from() { ip netns exec "$1" busybox ping -c 1 -W 1 "$2"; }
 address_of() { jq -r '.ips[0].address | sub("/.*"; "")' <<<"${results[$1]}"; }
 
-# gc: as a runtime calls it that has no attachment.
+# gc: as called by a runtime without attachments.
 gc() { cni GC '' '{ "cni.dev/valid-attachments": [] }'; }
 
-# swap WHAT FROM TO: c1 is attached by FROM, and everything else is done by TO while it runs, but for the end of c2.
+# swap WHAT FROM TO: FROM attaches c1 and detaches c2; TO does everything else while the containers run.
 swap() {
     local what="$1, ${2##*/} to ${3##*/}" from=$2 to=$3 of
     use "$from"
@@ -57,7 +57,7 @@ swap() {
     use "$to"
     check "$what: CHECK" cni CHECK c1 "$(previous c1)"
     add c2
-    check "$what: CHECK of another beside it" cni CHECK c2 "$(previous c2)"
+    check "$what: CHECK of another container" cni CHECK c2 "$(previous c2)"
     if [[ -n $is_routed ]]; then
         check "$what: from one container to the other" eventually ping_from c2 "$(address_of c1)"
         check "$what: to the outside" eventually ping_from c1 "$OUTSIDE"
@@ -75,9 +75,9 @@ swap() {
         check "$what and back: the devices are back" ip link show "dev-c1"
         check "$what and back: the devices are back" ip link show "dev-c2"
     fi
-    # The reference does not know of our records, so that one of what it has detached stays until GC.
+    # The reference does not know our records, so the record of what it detached stays until GC.
     if [[ $from = "$OURS" ]]; then of=c1; else of=c2; fi
-    same "$what and back: nothing is left but the record of what the reference has detached" \
+    same "$what and back: only the record of what the reference detached is left" \
         "file plugin:$(jq -r .type <<<"$config"):test:$of:eth0" \
         "$(left "${known[@]}" | sed -E 's|/run/wasm-cni/attachments/[0-9]*/||')"
     use "$OURS"
@@ -93,7 +93,7 @@ both_ways() {
 is_routed=yes
 known=(br0)
 subnet='[{ "subnet": "10.88.0.0/16" }]' subnet6='[{ "subnet": "fd00:88::/64" }]'
-# Without IPv6 every other time: the reference waits for duplicate address detection.
+# Every other time without IPv6: the reference waits for duplicate address detection.
 ipam='{ "type": "host-local", "ranges": ['$subnet'], "routes": [{ "dst": "0.0.0.0/0" }] }'
 ipam6='{ "type": "host-local", "ranges": ['$subnet', '$subnet6'],
     "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }] }'

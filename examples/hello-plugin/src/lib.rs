@@ -1,11 +1,11 @@
-//! `hello-plugin`: gives the container's interface an MTU and an alias, after a
-//! plugin that has made it.
+//! `hello-plugin`: sets an MTU and an alias on the container's interface, which another
+//! plugin has created.
 //!
 //! ```json
 //! { "type": "hello-plugin", "mtu": 1400, "alias": "web, by hand" }
 //! ```
 //!
-//! Without `alias` that is the network's name and the container's.
+//! The default of `alias` is the network's name and the container's.
 
 use cni_plugin::{Batch, Call, Failure, InterfacePlugin, LinkAttr, LinkRef, Mistake, Netns, Output, link, validate};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -69,7 +69,7 @@ impl InterfacePlugin for Hello {
     }
 
     fn del(_: &Call, _: Option<&Netns>, _: Option<&Netns>) -> Result<(), Failure> {
-        // What it set goes with the interface.
+        // The settings disappear with the interface.
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The command line, and what it comes to. Must not know: how anything is measured.
+//! The command line, and the plan that follows from it. Must not know: how anything is measured.
 
 use std::{
     env,
@@ -10,25 +10,25 @@ use clap::{Parser as _, builder::PossibleValuesParser, error::ErrorKind};
 
 use crate::{bursts::Burst, cases::cases};
 
-/// What is measured besides the cases.
+/// Measurements other than cases.
 const OTHERS: [&str; 4] = ["resources", "disk", "library", "bursts"];
 
 /// Compares calls of wasm-cni with those of the reference plugins
 #[derive(clap::Parser, Default)]
 pub(crate) struct Args {
-    /// The folder of the reference plugins (`.ci/reference-plugins` fetches them)
+    /// Directory of the reference plugins (`.ci/reference-plugins` fetches them)
     #[arg(long, value_name = "DIR")]
     pub(crate) reference: Option<PathBuf>,
-    /// The wasm-cni to measure [default: the one that cargo has built]
+    /// The wasm-cni to measure [default: the one that cargo built]
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
-    /// How many calls of each kind
+    /// Number of calls of each kind
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Only these
+    /// Measure only these cases
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(names()))]
     only: Vec<String>,
-    /// Without what takes long
+    /// Skip slow cases
     #[arg(long)]
     quick: bool,
     /// List the system calls of an ADD by name
@@ -37,16 +37,16 @@ pub(crate) struct Args {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Draw the ratios into this file
+    /// Draw a chart of the ratios to this file
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) chart: Option<PathBuf>,
     /// Write the document to this file
     #[arg(long, value_name = "FILE.md")]
     pub(crate) docs: Option<PathBuf>,
-    /// Measure nothing: the figures are in this file
+    /// Measure nothing, and read the figures from this file
     #[arg(long, value_name = "JSON")]
     pub(crate) from: Option<PathBuf>,
-    /// What cargo says when it is asked to measure, and not only to test
+    /// Passed by `cargo bench`
     #[arg(long, hide = true)]
     pub(crate) bench: bool,
 }
@@ -55,7 +55,7 @@ fn names() -> Vec<&'static str> {
     cases(u32::MAX).iter().map(|case| case.name).chain(OTHERS).collect()
 }
 
-/// What is to be measured, and how often.
+/// What to measure, and how often.
 pub(crate) struct Plan {
     pub(crate) program: PathBuf,
     pub(crate) reference: Option<PathBuf>,
@@ -66,23 +66,28 @@ pub(crate) struct Plan {
     pub(crate) most_leases: u32,
     pub(crate) bursts: Vec<Burst>,
     pub(crate) burst_times: u32,
-    /// For the library: containers, and how often all of them are attached.
+    /// For the library: containers, and how often to attach all of them.
     pub(crate) library: Vec<(usize, u32)>,
 }
 
-/// The arguments of this process. None if it was started as one of many tests,
-/// and another is meant.
-pub(crate) fn of_process() -> Option<Args> {
-    // cargo starts it in the package's folder; paths are those of who called cargo.
-    if let Some(folder) = env::var_os("PWD") {
-        let _ = env::set_current_dir(folder);
+/// cargo starts it in the package's directory; paths on the command line are relative
+/// to where cargo was called.
+#[expect(clippy::disallowed_methods, reason = "one thread, and what it was called with")]
+fn go_to_caller() {
+    if let Some(directory) = env::var_os("PWD") {
+        let _ = env::set_current_dir(directory);
     }
+}
+
+/// The arguments of this process. None if libtest's filter selects other tests.
+pub(crate) fn of_process() -> Option<Args> {
+    go_to_caller();
     match Args::try_parse() {
         Ok(args) => Some(args),
         Err(error) if error.kind() == ErrorKind::DisplayHelp || env::args().any(|argument| argument == "--bench") => {
             error.exit()
         }
-        // Arguments of libtest: filters, or how to show what other tests print.
+        // Arguments of libtest.
         Err(_) => {
             let filtered = env::args().skip(1).any(|argument| !argument.starts_with('-') || argument == "--list");
             (!filtered).then(Args::default)

@@ -1,5 +1,5 @@
-//! Many attachments to one bridge, some at a time. Must not know: rounds of
-//! single calls.
+//! Many attachments to one bridge, concurrently. Must not know: rounds of single
+//! calls.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use crate::{
     subject::{Subject, Who},
 };
 
-/// How many in all, and how many at a time.
+/// The number of attachments, and how many run concurrently.
 #[derive(Clone, Copy)]
 pub(crate) struct Burst {
     pub(crate) count: usize,
@@ -35,12 +35,12 @@ impl Burst {
     }
 }
 
-/// Namespaces for as many containers.
+/// Namespaces for this many containers.
 pub(crate) fn containers(count: usize) -> Result<Vec<PathBuf>> {
     (0..count).map(|i| namespaces::container(&format!("burst-{i}"))).collect()
 }
 
-/// A burst so often by each of the subjects; wall time is the whole's.
+/// Repeats a burst for each subject; wall time is for the whole burst.
 pub(crate) fn measure(
     burst: Burst,
     subjects: &[Subject],
@@ -56,7 +56,7 @@ pub(crate) fn measure(
         fs::write(subject.config("burst"), config.to_string())?;
         runs.push(Run { subject, taken: Default::default(), failed: false });
     }
-    // The first that does not count makes the bridge.
+    // The first warm-up call creates the bridge.
     let once = Burst { count: 1, at_once: 1 };
     for round in 0..=times {
         for at in order(round, runs.len()) {
@@ -108,12 +108,12 @@ fn call(subject: &Subject, verb: &str, number: usize, netns: &Path) -> Call {
             _ => {}
         }
     }
-    call.reply = subject.folder.join(format!("reply-{number}"));
+    call.reply = subject.directory.join(format!("reply-{number}"));
     call
 }
 
-/// All calls, and never more than so many at a time: from this one thread, so that
-/// there is nothing else to schedule.
+/// Runs all calls, with at most this many at a time, from one thread, so that nothing
+/// else needs to be scheduled.
 fn run(calls: &[Call], at_once: usize) -> Result<Taken> {
     let mut running: Vec<(i32, &Call)> = Vec::new();
     let mut all =
@@ -138,7 +138,7 @@ fn run(calls: &[Call], at_once: usize) -> Result<Taken> {
         all.system += taken.system;
         all.voluntary += taken.voluntary;
         all.involuntary += taken.involuntary;
-        let at = running.iter().position(|(pid, _)| *pid == ended.pid).context("a process of somebody else")?;
+        let at = running.iter().position(|(pid, _)| *pid == ended.pid).context("unknown child process")?;
         let (_, call) = running.swap_remove(at);
         if ended.status != 0 {
             failures.push(call.failure());

@@ -1,5 +1,5 @@
-//! What is measured: for each case its configuration, and the calls that each
-//! subject gets. Must not know: time.
+//! The cases: the configuration of each, and the calls for each subject. Must not
+//! know: time.
 
 use std::{
     fs,
@@ -16,25 +16,24 @@ use crate::{
     subject::{Subject, Who},
 };
 
-/// Where `host-local` keeps leases by default.
+/// The default directory of leases.
 const LEASES: &str = "/var/lib/cni/networks";
 
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     kind: Kind,
-    /// It gets so many times the rounds that others get, by `one_of`: what takes long gets less of
-    /// them.
+    /// It gets `times / one_of` of the other cases' rounds: slow cases get fewer.
     times: u32,
     one_of: u32,
 }
 
-/// How many rounds there are for one of the others where a DEL is held against the floor's: a
-/// wait for RCU takes 12 to 25 ms, by chance.
+/// The factor for cases whose DEL is compared with the floor's: waiting for RCU takes a
+/// random 12 to 25 ms.
 const WAITS: u32 = 4;
 
 impl Case {
-    /// How many rounds it gets of so many.
+    /// Its number of rounds.
     pub(crate) fn rounds(&self, of: u32) -> u32 {
         (of * self.times).div_ceil(self.one_of)
     }
@@ -45,18 +44,18 @@ enum Kind {
     Version,
     Loopback,
     Bridge,
-    /// With `ipMasq`, by this backend.
+    /// With `ipMasq` and this backend.
     Masquerade(&'static str),
     Ptp,
     HostDevice,
     Chain,
-    /// A bridge by itself, for what is counted and not timed.
+    /// A separate bridge, for counting instead of timing.
     Counted,
-    /// `host-local` by itself, with so many leases there.
+    /// `host-local` alone, with this many existing leases.
     Leases(u32),
 }
 
-/// All that is measured call by call.
+/// All cases of single calls.
 pub(crate) fn cases(most_leases: u32) -> Vec<Case> {
     let case = |name, title, kind| Case { name, title, kind, times: 1, one_of: 1 };
     let mut cases = vec![
@@ -94,15 +93,15 @@ pub(crate) struct Step {
     pub(crate) call: Call,
     /// The configuration that gets the result of the call before.
     pub(crate) checks: Option<Value>,
-    /// Why it may end with an error and count all the same.
+    /// Why the call counts even if it ends with an error.
     pub(crate) may_fail: Option<&'static str>,
 }
 
 impl Case {
-    /// What a subject needs and what is not there, or does not work.
+    /// Something that a subject needs and that is missing or broken.
     pub(crate) fn lacks(&self, who: Who) -> Option<String> {
         let (program, question): (_, &[&str]) = match (self.kind, who) {
-            // Ours needs no program for this, but the kernel's part.
+            // Ours needs only the kernel for this, and no program.
             (Kind::Masquerade("nftables"), Who::WasmCni) if installed("nft").is_none() => return None,
             (Kind::Masquerade("nftables"), _) => ("nft", &["list", "tables"]),
             (Kind::Masquerade(_), _) => ("iptables", &["-t", "nat", "-S"]),
@@ -120,8 +119,8 @@ impl Case {
         who != Who::Floor || matches!(self.kind, Kind::Bridge | Kind::Ptp | Kind::Counted)
     }
 
-    /// Prepares what the calls of one round need, and gives them. After the last
-    /// of them all is as it was before the first.
+    /// Prepares and returns the calls of one round. The last call restores the state
+    /// before the first.
     pub(crate) fn steps(&self, subject: &Subject) -> Result<Vec<Step>> {
         if subject.who == Who::Floor {
             return match self.kind {
@@ -144,7 +143,7 @@ impl Case {
                 let mut steps: Vec<_> = plain("bridge", &both);
                 if backend == "nftables" && subject.who == Who::Reference && installed("iptables").is_some() {
                     steps[1].may_fail =
-                        Some("DEL ends with an error, all being done: it misses chains of iptables too");
+                        Some("DEL ends with an error after all work is done: it also misses chains of iptables");
                 }
                 steps
             }
@@ -166,20 +165,20 @@ impl Case {
                 vec![call("ADD", "add"), call("DEL", "del")]
             }
             Kind::Leases(count) => {
-                fill(&self.folder(subject), count)?;
+                fill(&self.directory(subject), count)?;
                 plain("host-local", &both)
             }
         })
     }
 
-    /// Removes what takes much memory.
+    /// Removes large files.
     pub(crate) fn clean(&self, subject: &Subject) {
         if matches!(self.kind, Kind::Leases(_)) {
-            let _ = fs::remove_dir_all(self.folder(subject));
+            let _ = fs::remove_dir_all(self.directory(subject));
         }
     }
 
-    fn folder(&self, subject: &Subject) -> PathBuf {
+    fn directory(&self, subject: &Subject) -> PathBuf {
         Path::new(LEASES).join(self.network(subject))
     }
 
@@ -222,7 +221,7 @@ pub(crate) fn bridge(name: &str, subnet: &str) -> Value {
     json!({ "type": "bridge", "bridge": name, "isGateway": true, "ipam": host_local(subnet) })
 }
 
-/// A configuration as it reaches a plugin, or a list of them.
+/// A plugin's configuration, or a list.
 pub(crate) fn named(mut plugin: Value, network: &str) -> Value {
     plugin["cniVersion"] = "1.1.0".into();
     plugin["name"] = network.into();
@@ -241,7 +240,7 @@ fn step(verb: &'static str, call: Call) -> Step {
     Step { verb, call, checks: None, may_fail: None }
 }
 
-/// A bridge that is there, as it is for the others after their first call.
+/// Creates the bridge, which other subjects create with their first call.
 fn floor_on_bridge(subject: &Subject, subnet: u8) -> Result<Vec<Step>> {
     let index = namespaces::bridge(&format!("brf{subnet}"), &format!("10.{subnet}.0.1/16"))?;
     Ok(floor(subject, subnet, Some(index)))
@@ -257,16 +256,16 @@ fn floor(subject: &Subject, subnet: u8, bridge: Option<u32>) -> Vec<Step> {
     vec![step("ADD", add), step("DEL", del)]
 }
 
-/// Leases as the reference writes them, one after the other, and which was last.
-fn fill(folder: &Path, count: u32) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+/// Writes consecutive leases and the last reserved address, like the reference.
+fn fill(directory: &Path, count: u32) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     // The first address of the range is the gateway's.
     let address = |i: u32| std::net::Ipv4Addr::from_bits(0x0af0_0002 + i);
     for i in 0..count {
-        fs::write(folder.join(address(i).to_string()), format!("container-{i}\r\neth0"))?;
+        fs::write(directory.join(address(i).to_string()), format!("container-{i}\r\neth0"))?;
     }
     if let Some(last) = count.checked_sub(1) {
-        fs::write(folder.join("last_reserved_ip.0"), address(last).to_string())?;
+        fs::write(directory.join("last_reserved_ip.0"), address(last).to_string())?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Ratios as a chart: a bar for each call, shorter is faster, and a line where
-//! both would be the same. Pure text; must not know: files.
+//! Ratios as a chart: a bar for each call, where shorter is faster, and a line at
+//! equality. Pure text; must not know: files.
 
 use crate::{report::Report, subject::Who, tables::short};
 
@@ -8,7 +8,7 @@ const BARS: f64 = 420.0;
 const LINE: f64 = 20.0;
 const TOP: f64 = 44.0;
 
-/// An SVG image. Nothing if there is nothing to compare.
+/// An SVG image; none if there is nothing to compare.
 pub(crate) fn svg(report: &Report) -> Option<String> {
     let ours = report.rows.iter().filter(|row| row.by == Who::WasmCni);
     let bars: Vec<(String, f64)> = ours

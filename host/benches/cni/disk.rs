@@ -1,4 +1,4 @@
-//! How much lies on the disk of what runs as root. Must not know: what it does.
+//! The size on disk of programs that run as root. Must not know: what they do.
 
 use std::{
     fs, io,
@@ -9,14 +9,14 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    namespaces::FOLDER,
+    namespaces::DIRECTORY,
     process::installed,
     report::Disk,
     subject::{PLUGINS, Subject, Who},
 };
 
 pub(crate) fn measure(program: &Path, subjects: &[Subject]) -> Result<Disk> {
-    // The compiler of plugins is not among it: it has no privileges.
+    // Without the compiler of plugins, which has no privileges.
     let mut disk = Disk {
         wasm_cni: fs::metadata(program)?.len(),
         reference: None,
@@ -40,9 +40,9 @@ pub(crate) fn measure(program: &Path, subjects: &[Subject]) -> Result<Disk> {
     Ok(disk)
 }
 
-/// Without symbols, if that can be had.
+/// Without symbols, if `strip` is installed.
 fn size(program: &Path) -> io::Result<u64> {
-    let stripped = PathBuf::from(FOLDER).join("stripped");
+    let stripped = PathBuf::from(DIRECTORY).join("stripped");
     let done = installed("strip").is_some_and(|strip| {
         let output = Command::new(strip).arg("-o").args([&stripped, program]).output();
         output.is_ok_and(|output| output.status.success())

@@ -9,11 +9,11 @@ use crate::{
 pub(crate) fn markdown(report: &Report, chart: Option<&str>) -> String {
     let mut sections = vec![INTRODUCTION.to_owned()];
     if let Some(chart) = chart {
-        sections.push(format!("![Wall time as a part of the reference's]({chart})"));
+        sections.push(format!("![Wall time relative to the reference's]({chart})"));
     }
     sections.push(format!("## Goals\n\n{}", table(&tables::goals(report))));
     sections.push(format!(
-        "## Calls\n\nMedians; in brackets processor time, user and system.\n\n{}",
+        "## Calls\n\nMedians; user and system processor time in parentheses.\n\n{}",
         table(&tables::comparison(report))
     ));
     sections.extend(parts(report).map(|parts| format!("## Where the time of an ADD goes\n\n{parts}")));
@@ -21,7 +21,7 @@ pub(crate) fn markdown(report: &Report, chart: Option<&str>) -> String {
     if !library.is_empty() {
         sections.push(format!("## The library\n\n{}\n\n{LIBRARY}", table(&library)));
     }
-    sections.push(format!("## Leases\n\nADD of `host-local` by itself.\n\n{}", table(&tables::leases(report))));
+    sections.push(format!("## Leases\n\nADD of `host-local` alone.\n\n{}", table(&tables::leases(report))));
     let remarks: Vec<_> = tables::remarks(report).iter().map(|line| format!("- {}", capital(line))).collect();
     sections.push(format!("## Resources\n\n{}\n\n{}", table(&tables::resources(report)), remarks.join("\n")));
     sections.push(format!("## Method\n\n{}", method(report)));
@@ -37,13 +37,13 @@ pub(crate) fn markdown(report: &Report, chart: Option<&str>) -> String {
 const INTRODUCTION: &str = "\
 # Performance
 
-Written by the benchmark from its JSON: change `host/benches/cni`, not this file. Both implementations were measured
-in one run, in turn. One machine's figures differ from hour to hour; ratios are what counts.";
+The benchmark generates this file from its JSON: change `host/benches/cni` instead. Both implementations were measured in
+one run, alternating. Times change with the machine's load, so ratios matter more.";
 
 const LIBRARY: &str = "\
-STATUS makes, calls and drops an instance of each of the two plugins, as ADD does, and asks the kernel for nothing. Called in
-a row it shows what that takes with all of it in the processor's caches. Right after an ADD it takes more: links are much work
-for the kernel, and little else is left in the caches then. ADD's own part, ours and the guests', runs in between.";
+Like ADD, STATUS creates, calls and drops an instance of each of the two plugins, but it makes no request to the kernel.
+Called repeatedly, it shows this cost with warm processor caches. After an ADD it costs more, because the kernel's work on
+links has replaced most of the caches. The host's and guests' part of an ADD lies between the two.";
 
 const COMMANDS: &str = "\
 ## Commands
@@ -57,34 +57,34 @@ $ cargo bench -p wasm-cni-cli --bench cni -- --from performance.json \\
       --docs docs/performance.md --chart docs/performance.svg
 ```
 
-The package is built for that target. Without `--program` it is a build for this machine's C library that is measured, and the
-floor has the same: glibc asks the processor so much at each start that it takes a virtual machine 0.4 ms more.
+The package is built for that target. Without `--program`, a build for this machine's C library is measured, and the floor is
+built in the same way: glibc's processor detection takes 0.4 ms at each start in a virtual machine.
 
-`--quick` leaves out what takes long, `--only NAME,...` takes some cases, `--syscalls` lists system calls by name.
+`--quick` skips slow cases, `--only NAME,...` selects cases, `--syscalls` lists system calls by name.
 ";
 
 const METHOD: &str = "\
-In a round each implementation gets the calls of the case;
-who comes first changes from round to round. Namespaces of users, networks and mounts are private, /run, /etc and
-/var/lib/cni with them, on tmpfs; nothing of the machine's network takes part.
+In a round, each implementation gets the calls of the case;
+the order changes from round to round. User, network and mount namespaces are private, with /run, /etc and /var/lib/cni on
+tmpfs; the machine's network is not involved.
 
-- Time is from before posix_spawn(3) to after wait4(2): there is no shell, the configuration is a file on standard input
-  and the reply one on standard output. Processor time and switches are wait4's, of all processes that took part.
-- The kernel has one lock for the links of all namespaces: whatever else the machine does with networks is in the times.
-- Bridges are there before the first call that counts.
+- Times are from before posix_spawn(3) to after wait4(2), without a shell: the configuration is a file on standard input,
+  and the reply is a file on standard output. Processor time and switches are from wait4, for all processes of the call.
+- The kernel has one lock for the links of all namespaces, so other network activity of the machine affects the times.
+- Bridges exist before the first measured call.
 - A CHECK gets the result of the ADD before it.
-- The three plugins are loopback, bridge and loopback, by `wasm-cni add` and `del`: ours in its process or, with
+- The three plugins are loopback, bridge and loopback, with `wasm-cni add` and `del`: ours in its process or, with
   `--prefer-native`, the reference's executables.
-- Of a burst the time is that of all its calls together.
-- The floor is a static program that sends the netlink messages of which the result consists and nothing else
-  (`host/benches/floor.rs`), for bridge and for ptp.
-- System calls and peak memory are of one call more, under ptrace(2): `VmHWM` of the process that has most, and `VmRSS`
-  of all processes that are there when one of them ends, together.
-- The library attaches all containers and then detaches them. The kernel accounts what a process takes of the processor
-  to user and system time; over many calls that is exact enough to tell the guest's and the host's own part, user time,
-  from the kernel's. Some calls more, with a trace, tell the guest's part from the host's: tracing costs time itself.";
+- The time of a burst is for all of its calls together.
+- The floor is a static program that sends only the netlink messages that the result needs (`host/benches/floor.rs`), for
+  bridge and for ptp.
+- System calls and peak memory are from an extra call under ptrace(2): the largest `VmHWM` of a process, and the sum of
+  `VmRSS` over all processes that exist when one of them ends.
+- The library attaches all containers and then detaches them. Over many calls, the kernel's accounting of user and system
+  time is exact enough to separate guests and host (user time) from the kernel. Extra calls with a trace separate guests
+  from the host; tracing itself takes time.";
 
-/// What an ADD of bridge consists of, by calls that have some of the same parts.
+/// The parts of an ADD of bridge, derived from calls that share some of them.
 fn parts(report: &Report) -> Option<String> {
     let row = |case: &str, call: &str, by| report.row(case, call, by);
     let add = row("bridge", "ADD", WasmCni)?;
@@ -95,16 +95,16 @@ fn parts(report: &Report) -> Option<String> {
     let cells: Cells = [
         ("part", "ms".to_owned(), "measured as"),
         ("start and end of the process", tables::short(start), "VERSION"),
-        ("engine, one plugin, what the process gives up, a record", tables::short(plugin - start), "ADD of loopback"),
-        ("the messages that the result needs", tables::short(floor.wall.median), "the floor, a process too"),
-        ("a second plugin, the lease, what is looked at first, sysctls", tables::short(rest), "the rest"),
+        ("engine, one plugin, confinement of the process, a record", tables::short(plugin - start), "ADD of loopback"),
+        ("the messages that the result needs", tables::short(floor.wall.median), "the floor, also a process"),
+        ("a second plugin, the lease, reads, sysctls", tables::short(rest), "the rest"),
     ]
     .map(|(part, time, by)| vec![part.to_owned(), time, by.to_owned()])
     .into();
     let kernel = 100.0 * add.system.mean / (add.user.mean + add.system.mean);
     let of_floor = 100.0 * floor.cpu.median / add.cpu.median;
     Some(format!(
-        "ADD of bridge takes {} ms:\n\n{}\n\nOf its processor time {kernel:.0} % is the kernel's. The floor's is \
+        "ADD of bridge takes {} ms:\n\n{}\n\nThe kernel takes {kernel:.0} % of its processor time. The floor takes \
          {of_floor:.0} % of it.",
         tables::short(add.wall.median),
         table(&cells)
@@ -114,16 +114,16 @@ fn parts(report: &Report) -> Option<String> {
 fn method(report: &Report) -> String {
     let method = &report.method;
     let mut text = format!(
-        "{} rounds after {} that do not count; four times as many for bridge and ptp, whose DEL waits for the kernel for a time\n\
-         that chance decides; with 1 000 leases half of them, with 8 000 a quarter, with 60 000 a tenth; bursts are repeated for\n\
-         every twenty rounds. {METHOD}",
+        "{} rounds after {} of warm-up; four times as many for bridge and ptp, whose DEL waits for the kernel for a\n\
+         random time; half of them with 1 000 leases, a quarter with 8 000, a tenth with 60 000; bursts are repeated for every\n\
+         twenty rounds. {METHOD}",
         method.rounds, method.warm_up
     );
     if method.quick {
-        text += "\n- This was a quick run: without what takes long.";
+        text += "\n- This was a quick run, without slow cases.";
     }
     if !method.optimised {
-        text += "\n- The library was not optimised in this run: its figures say nothing.";
+        text += "\n- The library was not optimised in this run: ignore its figures.";
     }
     text
 }

@@ -1,5 +1,5 @@
-//! The floor's program, made for this run: without dependencies, static and
-//! optimised whatever the profile of the benchmark is. Must not know: what it does.
+//! Compiles the floor's program for this run: without dependencies, static and optimised
+//! independent of the benchmark's profile. Must not know: what it does.
 
 use std::{
     env,
@@ -9,25 +9,25 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::namespaces::FOLDER;
+use crate::namespaces::DIRECTORY;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor.rs");
 
-/// With the C library that the program has, by what that says of itself.
+/// With the same C library as the program, according to its `--version`.
 pub(crate) fn build(version: &str) -> Result<PathBuf> {
     if let Some(target) = version.split(", ").find(|part| part.ends_with("-musl")) {
         return compile(&["--target", target]);
     }
-    // Where the C library is not to be had as a static one.
+    // Falls back to a dynamic C library.
     compile(&["-C", "target-feature=+crt-static"]).or_else(|_| compile(&[]))
 }
 
 fn compile(flags: &[&str]) -> Result<PathBuf> {
-    let program = Path::new(FOLDER).join("floor-program");
+    let program = Path::new(DIRECTORY).join("floor-program");
     let output = Command::new(rustc())
         .args(["--edition", "2024", "--crate-name", "floor", "-C", "opt-level=3", "-C", "panic=abort"])
         .args(["-C", "strip=symbols"])
-        .env("TMPDIR", FOLDER)
+        .env("TMPDIR", DIRECTORY)
         .args(flags)
         .arg("-o")
         .args([&program, Path::new(SOURCE)])
@@ -37,6 +37,7 @@ fn compile(flags: &[&str]) -> Result<PathBuf> {
     Ok(program)
 }
 
+#[expect(clippy::disallowed_methods, reason = "cargo says by a variable which compiler it uses")]
 pub(crate) fn rustc() -> std::ffi::OsString {
     env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }

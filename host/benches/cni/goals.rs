@@ -1,30 +1,11 @@
-//! What the figures are to show, and whether they do. Must not know: where they
-//! come from.
-
-use serde::{Deserialize, Serialize};
+//! The goals, and whether the figures meet them. Must not know: where figures come from.
 
 use crate::{
-    report::{Report, Resources, Row},
+    report::{Goal, Report, Resources, Row},
     subject::Who::{Floor, Reference, WasmCni},
 };
 
 const MEGABYTE: f64 = 1024.0 * 1024.0;
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Goal {
-    pub(crate) what: String,
-    /// At most this, which may depend on what was measured.
-    pub(crate) bound: Option<f64>,
-    pub(crate) unit: String,
-    /// Nothing if this run has not measured it.
-    pub(crate) measured: Option<f64>,
-}
-
-impl Goal {
-    pub(crate) fn is_met(&self) -> Option<bool> {
-        Some(self.measured? <= self.bound?)
-    }
-}
 
 pub(crate) fn goals(report: &Report) -> Vec<Goal> {
     let goal = |what: &str, bound: f64, unit: &str, measured: Option<f64>| Goal {
@@ -81,7 +62,7 @@ pub(crate) fn goals(report: &Report) -> Vec<Goal> {
     goals
 }
 
-/// Ours by the reference's.
+/// Ours divided by the reference's.
 pub(crate) fn ratio(report: &Report, case: &str, call: &str, of: fn(&Row) -> f64) -> Option<f64> {
     divided(report.row(case, call, WasmCni).map(of), report.row(case, call, Reference).map(of))
 }

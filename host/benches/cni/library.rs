@@ -1,5 +1,5 @@
-//! The library in a process that lives on: one runtime serves all calls. Must not
-//! know: the program.
+//! The library in a long-running process: one runtime serves all calls. Must not know:
+//! the program.
 
 use std::{
     path::PathBuf,
@@ -24,12 +24,12 @@ use crate::{
     stats::Spread,
 };
 
-/// How many ADDs are traced.
+/// Number of traced ADDs.
 const TRACED: usize = 100;
 
-/// All containers are attached, then all detached, so often. Between two looks at
-/// the clock of the processor there are many calls: what the kernel tells apart by
-/// ticks is right in the sum, not for a single call.
+/// Attaches all containers and then detaches all, this often. Processor times are read
+/// after many calls: the kernel's accounting by ticks is right in the sum, not for a
+/// single call.
 pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
     let list = json!({ "cniVersion": "1.1.0", "name": "library", "plugins": [bridge("brlib", "10.110.0.0/16")] });
     let network = Network::parse_list(list.to_string().as_bytes())?;
@@ -66,8 +66,8 @@ pub(crate) fn measure(containers: &[PathBuf], times: u32) -> Result<Library> {
     })
 }
 
-/// What a STATUS takes of the processor right after an ADD, whose work in the kernel
-/// leaves little in the caches; the median.
+/// The median processor time of a STATUS right after an ADD, whose work in the kernel
+/// replaces most of the caches.
 fn status_after_adds(runtime: &Runtime, network: &Network, attachments: &[Attachment]) -> Result<f64> {
     let mut statuses = Phase::default();
     for at in attachments {
@@ -78,13 +78,13 @@ fn status_after_adds(runtime: &Runtime, network: &Network, attachments: &[Attach
     Ok(Spread::of(statuses.processors).median)
 }
 
-/// Once more, with a trace.
+/// Repeats it with a trace.
 fn shares(network: &Network, attachments: &[Attachment]) -> Result<Shares> {
     let lines = Lines::default();
     let sink = lines.clone();
     let runtime = Runtime::builder().bundled(wasm_cni_bundled::PLUGINS).trace(move |line| sink.push(line)).build()?;
     let (mut phase, attachments) = (Phase::default(), &attachments[..attachments.len().min(TRACED)]);
-    // The first call loads what the others find.
+    // The first call loads the plugins.
     for at in attachments.iter().take(1) {
         runtime.add(network, at)?;
         runtime.del(network, at)?;
@@ -108,7 +108,7 @@ fn attachment(number: usize, netns: &std::path::Path) -> Attachment {
 #[derive(Default)]
 struct Phase {
     walls: Vec<f64>,
-    /// This thread's time of the processor, exactly, for each call; in milliseconds too.
+    /// The exact processor time of this thread, for each call, in milliseconds.
     processors: Vec<f64>,
     user: Duration,
     system: Duration,

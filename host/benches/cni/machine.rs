@@ -1,4 +1,4 @@
-//! What the figures were taken on. Must not know: figures.
+//! The machine that the figures are from. Must not know: figures.
 
 use std::{fs, process::Command, thread};
 

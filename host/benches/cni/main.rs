@@ -1,14 +1,13 @@
-//! What calls cost, ours and the reference's in turn, in private namespaces:
+//! Measures calls, alternating ours and the reference's, in private namespaces:
 //!
 //! ```console
 //! $ cargo bench -p wasm-cni-cli --bench cni -- --reference DIR --json FILE
 //! $ cargo bench -p wasm-cni-cli --bench cni -- --from FILE --docs docs/performance.md
 //! ```
 //!
-//! Machines differ and one machine differs from hour to hour; the ratio is what
-//! can be compared. Nothing of the machine's network is touched, no privilege is
-//! needed, and nothing stays, however it ends. As a test, without `--bench`, each
-//! case runs once.
+//! Times depend on the machine and its load; ratios can be compared. The benchmark does
+//! not touch the machine's network, needs no privileges, and leaves nothing behind
+//! however it ends. As a test, without `--bench`, each case runs once.
 
 mod args;
 mod bursts;
@@ -46,7 +45,7 @@ fn main() -> Result<ExitCode> {
         Some(path) => Report::read(path)?,
         None => {
             let plan = args.plan()?;
-            // One thread yet, as the kernel wants it of who gives itself rights.
+            // The kernel requires a single thread here.
             match namespaces::enter() {
                 Err(error) if !args.bench => {
                     eprintln!("skipped: the benchmark: {error:#}");
@@ -104,7 +103,7 @@ fn measure(plan: &Plan) -> Result<Report> {
 fn subjects(plan: &Plan, remarks: &mut Vec<Remark>) -> Result<Vec<Subject>> {
     let mut subjects = vec![Subject::ours(&plan.program)?];
     match &plan.reference {
-        Some(folder) => subjects.push(Subject::reference(folder, &plan.program)?),
+        Some(directory) => subjects.push(Subject::reference(directory, &plan.program)?),
         None => {
             let why = "no --reference DIR (`.ci/reference-plugins DIR` fetches it)";
             remarks.push(Remark::skipped("all", Who::Reference, why));
@@ -117,7 +116,7 @@ fn subjects(plan: &Plan, remarks: &mut Vec<Remark>) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-/// ADD of `bridge` with every system call counted.
+/// Counts the system calls of an ADD of `bridge`.
 fn resources(subjects: &[Subject], all: &mut Vec<Resources>, remarks: &mut Vec<Remark>) {
     eprintln!("resources ...");
     for subject in subjects {
@@ -132,7 +131,7 @@ fn counted(subject: &Subject) -> Result<Resources> {
     let case = cases::counted();
     let steps = case.steps(subject)?;
     let [add, del] = &steps[..] else { bail!("not ADD and DEL") };
-    // Once before it counts: the bridge is there then.
+    // A first call creates the bridge.
     add.call.run()?;
     del.call.run()?;
     let resources = syscalls::count(&add.call, subject.who)?;
@@ -140,7 +139,7 @@ fn counted(subject: &Subject) -> Result<Resources> {
     Ok(resources)
 }
 
-/// What needs many containers.
+/// Measurements with many containers.
 fn bursts_and_library(plan: &Plan, subjects: &[Subject], report: &mut Report) -> Result<()> {
     let most = plan.bursts.iter().map(|burst| burst.count).max().unwrap_or(0);
     let for_library = plan.library.iter().map(|(containers, _)| *containers).max().unwrap_or(0);

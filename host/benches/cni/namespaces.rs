@@ -1,6 +1,6 @@
-//! Private user, network and mount namespaces for the benchmark, and the network
-//! namespaces that stand for containers. All of it goes with the process,
-//! however that ends. Must not know: plugins.
+//! Private user, network and mount namespaces for the benchmark, and network namespaces
+//! that stand for containers. Everything disappears with the process. Must not know:
+//! plugins.
 
 use std::{
     fs::{self, File},
@@ -16,13 +16,13 @@ use nix::{
 };
 use wasm_cni_kernel::{Address, LinkAttrs, LinkKind, LinkRef, Netlink, Netns, NewLink, VethPeer};
 
-/// What the benchmark writes lies here, on a file system that goes with it.
-pub(crate) const FOLDER: &str = "/run/bench";
+/// The directory of the benchmark's files, on a file system that disappears with it.
+pub(crate) const DIRECTORY: &str = "/run/bench";
 
 const NAMES: &str = "/run/netns";
 const NOTHING: Option<&str> = None;
 
-/// Moves this process, which must have one thread yet, into namespaces of its own.
+/// Moves this process, which must have only one thread, into its own namespaces.
 pub(crate) fn enter() -> Result<()> {
     let (uid, gid) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
@@ -33,34 +33,33 @@ pub(crate) fn enter() -> Result<()> {
     mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING)?;
     tmpfs("/run")?;
     fs::create_dir_all(NAMES)?;
-    fs::create_dir_all(FOLDER)?;
-    // Neither the machine's policy nor its leases and results; all else of these
-    // folders stays in reach: alternatives(8) are links by way of /etc.
+    fs::create_dir_all(DIRECTORY)?;
+    // Hides the machine's policy, leases and results. The rest of these directories stays
+    // visible: alternatives(8) uses links through /etc.
     without("/etc", &["cni", "wasm-cni"])?;
     without("/var/lib", &["cni"])?;
     up(&mut Netns::current()?.connect()?, "lo")
 }
 
-/// Puts an empty folder over this one, with links to what was there except for
-/// these names.
-fn without(folder: &str, names: &[&str]) -> Result<()> {
-    let entries: Vec<_> = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
-    let behind = Path::new("/run/behind").join(folder.trim_start_matches('/'));
+/// Covers this directory with one that has links to its entries, except for these names.
+fn without(directory: &str, names: &[&str]) -> Result<()> {
+    let entries: Vec<_> = fs::read_dir(directory)?.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+    let behind = Path::new("/run/behind").join(directory.trim_start_matches('/'));
     fs::create_dir_all(&behind)?;
-    mount(Some(folder), &behind, NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)?;
-    tmpfs(folder)?;
+    mount(Some(directory), &behind, NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING)?;
+    tmpfs(directory)?;
     for entry in entries.iter().filter(|entry| !names.iter().any(|name| *entry == name)) {
-        symlink(behind.join(entry), Path::new(folder).join(entry))?;
+        symlink(behind.join(entry), Path::new(directory).join(entry))?;
     }
     Ok(())
 }
 
-fn tmpfs(folder: &str) -> Result<()> {
-    mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
-        .with_context(|| format!("cannot mount a private {folder}"))
+fn tmpfs(directory: &str) -> Result<()> {
+    mount(Some("tmpfs"), directory, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+        .with_context(|| format!("cannot mount a private {directory}"))
 }
 
-/// A new network namespace under a name, as by ip-netns(8). Gives its path.
+/// Creates a named network namespace, like ip-netns(8). Returns its path.
 pub(crate) fn container(name: &str) -> Result<PathBuf> {
     let netns = Netns::create()?;
     let path = Path::new(NAMES).join(name);
@@ -69,7 +68,7 @@ pub(crate) fn container(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A device, moved into and out of containers, with a cable to nowhere.
+/// Creates a veth to move into and out of containers.
 pub(crate) fn device(name: &str) -> Result<()> {
     let mut host = Netns::current()?.connect()?;
     let peer = format!("{name}-peer");
@@ -78,7 +77,7 @@ pub(crate) fn device(name: &str) -> Result<()> {
     up(&mut host, &peer)
 }
 
-/// A bridge with an address. Gives its index.
+/// Creates a bridge with an address. Returns its index.
 pub(crate) fn bridge(name: &str, address: &str) -> Result<u32> {
     let mut host = Netns::current()?.connect()?;
     let attrs = LinkAttrs { up: Some(true), ..LinkAttrs::default() };

@@ -1,4 +1,4 @@
-//! Where the report goes: the terminal, and files. Must not know: how anything is
+//! Writes the report to the terminal and to files. Must not know: how anything is
 //! measured.
 
 use std::{
@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(crate) fn write(report: &Report, args: &Args) -> Result<()> {
-    // What was measured comes first: the rest can be made from it.
+    // The figures first: everything else can be made from them.
     if let Some(path) = &args.json {
         write_file(path, &(serde_json::to_string_pretty(report)? + "\n"))?;
     }
@@ -37,13 +37,13 @@ pub(crate) fn write(report: &Report, args: &Args) -> Result<()> {
     if args.bench { Ok(()) } else { test(report) }
 }
 
-/// What is written can be read again, and something can be made from it.
+/// Checks that the JSON can be read again, and a document made from it.
 fn test(report: &Report) -> Result<()> {
     let again: Report = serde_json::from_str(&serde_json::to_string(report)?)?;
     let counts =
         |report: &Report| [report.rows.len(), report.resources.len(), report.goals.len(), report.remarks.len()];
-    ensure!(counts(report) == counts(&again), "the JSON has lost something");
-    ensure!(docs::markdown(&again, None).contains("## Machine"), "the document has lost something");
+    ensure!(counts(report) == counts(&again), "the JSON is incomplete");
+    ensure!(docs::markdown(&again, None).contains("## Machine"), "the document is incomplete");
     ensure!(chart::svg(&again).is_some() == report.rows.iter().any(|row| row.by == Who::Reference), "no chart");
     Ok(())
 }
@@ -68,7 +68,7 @@ fn print(report: &Report, args: &Args) -> Result<()> {
         }
     }
     if !report.method.optimised {
-        writeln!(out, "the library was not optimised: its figures say nothing")?;
+        writeln!(out, "the library was not optimised: ignore its figures")?;
     }
     for remark in &report.remarks {
         writeln!(out, "{remark}")?;
@@ -81,7 +81,7 @@ fn print(report: &Report, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// As text; the first column is words, and so may the next ones be.
+/// Renders a table as text; the first columns may be words.
 fn table(cells: &Cells) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -101,14 +101,14 @@ fn table(cells: &Cells) -> Table {
 }
 
 fn write_file(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    directory
         .map_or(Ok(()), fs::create_dir_all)
         .and_then(|()| fs::write(path, text))
         .with_context(|| path.display().to_string())
 }
 
-/// How a document names a file: both in one folder, as a rule.
+/// The name of a file in a document, usually in the same directory.
 fn relative(file: &Path, document: &Path) -> String {
     let name = if file.parent() == document.parent() { file.file_name().map(Path::new) } else { None };
     name.unwrap_or(file).display().to_string()

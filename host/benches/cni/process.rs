@@ -1,4 +1,4 @@
-//! Running one program as cold as it gets, and what it took. Must not know: CNI.
+//! Runs a program as a cold process, and measures it. Must not know: CNI.
 
 use std::{
     ffi::OsString,
@@ -11,8 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// A program to run, again and again: its input is a file and its output is one,
-/// so that no thread has to feed it.
+/// A program to run repeatedly. Input and output are files, so it needs no thread.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) program: PathBuf,
@@ -22,20 +21,20 @@ pub(crate) struct Call {
     pub(crate) reply: PathBuf,
 }
 
-/// What a process took, its threads and the processes that it waited for with it.
+/// What a process used, including its threads and the children that it waited for.
 #[derive(Clone, Copy)]
 pub(crate) struct Taken {
     pub(crate) wall: Duration,
     pub(crate) user: Duration,
     pub(crate) system: Duration,
-    /// Switches of context, of its own accord and by force.
+    /// Voluntary and involuntary context switches.
     pub(crate) voluntary: u64,
     pub(crate) involuntary: u64,
 }
 
 impl Call {
-    /// std takes posix_spawn(3) for such a command: no copy of this process's
-    /// page tables is in what is measured.
+    /// std uses posix_spawn(3) for such a command, so the measurement does not include a
+    /// copy of this process's page tables.
     pub(crate) fn command(&self) -> Result<Command> {
         let mut command = Command::new(&self.program);
         command
@@ -52,14 +51,15 @@ impl Call {
         Ok(command)
     }
 
-    /// What it took, if it succeeds.
+    /// Runs it, and returns what it used if it succeeds.
     pub(crate) fn run(&self) -> Result<Taken> {
         let (taken, succeeded) = self.time()?;
         ensure!(succeeded, self.failure());
         Ok(taken)
     }
 
-    /// From before the process exists until it is gone; and whether it succeeded.
+    /// Measures from before the process exists until it has ended, and returns whether it
+    /// succeeded.
     pub(crate) fn time(&self) -> Result<(Taken, bool)> {
         let mut command = self.command()?;
         let start = Instant::now();
@@ -87,14 +87,14 @@ impl Call {
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where a program is for those that are measured.
+/// Finds a program in the path of the measured processes.
 pub(crate) fn installed(program: &str) -> Option<PathBuf> {
-    PATH.split(':').map(|folder| PathBuf::from(folder).join(program)).find(|path| path.exists())
+    PATH.split(':').map(|directory| PathBuf::from(directory).join(program)).find(|path| path.exists())
 }
 
 pub(crate) struct Ended {
     pub(crate) pid: i32,
-    /// As wait(2) has it: 0 if all went well.
+    /// The status of wait(2): 0 on success.
     pub(crate) status: i32,
     usage: libc::rusage,
 }
@@ -113,9 +113,9 @@ impl Ended {
 }
 
 /// Waits for a child, or for any with -1.
-#[expect(unsafe_code, reason = "wait4(2), which nix and std have not")]
+#[expect(unsafe_code, reason = "wait4(2), which nix and std do not have")]
 pub(crate) fn wait(pid: i32) -> io::Result<Ended> {
-    // SAFETY: all zeros is a value of this structure of numbers; it and the status
+    // SAFETY: all zeros is a valid value of this struct of numbers; it and the status
     // outlive the call that writes to them.
     let (pid, status, usage) = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();

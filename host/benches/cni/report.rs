@@ -1,12 +1,12 @@
-//! What was measured: what goes into the JSON, and what tables, chart and
-//! documents are made from. Must not know: how it was measured.
+//! The figures: the content of the JSON, and the source of tables, chart and
+//! documents. Must not know: how they were measured.
 
 use std::{fmt, fs::File, io::BufReader, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{goals::Goal, process::Taken, shares::Shares, stats::Spread, subject::Who};
+use crate::{process::Taken, shares::Shares, stats::Spread, subject::Who};
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Report {
@@ -16,7 +16,7 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     pub(crate) resources: Vec<Resources>,
     pub(crate) disk: Option<Disk>,
-    /// By the number of containers, the fewest first.
+    /// Sorted by the number of containers.
     pub(crate) library: Vec<Library>,
     pub(crate) remarks: Vec<Remark>,
     pub(crate) goals: Vec<Goal>,
@@ -28,7 +28,7 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) kernel: String,
     pub(crate) rustc: String,
-    /// Of the last minute, when it began: what else the machine did.
+    /// The load average of the minute before the start.
     pub(crate) load: String,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Method {
     pub(crate) rounds: u32,
     pub(crate) warm_up: u32,
     pub(crate) quick: bool,
-    /// Whether the library was compiled as in a release.
+    /// Whether the library was compiled with optimisation.
     pub(crate) optimised: bool,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Program {
     pub(crate) version: String,
 }
 
-/// One call of one case by one subject. Milliseconds and, of switches, numbers.
+/// One call of one case by one subject. Times are in milliseconds.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) case: String,
@@ -55,45 +55,45 @@ pub(crate) struct Row {
     pub(crate) call: String,
     pub(crate) by: Who,
     pub(crate) wall: Spread,
-    /// User and system together.
+    /// The sum of user and system time.
     pub(crate) cpu: Spread,
-    /// By ticks: of single calls this is chance, their mean is not.
+    /// Counted by ticks: random for a single call, but right in the mean.
     pub(crate) user: Spread,
     pub(crate) system: Spread,
     pub(crate) voluntary_switches: Spread,
     pub(crate) involuntary_switches: Spread,
 }
 
-/// One ADD of `bridge`, counted call by call.
+/// Counts of one ADD of `bridge`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Resources {
     pub(crate) by: Who,
     pub(crate) system_calls: u64,
     pub(crate) processes: u64,
     pub(crate) threads: u64,
-    /// Of the process that takes most, octets.
+    /// Bytes of the largest process.
     pub(crate) peak_memory: u64,
-    /// Of all processes that are there at the same time.
+    /// Bytes of all processes that exist at the same time.
     pub(crate) peak_together: u64,
     pub(crate) by_name: Vec<(String, u64)>,
 }
 
-/// Octets of the programs that run as root.
+/// Bytes of the programs that run as root.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Disk {
     pub(crate) wasm_cni: u64,
-    /// Of the same plugins, and of all.
+    /// The same plugins, and all plugins.
     pub(crate) reference: Option<u64>,
     pub(crate) reference_all: Option<u64>,
     pub(crate) reference_count: usize,
-    /// Whether the reference's were without symbols.
+    /// Whether the reference's programs were stripped.
     pub(crate) stripped: bool,
 }
 
-/// In one process that lives on; milliseconds for each call.
+/// Calls in one long-running process, in milliseconds.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Library {
-    /// So many were attached at a time.
+    /// The number of attached containers.
     pub(crate) containers: usize,
     pub(crate) calls: usize,
     pub(crate) add: Spread,
@@ -102,30 +102,47 @@ pub(crate) struct Library {
     pub(crate) add_system: f64,
     pub(crate) del_user: f64,
     pub(crate) del_system: f64,
-    /// Of STATUS, user time: both plugins, and nothing of the kernel's network.
+    /// User time of STATUS: both plugins, without work of the kernel.
     pub(crate) status_user: f64,
-    /// Processor time of a STATUS, medians: after another one, and after an ADD.
+    /// Median processor time of a STATUS after another one, and after an ADD.
     pub(crate) status_again: f64,
     pub(crate) status_after_add: f64,
-    /// Of ADDs.
+    /// The shares of an ADD.
     pub(crate) shares: Shares,
 }
 
-/// What is to be known of a case: that it was skipped, or has failed, and why.
+/// The upper bound of a figure, and the measured figure.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    /// May depend on other figures.
+    pub(crate) bound: Option<f64>,
+    pub(crate) unit: String,
+    /// None if this run did not measure it.
+    pub(crate) measured: Option<f64>,
+}
+
+impl Goal {
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        Some(self.measured? <= self.bound?)
+    }
+}
+
+/// A remark about a case, for example why it was skipped or failed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Remark {
     pub(crate) case: String,
     pub(crate) by: Who,
-    /// Whether it should have gone well.
+    /// Whether it is a failure.
     #[serde(default)]
     pub(crate) failed: bool,
     pub(crate) text: String,
 }
 
 impl Remark {
-    /// Said at once, too.
+    /// Prints it at once, too.
     pub(crate) fn of(case: &str, by: Who, text: impl Into<String>) -> Self {
-        Self { case: case.to_owned(), by, failed: false, text: text.into() }.said()
+        Self { case: case.to_owned(), by, failed: false, text: text.into() }.printed()
     }
 
     pub(crate) fn skipped(case: &str, by: Who, why: impl fmt::Display) -> Self {
@@ -133,10 +150,10 @@ impl Remark {
     }
 
     pub(crate) fn failed(case: &str, by: Who, error: &anyhow::Error) -> Self {
-        Self { case: case.to_owned(), by, failed: true, text: format!("FAILED: {error:#}") }.said()
+        Self { case: case.to_owned(), by, failed: true, text: format!("FAILED: {error:#}") }.printed()
     }
 
-    fn said(self) -> Self {
+    fn printed(self) -> Self {
         eprintln!("{self}");
         self
     }

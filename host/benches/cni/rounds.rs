@@ -19,12 +19,12 @@ struct Run<'a> {
     steps: Vec<Step>,
     taken: Vec<Vec<Taken>>,
     failed: bool,
-    /// What was said of errors that count.
+    /// Remarks about errors that count.
     remark: Option<&'static str>,
 }
 
-/// All rounds of a case. Who lacks something is skipped, who fails gets no more
-/// calls; both is said.
+/// Runs all rounds of a case. A subject that lacks something is skipped, and one that
+/// fails gets no more calls, with a remark.
 pub(crate) fn measure(
     case: &Case,
     subjects: &[Subject],
@@ -64,13 +64,13 @@ pub(crate) fn measure(
             remarks.push(Remark::of(case.name, run.subject.who, remark));
         }
     }
-    // What is to be compared stands together.
+    // Groups the rows to compare.
     let whole: Vec<_> = runs.iter().filter(|run| !run.failed).collect();
     let verbs = ["VERSION", "ADD", "CHECK", "DEL"];
     verbs.iter().flat_map(|verb| whole.iter().filter_map(|run| run.row(case, verb))).collect()
 }
 
-/// In which order they come: nobody is always the first, nor always after the same.
+/// The order of the subjects: none is always first, or always after the same one.
 pub(crate) fn order(round: u32, count: usize) -> Vec<usize> {
     let round = round as usize;
     let mut order: Vec<_> = (0..count).map(|i| (round + i) % count).collect();
@@ -104,7 +104,7 @@ impl Run<'_> {
 }
 
 impl Step {
-    /// A CHECK wants the result of the ADD before it.
+    /// A CHECK needs the result of the ADD before it.
     pub(crate) fn prepare(&self, answer: &str) -> Result<()> {
         if let (Some(config), Some(input)) = (&self.checks, &self.call.input) {
             let mut config = config.clone();

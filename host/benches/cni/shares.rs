@@ -1,23 +1,23 @@
-//! Whose an ADD's time is: the guest's, or the host's, by the runtime's trace. Must
-//! not know: what was attached to what.
+//! The guests' and the host's shares of an ADD's time, from the runtime's trace. Must
+//! not know: what was attached.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, from_str};
 
-/// Milliseconds of one call, in the mean; tracing is in them.
+/// Mean milliseconds of one call, including tracing.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Shares {
-    /// In guests, with the making of their instances.
+    /// In guests, including the creation of instances.
     pub(crate) guest: f64,
-    /// In the functions that guests call, with what the kernel does for them.
+    /// In host functions, including the kernel's work.
     pub(crate) host: f64,
     /// Before and after: configuration, record, result.
     pub(crate) around: f64,
 }
 
-/// Lines of a trace, to be read when no clock runs.
+/// Lines of a trace, parsed after the measurement.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -30,7 +30,7 @@ impl Lines {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Of so many ADDs that took so long in all, milliseconds.
+    /// The shares of this many ADDs, which took this many milliseconds in total.
     pub(crate) fn shares(&self, adds: usize, wall: f64) -> Shares {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut plugins, mut delegates, mut calls) = (0.0, 0.0, 0.0);
@@ -43,7 +43,7 @@ impl Lines {
                 _ => {}
             }
         }
-        // A delegate's time is in that of its caller's call of the host.
+        // The time of the caller's host call includes that of a delegate.
         let each = |time: f64| time / adds as f64;
         Shares { guest: each(plugins + delegates - calls), host: each(calls - delegates), around: each(wall - plugins) }
     }

@@ -1,8 +1,8 @@
-//! Medians and quartiles. Must not know: of what.
+//! Medians and quartiles. Must not know: what the numbers are.
 
 use serde::{Deserialize, Serialize};
 
-/// Numbers in short: of how many, their quartiles and their mean.
+/// A summary: count, quartiles and mean.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) count: usize,
@@ -22,7 +22,7 @@ impl Spread {
     }
 }
 
-/// Between two numbers, in proportion.
+/// Interpolates between two numbers.
 fn quantile(sorted: &[f64], quarter: usize) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let (whole, rest) = (last * quarter / 4, (last * quarter % 4) as f64 / 4.0);

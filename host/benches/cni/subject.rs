@@ -1,5 +1,4 @@
-//! Who is measured, and the calls that each of them gets. Must not know: which
-//! calls make a case.
+//! The subjects, and the calls of each. Must not know: which calls make a case.
 
 use std::{
     ffi::OsString,
@@ -12,11 +11,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    namespaces::{self, FOLDER},
+    namespaces::{self, DIRECTORY},
     process::Call,
 };
 
-/// The plugins that come with ours, under whose names it is linked.
+/// The bundled plugins, under whose names the program is linked.
 pub(crate) const PLUGINS: [&str; 6] = ["bridge", "host-device", "host-local", "loopback", "ptp", "static"];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -36,7 +35,7 @@ impl Who {
         }
     }
 
-    /// Tells apart what they make: names of devices, subnets.
+    /// Distinguishes their devices and subnets.
     pub(crate) fn number(self) -> u8 {
         self as u8 + 1
     }
@@ -44,19 +43,19 @@ impl Who {
 
 pub(crate) struct Subject {
     pub(crate) who: Who,
-    /// The folder of plugins or, of the floor, the program.
+    /// The plugin directory; for the floor, its program.
     pub(crate) plugins: PathBuf,
-    /// The program wasm-cni: the reference is called by it in chains.
+    /// The program wasm-cni, which also calls the reference in chains.
     pub(crate) program: PathBuf,
-    /// A folder for its configurations and replies.
-    pub(crate) folder: PathBuf,
+    /// A directory for its configurations and replies.
+    pub(crate) directory: PathBuf,
     /// The namespace that stands for the container.
     pub(crate) netns: PathBuf,
 }
 
 impl Subject {
     pub(crate) fn ours(program: &Path) -> Result<Self> {
-        let plugins = Path::new(FOLDER).join("plugins");
+        let plugins = Path::new(DIRECTORY).join("plugins");
         fs::create_dir_all(&plugins)?;
         let program = program.canonicalize().with_context(|| program.display().to_string())?;
         for name in PLUGINS {
@@ -76,10 +75,10 @@ impl Subject {
     }
 
     fn new(who: Who, plugins: PathBuf, program: &Path) -> Result<Self> {
-        let folder = Path::new(FOLDER).join(who.name());
-        fs::create_dir_all(folder.join("net.d"))?;
+        let directory = Path::new(DIRECTORY).join(who.name());
+        fs::create_dir_all(directory.join("net.d"))?;
         let netns = namespaces::container(who.name())?;
-        Ok(Self { who, plugins, program: program.to_owned(), folder, netns })
+        Ok(Self { who, plugins, program: program.to_owned(), directory, netns })
     }
 
     /// A call of a plugin with the configuration of this name.
@@ -95,11 +94,11 @@ impl Subject {
                 ("CNI_PATH", self.plugins.clone().into()),
             ],
             input: Some(self.config(config)),
-            reply: self.folder.join("reply"),
+            reply: self.directory.join("reply"),
         }
     }
 
-    /// A call of the program wasm-cni, as by people.
+    /// A call of the command wasm-cni.
     pub(crate) fn command(&self, verb: &str, network: &str) -> Call {
         let mut arguments: Vec<OsString> = vec![verb.into(), network.into(), self.netns.clone().into()];
         if self.who == Who::Reference {
@@ -110,7 +109,7 @@ impl Subject {
             arguments,
             env: vec![("CNI_PATH", self.plugins.clone().into()), ("NETCONFPATH", self.networks().into())],
             input: None,
-            reply: self.folder.join("reply"),
+            reply: self.directory.join("reply"),
         }
     }
 
@@ -121,21 +120,21 @@ impl Subject {
             arguments,
             env: Vec::new(),
             input: None,
-            reply: self.folder.join("reply"),
+            reply: self.directory.join("reply"),
         }
     }
 
-    /// Where a plugin's configuration of this name lies.
+    /// The path of the plugin configuration with this name.
     pub(crate) fn config(&self, name: &str) -> PathBuf {
-        self.folder.join(name).with_extension("json")
+        self.directory.join(name).with_extension("json")
     }
 
-    /// Where lists of plugins lie, and nothing else: looking one up reads all.
+    /// The directory of lists only, because a look-up reads all files.
     pub(crate) fn networks(&self) -> PathBuf {
-        self.folder.join("net.d")
+        self.directory.join("net.d")
     }
 
-    /// How it names itself and its version.
+    /// Its name and version.
     pub(crate) fn version(&self) -> String {
         let output = match self.who {
             Who::WasmCni => Command::new(&self.program).arg("--version").output(),
@@ -145,7 +144,7 @@ impl Subject {
         let Ok(output) = output else { return String::new() };
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
-        // The name, and what it was built for, if it says so.
+        // The name, and the target if it reports one.
         let target = text.lines().find_map(|line| line.strip_prefix("target "));
         let parts = text.lines().next().into_iter().chain(target).map(str::trim);
         parts.collect::<Vec<_>>().join(", ")

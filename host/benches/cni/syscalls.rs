@@ -1,5 +1,5 @@
-//! System calls, processes, threads and peak memory of one call, counted by
-//! ptrace(2), which takes its time: never in a round that is timed.
+//! System calls, processes, threads and peak memory of one call, counted with
+//! ptrace(2), which is slow and never used in a timed round.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -20,7 +20,7 @@ use nix::{
 
 use crate::{process::Call, report::Resources, subject::Who};
 
-/// `PTRACE_SYSCALL_INFO_ENTRY`: on its way into the kernel.
+/// `PTRACE_SYSCALL_INFO_ENTRY`: entering the kernel.
 const ENTRY: u8 = 1;
 
 #[derive(Default)]
@@ -30,16 +30,15 @@ struct Counts {
     threads: u64,
     peak_memory: u64,
     peak_together: u64,
-    /// Those that have become a program of their own: before, a process may share
-    /// its parent's memory.
+    /// Processes that have called exec; before, a process may share its parent's memory.
     there: HashSet<Pid>,
 }
 
-/// Runs the call, and counts what it and all that it starts do.
+/// Runs the call, and counts for it and its children.
 #[expect(unsafe_code, reason = "a child that asks to be traced")]
 pub(crate) fn count(call: &Call, by: Who) -> Result<Resources> {
     let mut command = call.command()?;
-    // SAFETY: between fork and exec there is but this one system call.
+    // SAFETY: this is the only system call between fork and exec.
     unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
     let child = Pid::from_raw(command.spawn()?.id().cast_signed());
     // It has stopped at the first instruction of the new program.
@@ -70,7 +69,7 @@ pub(crate) fn count(call: &Call, by: Who) -> Result<Resources> {
     })
 }
 
-/// Until nothing is left to trace. Gives the first process's status.
+/// Traces until all processes have ended. Returns the first process's status.
 fn follow(first: Pid, counts: &mut Counts) -> Result<i32> {
     let (mut known, mut status) = (HashSet::from([first]), -1);
     loop {
@@ -101,7 +100,7 @@ fn follow(first: Pid, counts: &mut Counts) -> Result<i32> {
                 }
                 go_on(pid, None)?;
             }
-            // What is new stops once; other signals are its own.
+            // A new process stops once; other signals are delivered.
             WaitStatus::Stopped(pid, Signal::SIGSTOP) if known.insert(pid) => go_on(pid, None)?,
             WaitStatus::Stopped(pid, signal) => go_on(pid, Some(signal))?,
             WaitStatus::Exited(pid, code) => {
@@ -118,7 +117,7 @@ fn follow(first: Pid, counts: &mut Counts) -> Result<i32> {
 
 fn go_on(pid: Pid, signal: Option<Signal>) -> Result<()> {
     match ptrace::syscall(pid, signal) {
-        // It has been killed meanwhile.
+        // It was killed in the meantime.
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
@@ -128,12 +127,12 @@ fn go_on(pid: Pid, signal: Option<Signal>) -> Result<()> {
 #[expect(unsafe_code, reason = "a union")]
 fn entered(pid: Pid) -> Option<u64> {
     let info = ptrace::syscall_info(pid).ok()?;
-    // SAFETY: `op` says that it is this member that the kernel has written.
+    // SAFETY: `op` says that the kernel has written this member.
     if info.op == ENTRY { Some(unsafe { info.u.entry.nr }) } else { None }
 }
 
-/// Octets, by proc_pid_status(5). What wait4(2) says instead is at least what the
-/// parent had when it started the process: that would be this program's.
+/// Bytes, from proc_pid_status(5). The value of wait4(2) is at least that of the parent
+/// at the start of the process, which is this program.
 fn memory(pid: Pid, field: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(field));
@@ -141,7 +140,7 @@ fn memory(pid: Pid, field: &str) -> u64 {
     kilo.unwrap_or_default() * 1024
 }
 
-/// The usual ones by their names, others by their numbers.
+/// The name of a common system call, or the number.
 fn name(number: u64) -> String {
     macro_rules! table {
         ($($name:ident)*) => {
@@ -164,7 +163,7 @@ fn name(number: u64) -> String {
         SYS_socketpair SYS_statfs SYS_statx SYS_symlinkat SYS_tgkill SYS_timerfd_create SYS_timerfd_settime
         SYS_umask SYS_uname SYS_unlinkat SYS_unshare SYS_utimensat SYS_wait4 SYS_waitid SYS_write SYS_writev
     ];
-    // Those that newer architectures do without.
+    // System calls that newer architectures lack.
     #[cfg(target_arch = "x86_64")]
     #[rustfmt::skip]
     let old = table![

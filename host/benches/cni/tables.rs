@@ -1,5 +1,5 @@
-//! The report as tables of text: for the terminal as they are and for documents
-//! between bars. Must not know: where they go.
+//! The report as tables of text, for the terminal and for documents. Must not know:
+//! where they go.
 
 use crate::{
     goals::{divided, ratio},
@@ -8,13 +8,13 @@ use crate::{
     subject::Who,
 };
 
-/// Of a goal that the run was not for.
+/// For a goal that was not measured.
 pub(crate) const NOT_MEASURED: &str = "not measured";
 
-/// Cells by rows, the first of them the heads.
+/// Rows of cells; the first row is the header.
 pub(crate) type Cells = Vec<Vec<String>>;
 
-/// Every call of every subject.
+/// A row for each call of each subject.
 pub(crate) fn calls(report: &Report) -> Cells {
     let head = [
         "case",
@@ -50,7 +50,7 @@ pub(crate) fn calls(report: &Report) -> Cells {
     with_head(&head, rows)
 }
 
-/// Ours beside the reference, a line for each call.
+/// Ours beside the reference, with a row for each call.
 pub(crate) fn comparison(report: &Report) -> Cells {
     let head =
         ["case", "call", "wasm-cni, ms (cpu)", "reference, ms (cpu)", "ratio (cpu)", "quartiles, ms", "reference's"];
@@ -76,7 +76,7 @@ pub(crate) fn comparison(report: &Report) -> Cells {
     with_head(&head, rows)
 }
 
-/// What one ADD of `bridge` takes besides time.
+/// The resources of one ADD of `bridge`.
 pub(crate) fn resources(report: &Report) -> Cells {
     let head = ["ADD, bridge", "system calls", "processes", "threads", "switches", "peak memory", "together"];
     let rows = report.resources.iter().map(|resources| {
@@ -96,7 +96,7 @@ pub(crate) fn resources(report: &Report) -> Cells {
     with_head(&head, rows)
 }
 
-/// How `host-local` grows with what is in its folder.
+/// The time of `host-local` by the number of leases.
 pub(crate) fn leases(report: &Report) -> Cells {
     let head = ["leases", "wasm-cni, ms", "to itself with none", "reference, ms", "to itself with none", "ratio"];
     let cases =
@@ -127,7 +127,7 @@ pub(crate) fn goals(report: &Report) -> Cells {
     with_head(&head, rows)
 }
 
-/// The library's calls, by how many containers are attached; empty if it was not measured.
+/// The library's calls by the number of containers; empty if they were not measured.
 pub(crate) fn library(report: &Report) -> Cells {
     let columns = report.library.iter().map(|library| format!("{} containers", library.containers));
     let head = ["library, one runtime".to_owned()].into_iter().chain(columns).collect();
@@ -155,17 +155,17 @@ pub(crate) fn library(report: &Report) -> Cells {
         milliseconds("STATUS, ms of processor time", |library| library.status_again),
         milliseconds("- guests and host (user time)", |library| library.status_user),
         milliseconds("STATUS right after an ADD, ms of processor time", |library| library.status_after_add),
-        milliseconds("ADD with a trace: in guests and making them, the mean", |library| library.shares.guest),
-        milliseconds("- in the host's functions that they call, and the kernel", |library| library.shares.host),
+        milliseconds("ADD with a trace, mean: in guests and their creation", |library| library.shares.guest),
+        milliseconds("- in host functions and the kernel", |library| library.shares.host),
         milliseconds("- before and after", |library| library.shares.around),
     ]
 }
 
-/// The disk, in sentences.
+/// The sizes on disk, as sentences.
 pub(crate) fn remarks(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(disk) = &report.disk {
-        let symbols = if disk.stripped { "without symbols" } else { "as they are: there is no `strip`" };
+        let symbols = if disk.stripped { "without symbols" } else { "with symbols, as `strip` is missing" };
         let mut line = format!("on disk: wasm-cni {}", megabytes(disk.wasm_cni));
         if let (Some(same), Some(all)) = (disk.reference, disk.reference_all) {
             line += &format!(
@@ -189,11 +189,11 @@ fn optional(number: Option<f64>) -> String {
     number.map_or_else(String::new, short)
 }
 
-fn megabytes(octets: u64) -> String {
-    format!("{:.1} MB", octets as f64 / 1_048_576.0)
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1_048_576.0)
 }
 
-/// Three digits or so.
+/// About three digits.
 pub(crate) fn short(number: f64) -> String {
     match number.abs() {
         size if size >= 100.0 => format!("{number:.0}"),

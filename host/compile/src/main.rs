@@ -1,10 +1,9 @@
-//! `wasm-cni-compile IN OUT`: turns a WebAssembly plugin into native code.
+//! `wasm-cni-compile IN OUT`: compiles a WebAssembly plugin to native code.
 //!
-//! A program of its own, so that the one that runs as root holds no compiler:
-//! compiling is where hostile input has the most code to attack. It reads one
-//! file and writes one file (`-` is standard input or output, so that it can be
-//! run by a user that may open nothing), and limits its own memory and processor
-//! time before it looks at the input.
+//! This is a separate program, so that the one that runs as root contains no
+//! compiler: a compiler is the largest target for hostile input. It reads one file
+//! and writes one file (`-` is standard input or output, for a user that cannot open
+//! files), and limits its own memory and processor time before it reads the input.
 
 use std::{
     fs,
@@ -17,30 +16,29 @@ use clap::Parser;
 use nix::sys::resource::{Resource, setrlimit};
 use wasmtime::{Engine, OptLevel};
 
-/// Compile a plugin for wasm-cni ahead of time.
+/// Compile a plugin for wasm-cni ahead of time
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// A component, or a core module that `wit-bindgen` prepared to become one;
-    /// `-` for standard input
+    /// A component, or a core module from `wit-bindgen`; `-` for standard input
     #[arg(required_unless_present = "engine_key")]
     input: Option<PathBuf>,
-    /// Where the native code goes, by rename; `-` for standard output
+    /// File for the native code, replaced atomically; `-` for standard output
     #[arg(required_unless_present = "engine_key")]
     output: Option<PathBuf>,
-    /// Also write the component itself here
+    /// Also write the component to this file
     #[arg(long)]
     component: Option<PathBuf>,
-    /// Print the key of the engine that can load the output, and end
+    /// Print the key of the engine that can load the output, and exit
     #[arg(long)]
     engine_key: bool,
-    /// Largest input, octets
+    /// Maximum size of the input, in bytes
     #[arg(long, default_value_t = 64 << 20)]
     max_input: u64,
-    /// Largest address space, octets
+    /// Maximum address space, in bytes
     #[arg(long, default_value_t = 4 << 30)]
     max_memory: u64,
-    /// Most processor time, seconds
+    /// Maximum processor time, in seconds
     #[arg(long, default_value_t = 120)]
     max_cpu: u64,
 }
@@ -56,7 +54,7 @@ fn main() -> Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
 
     let wasm = read(input, args.max_input).with_context(|| format!("cannot read {}", input.display()))?;
-    let component = componentize(wasm).with_context(|| format!("{} does not hold a component", input.display()))?;
+    let component = componentize(wasm).with_context(|| format!("{} does not contain a component", input.display()))?;
     let native = compile(&component).with_context(|| format!("cannot compile {}", input.display()))?;
     if let Some(path) = &args.component {
         replace(path, &component)?;
@@ -72,7 +70,7 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut wasm = Vec::new();
     source.take(limit + 1).read_to_end(&mut wasm)?;
     if wasm.len() as u64 > limit {
-        bail!("it has more than the {limit} octets allowed");
+        bail!("it has more than the {limit} bytes allowed");
     }
     Ok(wasm)
 }
@@ -80,20 +78,20 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 fn compile(component: &[u8]) -> Result<Vec<u8>> {
     let compiled = wasm_cni_engine::config()
         .and_then(|mut config| {
-            // A plugin runs for a fraction of a millisecond: what counts is how much of
-            // it has to be read in.
+            // A plugin runs for a fraction of a millisecond, so the amount of code that is
+            // read in matters most.
             config.cranelift_opt_level(OptLevel::SpeedAndSize);
             Engine::new(&config)
         })
         .and_then(|engine| engine.precompile_component(component));
-    // wasmtime's error type is its own; its text holds the whole chain.
+    // wasmtime has its own error type, whose text contains the whole chain.
     compiled.map_err(|error| anyhow::anyhow!("{error:#}"))
 }
 
-/// A component as it is; a core module with its WIT in a custom section made
-/// into one.
+/// Returns a component unchanged, and makes a component of a core module with its WIT
+/// in a custom section.
 fn componentize(wasm: Vec<u8>) -> Result<Vec<u8>> {
-    // Layer 1 in the version field says component (component-model, Binary.md).
+    // Layer 1 in the version field means component (component-model, Binary.md).
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
     if wasm.starts_with(COMPONENT) {
         return Ok(wasm);
@@ -101,8 +99,8 @@ fn componentize(wasm: Vec<u8>) -> Result<Vec<u8>> {
     wit_component::ComponentEncoder::default().validate(true).module(&wasm)?.encode()
 }
 
-/// Write beside the target and rename, so that nobody sees half a file and code
-/// that is mapped is never written to.
+/// Writes next to the target and renames, so that nobody sees half a file, and mapped
+/// code is never modified.
 fn replace(path: &Path, data: &[u8]) -> Result<()> {
     let mut name = path.to_owned().into_os_string();
     name.push(format!(".{}.tmp", std::process::id()));

@@ -1,10 +1,10 @@
 //! The engine settings that the compiler and the host share, and the key that
 //! tells compiled code of one build from that of another.
 //!
-//! Compiled code is native code. wasmtime refuses what another *major* version
-//! of it compiled, but patch releases change code too, so both programs name
-//! the exact version and the revision of these settings in [`KEY`], which
-//! wasmtime stores in each artifact and compares when it loads one.
+//! Compiled code is native code. wasmtime refuses code from another *major* version,
+//! but patch releases change code, too. So both programs name the exact version and
+//! the revision of these settings in [`KEY`], which wasmtime stores in each artifact
+//! and compares when it loads one.
 
 use wasmtime::{Config, ModuleVersionStrategy, Result};
 
@@ -13,8 +13,8 @@ use wasmtime::{Config, ModuleVersionStrategy, Result};
 pub const KEY: &str = concat!("wasm-cni-", "48.0.8", "-3");
 
 /// The target that bundled plugins are compiled for: the baseline CPU of this
-/// architecture, so that code does not depend on the machine that built it. Of which
-/// C library the compiler or the host is makes no difference to the code.
+/// architecture, so that code does not depend on the machine that built it. The C
+/// libraries of the compiler and the host make no difference to the code.
 pub const TARGET: &str = match (cfg!(target_arch = "x86_64"), cfg!(target_arch = "aarch64"), cfg!(target_env = "musl"))
 {
     (true, _, false) => "x86_64-unknown-linux-gnu",
@@ -24,12 +24,11 @@ pub const TARGET: &str = match (cfg!(target_arch = "x86_64"), cfg!(target_arch =
     _ => panic!("wasm-cni runs on x86_64 and aarch64"),
 };
 
-/// Stack that a guest may use, bytes.
+/// Stack of a guest, in bytes.
 pub const MAX_STACK: usize = 512 * 1024;
 
-/// The settings. What makes start-up fast is what is left out: address maps,
-/// unwind tables and debug information, none of which a host without
-/// backtraces reads.
+/// The settings. Omitting address maps, unwind tables and debug information makes
+/// start-up fast; a host without backtraces does not read them.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! `add`, `del` and `check`, as `cnitool` has them.
+//! `add`, `del` and `check`, compatible with `cnitool`.
 
 use std::{
     fmt::Write as _,
@@ -40,7 +40,7 @@ fn prepare(target: &Target, env: &Env) -> Result<(Network, Attachment)> {
     Ok((network, at))
 }
 
-/// The path without `.`, `..` and doubled slashes; links are left as they are.
+/// The path without `.`, `..` and doubled slashes; symbolic links are not resolved.
 fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for component in path.components() {
@@ -55,12 +55,12 @@ fn clean(path: &Path) -> PathBuf {
     clean
 }
 
-/// `cnitool-` and the first ten octets of the path's SHA-512.
+/// `cnitool-` and the first ten bytes of the path's SHA-512.
 fn container_id(netns: &Path) -> String {
     use std::os::unix::ffi::OsStrExt as _;
     let digest = Sha512::digest(netns.as_os_str().as_bytes());
-    digest[..10].iter().fold("cnitool-".to_owned(), |mut id, octet| {
-        let _ = write!(id, "{octet:02x}");
+    digest[..10].iter().fold("cnitool-".to_owned(), |mut id, byte| {
+        let _ = write!(id, "{byte:02x}");
         id
     })
 }

@@ -1,4 +1,4 @@
-//! The program as `cnitool`: its arguments, its texts, its exit codes.
+//! The program as `cnitool`: the same arguments, texts and exit codes.
 
 use std::{
     ffi::OsString,
@@ -12,6 +12,7 @@ use super::{attach, network};
 use crate::{
     args::{Gc, Named, Target},
     env::Env,
+    table,
 };
 
 const USAGE: &str = "Usage:
@@ -30,11 +31,12 @@ Flags:
   -i, --ifname string   Interface name
 ";
 
-/// Gives the exit status.
+/// Returns the exit status.
 pub(crate) fn run(arguments: &mut dyn Iterator<Item = OsString>, mut env: Env) -> u8 {
     let arguments: Vec<String> = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
     match env.open_trace().map_err(Into::into).and_then(|()| dispatch(&arguments, &env)) {
         Ok(status) => status,
+        Err(error) if table::is_closed_pipe(&error) => 0,
         Err(error) => {
             let error = format!("{error:#}");
             let _ = write!(io::stderr(), "Error: {error}\n{USAGE}\n{error}\n");
@@ -71,7 +73,7 @@ fn dispatch(arguments: &[String], env: &Env) -> Result<u8> {
     }
 }
 
-/// `-i` and what is left without options.
+/// The value of `-i`, and the positional arguments.
 fn options(arguments: &[String]) -> Result<(Option<String>, Vec<String>)> {
     let mut ifname = None;
     let mut positional = Vec::new();

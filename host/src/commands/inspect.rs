@@ -1,17 +1,17 @@
-//! `inspect`: what a plugin is, what it asks for, what it can do with it.
+//! `inspect`: what a plugin is, what it imports, and what its grants let it do.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use wasm_cni::{Inspected, Location, WitInterface};
 
-use super::show::text;
+use super::places;
 use crate::{
     args::{Format, Inspect},
     env::Env,
     table::{print, print_json},
 };
 
-/// Gives 1 if the plugin will not run.
+/// Returns 1 if the plugin will not run.
 pub(crate) fn inspect(inspect: &Inspect, env: &Env) -> Result<u8> {
     let inspected = env.runtime()?.inspect(&inspect.plugin)?;
     match inspect.output.output {
@@ -25,7 +25,7 @@ fn as_json(plugin: &Inspected) -> Value {
     let interface = |interface: &WitInterface| json!({ "name": interface.name, "functions": interface.functions, "offered": interface.offered });
     json!({
         "type": plugin.kind,
-        "source": text(&plugin.location),
+        "source": places::json(&plugin.location),
         "size": plugin.size,
         "sha256": plugin.digest,
         "world": plugin.world,
@@ -41,10 +41,10 @@ fn as_json(plugin: &Inspected) -> Value {
 fn for_people(plugin: &Inspected) -> String {
     let source = match &plugin.location {
         Location::Bundled { .. } => "bundled".to_owned(),
-        location => text(location),
+        location => places::text(location),
     };
     let mut out = format!("{}: {source}\n", plugin.kind);
-    out += &format!("  size    {} octets\n  sha256  {}\n", plugin.size, plugin.digest);
+    out += &format!("  size    {} bytes\n  sha256  {}\n", plugin.size, plugin.digest);
     if let Some(world) = plugin.world {
         out += &format!("  world   {world}\n");
     }

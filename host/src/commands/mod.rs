@@ -1,5 +1,4 @@
-//! The commands, and what they have in common: finding the network, naming the
-//! attachment.
+//! The commands, and what they share: finding the network and naming the attachment.
 
 mod attach;
 pub(crate) mod cnitool;
@@ -7,12 +6,14 @@ mod doctor;
 mod inspect;
 mod install;
 mod leases;
+mod manual;
 mod network;
+mod networks;
+mod places;
 mod recover;
 mod run;
 mod show;
 mod validate;
-mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -23,22 +24,23 @@ use wasm_cni::{Attachment, LogLine, Network};
 use crate::{
     args::{Args, Command},
     env::{Env, print_log},
-    progress,
+    progress, table,
 };
 
-/// Does what the arguments say. Gives the exit status.
+/// Does what the arguments say. Returns the exit status.
 pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
+    let Args { command, global } = args;
     for (name, value) in [
-        ("NETCONFPATH", args.conf_dir.map(PathBuf::into_os_string)),
-        ("CNI_PATH", args.plugin_path.map(Into::into)),
-        ("WASM_CNI_ROOT", args.root.map(PathBuf::into_os_string)),
-        ("WASM_CNI_HOST_NETNS", args.host_netns.map(PathBuf::into_os_string)),
-        ("WASM_CNI_POLICY", args.policy.map(PathBuf::into_os_string)),
-        ("WASM_CNI_TRACE", args.trace.map(PathBuf::into_os_string)),
-        ("WASM_CNI_CACHE_DIR", args.cache_dir.map(PathBuf::into_os_string)),
-        ("WASM_CNI_PREFER_NATIVE", args.prefer_native.then(|| "1".into())),
-        ("WASM_CNI_TIMEOUT", args.timeout.map(|seconds| seconds.to_string().into())),
-        ("WASM_CNI_ALLOW_HOST", (!args.allow_host.is_empty()).then(|| args.allow_host.join(",").into())),
+        ("NETCONFPATH", global.conf_dir.map(PathBuf::into_os_string)),
+        ("CNI_PATH", global.plugin_path.map(Into::into)),
+        ("WASM_CNI_ROOT", global.root.map(PathBuf::into_os_string)),
+        ("WASM_CNI_HOST_NETNS", global.host_netns.map(PathBuf::into_os_string)),
+        ("WASM_CNI_POLICY", global.policy.map(PathBuf::into_os_string)),
+        ("WASM_CNI_TRACE", global.trace.map(PathBuf::into_os_string)),
+        ("WASM_CNI_CACHE_DIR", global.cache_dir.map(PathBuf::into_os_string)),
+        ("WASM_CNI_PREFER_NATIVE", global.prefer_native.then(|| "1".into())),
+        ("WASM_CNI_TIMEOUT", global.timeout.map(|seconds| seconds.to_string().into())),
+        ("WASM_CNI_ALLOW_HOST", (!global.allow_host.is_empty()).then(|| global.allow_host.join(",").into())),
     ] {
         if let Some(value) = value {
             env.set(name, value);
@@ -46,35 +48,42 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
     }
     env.open_trace()?;
     progress::enable(&env.text("TERM"));
-    match args.command {
+    table::measure();
+    match command {
         Command::Add(target) => attach::add(&target, &env),
         Command::Del(target) => attach::del(&target, &env),
         Command::Check(target) => attach::check(&target, &env),
         Command::Gc(gc) => network::gc(&gc, &env),
         Command::Status(named) => network::status(&named.network.network, Some(named.output.output), &env),
+        Command::Networks(output) => networks::networks(&output, &env),
         Command::List(list) => show::list(&list, &env),
         Command::Plugins(output) => show::plugins(&output, &env),
         Command::Inspect(inspect) => inspect::inspect(&inspect, &env),
-        Command::Which(which) => show::which(&which, &env),
+        Command::Which(which) => networks::which(&which, &env),
         Command::Validate(validate) => validate::validate(&validate, &env),
         Command::Recover(recover) => recover::recover(&recover, &env),
         Command::Leases(leases) => leases::leases(&leases, &env),
         Command::Doctor(output) => doctor::doctor(&output, env),
         Command::Install(install) => install::install(&install),
         Command::Uninstall(uninstall) => install::uninstall(&uninstall),
-        Command::Completions(completions) => words::completions(&completions),
-        Command::Man(pages) => words::man(&pages),
+        Command::Completions(completions) => manual::completions(&completions),
+        Command::Man(pages) => manual::man(&pages),
         Command::Run(run) => run::run(&run, env),
     }
 }
 
-/// A path or a name. Broken files on the way to a name are reported, but they
-/// keep nobody from other networks.
-fn find_network(network: &str, env: &Env) -> Result<Network> {
+/// Whether an argument is the path of a configuration, and not a network's name.
+fn is_path(network: &str) -> bool {
     let path = Path::new(network);
     let file = path.extension().is_some_and(|e| ["conflist", "conf", "json"].iter().any(|known| e == *known));
-    if network.contains('/') || (file && path.is_file()) {
-        return Ok(wasm_cni::load_network(path)?);
+    network.contains('/') || (file && path.is_file())
+}
+
+/// Finds a network by path or by name. Broken files on the way to a name are
+/// reported, and do not affect other networks.
+fn find_network(network: &str, env: &Env) -> Result<Network> {
+    if is_path(network) {
+        return Ok(wasm_cni::load_network(Path::new(network))?);
     }
     let found = wasm_cni::find_network(&env.configurations(), network)?;
     for file in found.broken {

@@ -1,4 +1,4 @@
-//! `gc` and `status`: a network as a whole.
+//! `gc` and `status`: commands on a whole network.
 
 use std::io::{self, IsTerminal as _};
 
@@ -19,19 +19,19 @@ pub(crate) fn gc(gc: &Gc, env: &Env) -> Result<u8> {
     let mut live = gc.keep.clone();
     if gc.keep_alive {
         let attachments = runtime.cached(None).into_iter().filter(|cached| cached.network == network.name);
-        // Of whom nothing is known may be alive.
+        // An attachment without a known namespace may be alive.
         let alive = attachments.filter(|cached| cached.is_alive() != Some(false)).map(|cached| cached.attachment);
         live.extend(alive.map(|at| (at.container_id, at.ifname)));
     }
-    let said = gc.keep_alive || !gc.keep.is_empty();
-    runtime.gc(&network, said.then_some(&live))?;
+    let names_some = gc.keep_alive || !gc.keep.is_empty();
+    runtime.gc(&network, names_some.then_some(&live))?;
     Ok(0)
 }
 
-/// Silent on success, as `cnitool` is, but for somebody who is there to read it.
+/// Silent on success, as `cnitool` is, unless somebody reads it on a terminal.
 pub(crate) fn status(network: &str, output: Option<Format>, env: &Env) -> Result<u8> {
     let network = find_network(network, env)?;
-    // Before the process confines itself: it has no terminals then.
+    // Before the process confines itself: it cannot ask afterwards.
     let is_read = io::stdout().is_terminal();
     let outcome = env.runtime()?.status(&network);
     let Network { name, plugins, .. } = &network;

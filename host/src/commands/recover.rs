@@ -1,4 +1,4 @@
-//! `recover`: what killed calls have left.
+//! `recover`: undoing what interrupted calls left behind.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     table::{print, print_json},
 };
 
-/// Gives 1 if something could not be taken back.
+/// Returns 1 if something could not be undone.
 pub(crate) fn recover(recover: &Recover, env: &Env) -> Result<u8> {
     let all = env.runtime()?.recover(recover.dry_run)?;
     if recover.output.output == Format::Json {
@@ -33,9 +33,9 @@ fn json(one: &Recovered) -> Value {
 
 fn text(one: &Recovered, dry_run: bool) -> String {
     let Recovered { network, container_id, ifname, .. } = one;
-    let verb = if dry_run { "would take back" } else { "took back" };
+    let verb = if dry_run { "would undo" } else { "undid" };
     let mut text = format!("network {network}, container {container_id}, interface {ifname}: {verb}\n");
-    // In the order in which it is taken back.
+    // In the order in which effects are undone.
     one.effects.iter().rev().for_each(|effect| text += &format!("  {effect}\n"));
     one.failures.iter().for_each(|failure| text += &format!("  FAILED: {failure}\n"));
     text

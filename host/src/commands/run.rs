@@ -1,5 +1,5 @@
-//! `run`: a command in a fresh namespace that is attached to a network, for as
-//! long as the command runs.
+//! `run`: a command in a new namespace that is attached to a network while the
+//! command runs.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -27,22 +27,22 @@ use crate::{
     isolation,
 };
 
-/// Signals that ask for an end; they are answered between two steps, never in
-/// the middle of one.
+/// Signals that ask the process to end. They are handled between two steps, never
+/// in the middle of one.
 const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// The command was not found, or could not be run, as shells have it.
+/// Exit statuses of shells: the command was not found, or could not be run.
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 
 pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
-    // The file may lie where the isolated view has something else.
+    // The isolated view may have another file at this path.
     let network = find_network(&args.network, &env)?;
     let signals = Signals::hold()?;
     if args.isolated {
         let root = isolation::enter()?;
         env.set("WASM_CNI_ROOT", root);
-        // Not where it would be without isolation: the machine stays as it is.
+        // Not the default, so that the machine does not change.
         env.set("WASM_CNI_CACHE_DIR", "");
         set_up_loopback(&Netns::current()?)?;
     }
@@ -54,17 +54,17 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     let path = netns.path();
     let at = attachment(&env, container_id()?, args.ifname.as_deref(), &path)?;
 
-    // The command is to have what the caller has.
+    // The command gets the caller's privileges.
     env.go_on();
     let runtime = env.runtime()?;
-    // Should this be killed, the next call takes the attachment back.
+    // If this process is killed, the next call undoes the attachment.
     let added = runtime.add_with(&network, &at, &CallOptions { provisional: true, ..CallOptions::default() })?;
     let status = match signals.pending()? {
         Some(signal) => Ok(signal_status(signal)),
         None => run_command(args, &env, &netns, &signals),
     };
     let deleted = runtime.del(&network, &at);
-    // If that failed, the next call tries to take it back.
+    // If that failed, the next call tries to undo it.
     let left = if deleted.is_ok() { runtime.tidy(&added.footprint) } else { Vec::new() };
     for left in left {
         let message = &*format!("could not be removed: {left}");
@@ -80,7 +80,7 @@ fn run_command(args: &Run, env: &Env, netns: &Netns, signals: &Signals) -> Resul
     let mut command = Command::new(&args.command[0]);
     command.args(&args.command[1..]).env_clear().envs(env.variables());
     release_signals(&mut command);
-    // The child starts in the namespaces of the thread that makes it.
+    // The child starts in the namespaces of the thread that creates it.
     let spawned = netns.run_apart(|| {
         // Tools that read /sys/class/net see this namespace's devices, where
         // the kernel lets us mount it.
@@ -96,7 +96,7 @@ fn run_command(args: &Run, env: &Env, netns: &Netns, signals: &Signals) -> Resul
     }
 }
 
-/// The command is not to inherit that signals are held back.
+/// Unblocks signals for the command.
 #[expect(unsafe_code, reason = "a hook between fork and exec, see below")]
 fn release_signals(command: &mut Command) {
     use std::os::unix::process::CommandExt as _;
@@ -117,7 +117,7 @@ fn set_up_loopback(netns: &Netns) -> Result<()> {
     Ok(())
 }
 
-/// An id that no other run has had.
+/// An ID that no other run has used.
 fn container_id() -> Result<String> {
     let mut bytes = [0; 8];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -133,23 +133,23 @@ fn signal_status(signal: Signal) -> u8 {
     128 + u8::try_from(signal as i32).unwrap_or(0)
 }
 
-/// Signals of this process, held back and taken one by one.
+/// Signals of this process, blocked and received one by one.
 struct Signals {
     fd: SignalFd,
 }
 
 impl Signals {
-    /// Holds them back in this thread, and in all that it starts. The command
+    /// Blocks them in this thread and in all threads that it starts. The command
     /// gets them as usual.
     fn hold() -> Result<Self> {
         let mut held = SigSet::from_iter(ENDING);
         held.add(Signal::SIGCHLD);
-        held.thread_block().context("cannot hold back signals")?;
+        held.thread_block().context("cannot block signals")?;
         let fd = SignalFd::with_flags(&held, SfdFlags::SFD_CLOEXEC).context("cannot receive signals")?;
         Ok(Self { fd })
     }
 
-    /// A request to end that has come in.
+    /// A request to end that has arrived.
     fn pending(&self) -> Result<Option<Signal>> {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let fd = SignalFd::with_flags(&SigSet::from_iter(ENDING), flags)?;
@@ -157,8 +157,8 @@ impl Signals {
         Ok(signal.and_then(|info| Signal::try_from(info.ssi_signo as i32).ok()))
     }
 
-    /// Waits for the command. A request to end goes on to it; the terminal has
-    /// sent Ctrl-C to both already.
+    /// Waits for the command and forwards requests to end. Ctrl-C is not forwarded:
+    /// the terminal sends it to both.
     fn wait(&self, mut child: Child) -> Result<ExitStatus> {
         loop {
             if let Some(status) = child.try_wait().context("cannot wait for the command")? {

@@ -1,24 +1,29 @@
-//! `list`, `plugins` and `which`: what there is.
+//! `list` and `plugins`: attachments, and where plugins are found.
 
-use std::{
-    io::{self, Write as _},
-    time::SystemTime,
-};
+use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use wasm_cni::{Cached, Location};
 
-use super::install::folder::{COMPILER, PROGRAM};
+use super::{
+    install::directory::{COMPILER, PROGRAM},
+    places,
+};
 use crate::{
-    args::{Format, List, Output, Which},
+    args::{Format, List, Output},
     env::Env,
-    table::{Cell, GOOD, NOTICE, Table, print, print_json, print_table},
+    table::{Cell, GOOD, NOTICE, Table, print_json, print_table},
 };
 
 pub(crate) fn list(list: &List, env: &Env) -> Result<u8> {
     let mut all = env.runtime()?.cached(list.container_id.as_deref());
-    all.retain(|cached| list.network.as_ref().is_none_or(|network| *network == cached.network));
+    if let Some(network) = &list.network {
+        all.retain(|cached| *network == cached.network);
+        if all.is_empty() && !is_configured(network, env) {
+            bail!("no network {network:?} in the result cache or in {}", env.configurations().display());
+        }
+    }
     if list.output.output == Format::Json {
         return print_json(&all.iter().map(attachment_json).collect::<Value>());
     }
@@ -38,6 +43,11 @@ pub(crate) fn list(list: &List, env: &Env) -> Result<u8> {
     print_table(&table)
 }
 
+fn is_configured(name: &str, env: &Env) -> bool {
+    let files = wasm_cni::survey_networks(&env.configurations()).unwrap_or_default();
+    files.iter().any(|file| file.network.as_ref().is_ok_and(|network| network.name == name))
+}
+
 fn attachment_json(cached: &Cached) -> Value {
     let at = &cached.attachment;
     json!({
@@ -52,7 +62,7 @@ fn attachment_json(cached: &Cached) -> Value {
     })
 }
 
-/// As in JSON: since 1970.
+/// As in JSON: seconds since 1970.
 pub(super) fn seconds(since: Option<SystemTime>) -> Option<u64> {
     Some(since?.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
 }
@@ -65,7 +75,7 @@ fn state(cached: &Cached) -> &'static str {
     }
 }
 
-/// Of whatever version the result is.
+/// The addresses of a result of any version.
 fn addresses(cached: &Cached) -> Vec<String> {
     let Some(result) = &cached.result else { return Vec::new() };
     let ips = result.get("ips").and_then(Value::as_array).into_iter().flatten().map(|ip| &ip["address"]);
@@ -88,70 +98,16 @@ pub(super) fn age(since: Option<SystemTime>) -> String {
 
 pub(crate) fn plugins(output: &Output, env: &Env) -> Result<u8> {
     let mut all = env.runtime()?.plugins();
-    // The program itself, as `install` puts it beside them.
+    // `install` puts the program itself beside them.
     all.retain(|(kind, _)| kind != PROGRAM && kind != COMPILER);
     if output.output == Format::Json {
-        let plugin = |(kind, locations): &(String, Vec<Location>)| json!({ "type": kind, "used": text(&locations[0]), "shadowed": locations[1..].iter().map(text).collect::<Vec<_>>() });
+        let plugin = |(kind, locations): &(String, Vec<Location>)| json!({ "type": kind, "used": places::json(&locations[0]), "shadowed": locations[1..].iter().map(places::json).collect::<Vec<_>>() });
         return print_json(&all.iter().map(plugin).collect::<Value>());
     }
     let mut table = Table::new(&["TYPE", "USED", "SHADOWED"]);
     for (kind, locations) in &all {
-        let shadowed: Vec<_> = locations[1..].iter().map(text).collect();
-        table.add([kind.as_str().into(), text(&locations[0]).into(), shadowed.join("\n").into()]);
+        let shadowed: Vec<_> = locations[1..].iter().map(places::text).collect();
+        table.add([kind.as_str().into(), places::text(&locations[0]).into(), shadowed.join("\n").into()]);
     }
     print_table(&table)
-}
-
-pub(super) fn text(location: &Location) -> String {
-    match location {
-        Location::Bundled { digest, .. } => format!("bundled (sha256:{})", &digest[..12]),
-        Location::Component(path) => format!("component {}", path.display()),
-        Location::Compiled(path) => format!("compiled {}", path.display()),
-        Location::Native(path) => format!("native {}", path.display()),
-        _ => "elsewhere".to_owned(),
-    }
-}
-
-pub(crate) fn which(which: &Which, env: &Env) -> Result<u8> {
-    let network = &which.network.network;
-    let folder = env.configurations();
-    let files = wasm_cni::survey_networks(&folder)?;
-    let mut considered = Vec::new();
-    let mut chosen = None;
-    for file in &files {
-        let (verdict, why) = match &file.network {
-            Err(error) => ("skipped", error.to_string()),
-            Ok(found) if found.name != *network => continue,
-            Ok(_) if chosen.is_some() => ("shadowed", "a file before it has this name".to_owned()),
-            Ok(found) => {
-                chosen = Some(found);
-                let why = "the first with this name, .conflist before .conf and .json, in order of the names";
-                ("used", why.to_owned())
-            }
-        };
-        considered.push((&file.path, verdict, why));
-    }
-    let mut lines: String =
-        considered.iter().map(|(path, verdict, why)| format!("{}: {verdict}: {why}\n", path.display())).collect();
-    let Some(chosen) = chosen else {
-        let _ = io::stderr().write_all(lines.as_bytes());
-        bail!("no net configuration with name {network:?} in {}", folder.display());
-    };
-    let runtime = env.runtime()?;
-    let locate = |kind: &str| runtime.locate(kind).map(|location| text(&location));
-    if which.output.output == Format::Json {
-        let file = |(path, verdict, why): &(_, _, _)| json!({ "path": path, "verdict": verdict, "why": why });
-        let plugin = |kind: &str| match locate(kind) {
-            Ok(source) => json!({ "type": kind, "source": source }),
-            Err(error) => json!({ "type": kind, "missing": error.to_string() }),
-        };
-        let plugins: Value = chosen.plugins.iter().map(|config| plugin(&config.kind)).collect();
-        let files: Value = considered.iter().map(file).collect();
-        return print_json(&json!({ "network": network, "files": files, "plugins": plugins }));
-    }
-    for plugin in &chosen.plugins {
-        let source = locate(&plugin.kind).unwrap_or_else(|e| format!("missing: {e}"));
-        lines += &format!("  {}: {source}\n", plugin.kind);
-    }
-    print(&lines)
 }

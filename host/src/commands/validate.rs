@@ -1,5 +1,4 @@
-//! `validate`: every mistake in a folder of configurations, with file, line and
-//! column.
+//! `validate`: mistakes in a directory of configurations, with file, line and column.
 
 use std::{
     collections::HashMap,
@@ -60,7 +59,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// A finding at an offset in octets.
+    /// Adds a finding at a byte offset.
     fn at(&mut self, offset: usize, text: &str) {
         let before = &self.text[..offset.min(self.text.len())];
         let line = before.matches('\n').count() + 1;

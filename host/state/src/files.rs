@@ -122,7 +122,7 @@ fn try_create_directories(path: &Path, mode: u32, created: &mut Vec<PathBuf>) ->
     Ok(())
 }
 
-/// Removes directorys that [`create_directories`] made, but for those that somebody
+/// Removes directories that [`create_directories`] made, but for those that somebody
 /// else uses by now and that are not empty.
 pub fn remove_created(created: &[PathBuf]) {
     for directory in created.iter().rev() {

@@ -135,7 +135,7 @@ fn bridge_30_the_bridges_mac_survives_the_coming_and_going_of_ports() {
 }
 
 #[test]
-fn bridge_33_check_finds_what_is_no_longer_as_it_was() {
+fn bridge_33_check_finds_changes() {
     let machine = Machine::new();
     let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
     let netns = machine.netns("c1");

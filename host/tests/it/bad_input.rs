@@ -52,7 +52,7 @@ fn unknown_plugins_and_networks() {
 }
 
 #[test]
-fn namespaces_that_are_missing_or_none() {
+fn paths_that_do_not_exist_or_are_not_namespaces() {
     let machine = Machine::new();
     machine.network("n1", bridge(&["10.1.0.0/24"]));
     refused(&machine, "n1", "/nonexistent/ns", "failed to Statfs \"/nonexistent/ns\": no such file or directory");

@@ -64,7 +64,7 @@ fn gc(live: &[&str]) -> Value {
 }
 
 #[test]
-fn gc_removes_links_and_leases_of_what_is_not_valid_any_more() {
+fn gc_removes_links_and_leases_of_invalid_attachments() {
     for kind in ["bridge", "ptp"] {
         let machine = Machine::new();
         let plain = config(&machine, kind, json!({}));
@@ -92,7 +92,7 @@ fn gc_removes_links_and_leases_of_what_is_not_valid_any_more() {
 
 /// Runtimes call plugins by their names; people come with the network.
 #[test]
-fn what_a_plugin_attached_by_its_name_is_the_network_s_too() {
+fn attachments_of_plugin_mode_belong_to_the_network() {
     for verb in ["gc", "del"] {
         let machine = Machine::new();
         let plain = config(&machine, "bridge", json!({}));

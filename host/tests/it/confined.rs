@@ -31,7 +31,7 @@ fn capabilities(status: &str, set: &str) -> u64 {
 }
 
 #[test]
-fn a_plugin_that_runs_is_in_a_process_with_little_left() {
+fn plugins_run_in_a_confined_process() {
     let scene = Scene::new();
     scene.network(json!([{ "type": "hostile", "mode": "loop", "outside": "outside" }]));
     let mut command = scene.machine.wasm_cni(&["add", "n1", &scene.netns, "--timeout", "3"]);
@@ -67,7 +67,7 @@ fn native(machine: &Machine) {
 }
 
 #[test]
-fn a_native_plugin_has_what_the_caller_has() {
+fn a_native_plugin_has_the_callers_privileges() {
     let bridge = |ipam| json!({ "type": "bridge", "bridge": "br1", "ipam": ipam });
     let next = json!([bridge(json!({})), { "type": "native" }]);
     let delegate = json!([bridge(json!({ "type": "native" }))]);

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::machine::PROGRAM;
+use crate::machine::{PROGRAM, variable};
 
 /// Said behind a command that is to fail.
 const FAILS: &str = "  # fails";
@@ -67,7 +67,7 @@ pub(crate) fn follow(what: &str, document: &str, mut shell: Command) -> Vec<Ran>
 /// them.
 pub(crate) fn path() -> OsString {
     let folder = PathBuf::from(PROGRAM).parent().unwrap().to_owned();
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = variable("PATH").unwrap_or_default();
     std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).unwrap()
 }
 

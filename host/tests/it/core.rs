@@ -146,7 +146,7 @@ fn core_18_the_own_namespace_is_refused() {
 }
 
 #[test]
-fn core_19_unless_it_is_allowed() {
+fn core_19_the_own_namespace_can_be_allowed() {
     assert_eq!(add_in_own_namespace("tRuE")["cniVersion"], "1.1.0");
     assert_eq!(add_in_own_namespace("yes")["code"], 8);
 }
@@ -181,7 +181,7 @@ fn core_21_the_previous_result_is_passed_on() {
 }
 
 #[test]
-fn core_22_unless_it_is_of_another_family() {
+fn core_22_a_previous_result_of_another_family_is_refused() {
     let failed = add_after("1.0.0", &json!({ "cniVersion": "0.4.0" }));
     assert_eq!(failed["code"], 999);
     let end = "result type supports [1.0.0 1.1.0] but unmarshalled CNIVersion is \"0.4.0\"";
@@ -357,7 +357,7 @@ fn core_31_a_failure_ends_the_chain_and_is_not_cached() {
 }
 
 #[test]
-fn core_32_failures_in_cnitools_words() {
+fn core_32_failures_have_cnitools_messages() {
     let tool = Tool::new();
     tool.network("1.0.0", &["rec"]);
     let add = |then: &str| {
@@ -434,7 +434,7 @@ fn core_36_check_and_the_networks_version() {
 }
 
 #[test]
-fn core_37_which_file_a_name_stands_for() {
+fn core_37_which_file_a_name_resolves_to() {
     let tool = Tool::new();
     for kind in ["list", "single"] {
         tool.script(kind, "echo {}");

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     console::{Ran, commands, follow, printed},
-    machine::{Machine, PROGRAM, installed, text},
+    machine::{Machine, PROGRAM, installed, text, variable},
 };
 
 /// Folders of the machine's own: nothing of the real ones is written to.
@@ -115,7 +115,7 @@ fn migrate(shell: &dyn Fn() -> Command, native: &Path) {
     let at = document.find("\n## From native plugins, and back").unwrap();
     run(NATIVE);
     let ran = follow("from native plugins", &document[at..], shell());
-    let kept = "bridge: link to wasm-cni, keep the file that is there as .wasm-cni-replaced/bridge\n";
+    let kept = "bridge: link to wasm-cni, keep the existing file as .wasm-cni-replaced/bridge\n";
     assert!(printed(&ran, "install --replace --dry-run").contains(kept), "{}", printed(&ran, "--dry-run"));
     assert!(printed(&ran, "uninstall --dry-run").contains("bridge: restore from .wasm-cni-replaced/bridge\n"));
     run(NATIVE_AGAIN);
@@ -123,7 +123,7 @@ fn migrate(shell: &dyn Fn() -> Command, native: &Path) {
 
 /// The folder of reference plugins, if there is one.
 fn native() -> Option<PathBuf> {
-    let folder = std::env::var_os("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
+    let folder = variable("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("skipped: from native plugins and back: CNI_REFERENCE_PLUGINS names no folder");
     }
@@ -156,6 +156,67 @@ fn every_link_of_the_documents_leads_to_a_file() {
     assert!(count > 10, "{count}");
 }
 
+/// The paths in the repository that a document names in backticks, without patterns.
+fn paths(text: &str) -> Vec<&str> {
+    let tops = ["host/", "guest-plugins/", "docs/", "tests/", "wit/", "packaging/", "examples/", ".ci/"];
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "/._-".contains(c);
+    let quoted = text.split('`').skip(1).step_by(2).filter_map(|words| words.split_whitespace().next());
+    quoted.filter(|path| tops.iter().any(|top| path.starts_with(top)) && path.chars().all(plain)).collect()
+}
+
+#[test]
+fn every_file_that_a_document_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files: Vec<_> = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name)).into();
+    files.extend(documents());
+    let mut count = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        // A block of code would be taken for a word in backticks.
+        let prose: String = text.split("```").step_by(2).collect();
+        for path in paths(&prose) {
+            count += 1;
+            assert!(root.join(path).exists(), "{} names {path}", file.display());
+        }
+    }
+    assert!(count > 10, "{count}");
+}
+
+#[test]
+fn the_list_of_bundled_plugins_is_where_contributing_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let (_, rest) = text.split_once("`PLUGINS` in `").unwrap();
+    let (path, _) = rest.split_once('`').unwrap();
+    assert!(fs::read_to_string(root.join(path)).unwrap().contains("const PLUGINS: &[&str]"), "{path}");
+}
+
+/// The sources of these tests, below a directory.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn every_test_that_the_threats_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("../SECURITY.md")).unwrap();
+    let (_, threats) = text.split_once("\n| threat | defence | test |\n").unwrap();
+    let sources = sources(&root.join("tests/it"));
+    let code: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let mut count = 0;
+    for row in threats.lines().skip(1).take_while(|line| line.starts_with("| ")) {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for test in tests.split('`').skip(1).step_by(2).filter(|test| !test.contains('/')) {
+            count += 1;
+            let name = test.rsplit("::").next().unwrap();
+            let is_module = sources.iter().any(|path| path.file_stem().is_some_and(|stem| stem == name));
+            assert!(is_module || code.contains(&format!("fn {name}()")), "there is no test {test}");
+        }
+    }
+    assert!(count > 30, "{count}");
+}
+
 #[test]
 fn every_command_of_the_documents_is_run() {
     if !installed(&["ip", "jq"]) {
@@ -186,7 +247,7 @@ fn native_plugins_are_replaced_and_put_back_as_the_document_says() {
 
 #[test]
 fn the_documents_are_followed_in_a_clean_root() {
-    let Some(root) = std::env::var_os(CLEAN_ROOT).map(PathBuf::from) else {
+    let Some(root) = variable(CLEAN_ROOT).map(PathBuf::from) else {
         eprintln!("skipped: {CLEAN_ROOT} is not set; tests/clean-root/run makes one");
         return;
     };

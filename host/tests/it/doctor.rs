@@ -47,14 +47,14 @@ fn a_machine_in_good_order() {
     let ours = "/bin: bridge, host-device, host-local, loopback, ptp, static";
     assert_found(&findings, "ok", "plugins", ours);
     assert_found(&findings, "ok", "networks", "n1");
-    assert_found(&findings, "ok", "policy", "can be read");
+    assert_found(&findings, "ok", "policy", "valid");
     assert_found(&findings, "ok", "kernel", "bridges");
     assert_found(&findings, "ok", "kernel", "veth pairs");
     assert_found(&findings, "ok", "privileges", "all capabilities");
-    assert_found(&findings, "ok", "attachments", "no ADD was left half-done");
-    assert_found(&findings, "warn", "forwarding", "IPv4 is not forwarded");
+    assert_found(&findings, "ok", "attachments", "no interrupted ADD");
+    assert_found(&findings, "warn", "forwarding", "IPv4 forwarding is off");
     script(&machine, "sysctl -qw net.ipv4.ip_forward=1 || echo 1 >/proc/sys/net/ipv4/ip_forward");
-    assert_found(&doctor(&machine).0, "ok", "forwarding", "IPv4 is forwarded");
+    assert_found(&doctor(&machine).0, "ok", "forwarding", "IPv4 forwarding is on");
 
     let table = machine.wasm_cni(&["doctor"]).env("CNI_PATH", &folder).output().unwrap();
     let table = String::from_utf8(table.stdout).unwrap();
@@ -65,7 +65,7 @@ fn a_machine_in_good_order() {
 }
 
 #[test]
-fn it_changes_nothing() {
+fn doctor_changes_nothing() {
     let (machine, _) = scene();
     let all = || {
         let find = machine.command("find").arg(machine.folder()).args(["-printf", "%p %T@ %s\n"]).output().unwrap();
@@ -77,7 +77,7 @@ fn it_changes_nothing() {
 }
 
 #[test]
-fn what_is_in_the_way_of_plugins() {
+fn broken_and_foreign_files_in_the_plugin_directory() {
     let (machine, folder) = scene();
     fs::write(folder.join("README"), "").unwrap();
     fs::remove_file(folder.join("ptp")).unwrap();
@@ -95,12 +95,12 @@ fn what_is_in_the_way_of_plugins() {
 
     let (findings, status) = doctor(&machine);
     assert_eq!(status, Some(1));
-    assert_found(&findings, "warn", "plugins", "/README is no plugin");
-    assert_found(&findings, "warn", "plugins", "/ptp is not wasm-cni's");
+    assert_found(&findings, "warn", "plugins", "/README is not a plugin");
+    assert_found(&findings, "warn", "plugins", "/ptp is not from wasm-cni");
     assert_found(&findings, "warn", "plugins", "/wasm-cni is wasm-cni 0.0.9 (");
-    assert_found(&findings, "fail", "plugins", "/portmap is a link to nowhere");
-    assert_found(&findings, "fail", "plugins", "everybody can write to ");
-    assert_found(&findings, "fail", "plugins", "/ptp: who does is root");
+    assert_found(&findings, "fail", "plugins", "/portmap is a broken link");
+    assert_found(&findings, "fail", "plugins", "/bin is writable by every user");
+    assert_found(&findings, "fail", "plugins", "/ptp is writable by every user");
 }
 
 #[test]
@@ -113,14 +113,14 @@ fn configurations_and_policies_with_mistakes() {
     let (findings, status) = doctor(&machine);
     assert_eq!(status, Some(1));
     assert_found(&findings, "fail", "networks", "20-broken.conflist");
-    assert_found(&findings, "fail", "networks", "n2.conflist: there is no plugin nope");
+    assert_found(&findings, "fail", "networks", "n2.conflist: plugins not found: nope");
     assert_found(&findings, "ok", "networks", "n1");
     assert_found(&findings, "fail", "policy", "nope");
     assert!(findings.iter().any(|f| f["remedy"].as_str().is_some_and(|text| text.starts_with("wasm-cni validate /"))));
 }
 
 #[test]
-fn what_is_left_of_attachments() {
+fn leftovers_of_attachments() {
     let (machine, _) = scene();
     let netns = machine.netns("c1");
     machine.add("n1", &netns);
@@ -129,8 +129,8 @@ fn what_is_left_of_attachments() {
     assert!(!killed.status.success(), "{}", text(&killed));
     script(&machine, "ip netns del c1");
     let (findings, _) = doctor(&machine);
-    assert_found(&findings, "warn", "attachments", "1 ADD was killed");
-    assert_found(&findings, "warn", "attachments", "1 attachment in the result cache of a namespace that is gone");
+    assert_found(&findings, "warn", "attachments", "1 interrupted ADD left");
+    assert_found(&findings, "warn", "attachments", "1 stale attachment in the result cache");
     assert_found(&findings, "warn", "leases", "1 stale lease");
     script(
         &machine,
@@ -139,7 +139,7 @@ fn what_is_left_of_attachments() {
     let mut command = machine.wasm_cni(&["doctor", "-o", "json"]);
     let output = command.env("WASM_CNI_ROOT", "/run").output().unwrap();
     let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
-    assert_found(&findings, "fail", "disk", "no space left where /run");
+    assert_found(&findings, "fail", "disk", "no space left for /run");
 }
 
 #[test]
@@ -152,5 +152,5 @@ fn without_privilege_it_says_so() {
     command.args(["--bounding-set=-all", "--inh-caps=-all", PROGRAM, "doctor", "-o", "json"]);
     let output = command.env("CNI_PATH", folder).output().unwrap();
     let findings: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
-    assert_found(&findings, "warn", "privileges", "has not got CAP_NET_ADMIN");
+    assert_found(&findings, "warn", "privileges", "lacks CAP_NET_ADMIN");
 }

@@ -136,7 +136,7 @@ fn assert_attachment_is_gone(machine: &Machine, what: &str) {
 }
 
 #[test]
-fn after_sigkill_the_next_call_takes_everything_back() {
+fn after_sigkill_the_next_call_undoes_everything() {
     for scene in scenes() {
         let points = each_point(&scene, "kill", 0, |machine, output, what| {
             assert_eq!(output.status.signal(), Some(9), "{what}: {}", text(output));
@@ -149,7 +149,7 @@ fn after_sigkill_the_next_call_takes_everything_back() {
 }
 
 #[test]
-fn whatever_fails_is_taken_back_at_once() {
+fn every_failure_is_undone_at_once() {
     for kind in ["trap", "deadline", "kernel"] {
         for scene in scenes() {
             let points = each_point(&scene, kind, if kind == "kernel" { 12 } else { 0 }, |_, output, what| {

@@ -284,7 +284,7 @@ fn status_asks_for_a_selector_and_not_for_the_device() {
 }
 
 #[test]
-fn gc_gives_back_what_is_not_valid_any_more() {
+fn gc_returns_devices_of_invalid_attachments() {
     let (machine, netns) = machine();
     let plugin = json!({ "cniVersion": "1.1.0", "name": "n1", "type": "host-device", "device": "d0", "ipam": ipam() });
     let call = |command, plugin: &Value| {

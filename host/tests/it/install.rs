@@ -70,7 +70,7 @@ fn version(plugin: &Path) -> Result<String, String> {
 }
 
 #[test]
-fn a_fresh_folder_gets_the_program_and_its_names_and_loses_them_again() {
+fn install_creates_a_directory_and_uninstall_empties_it() {
     let parent = TempDir::new().unwrap();
     let folder = parent.path().join("a/bin");
     let dry = run(&["install", "--dry-run"], &folder);
@@ -108,7 +108,7 @@ fn only_some_names() {
     done(&["install", "--only", "bridge,ptp"], folder.path());
     assert_eq!(names(folder.path()), ["bridge", "ptp", "wasm-cni", "wasm-cni-compile"]);
     let unknown = run(&["install", "--only", "nope"], folder.path());
-    assert!(text(&unknown).contains("\"nope\" is no plugin of this program: bridge, "), "{}", text(&unknown));
+    assert!(text(&unknown).contains("\"nope\" is not a bundled plugin; there are bridge, "), "{}", text(&unknown));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn another_build_of_the_program_is_replaced() {
     fs::hard_link(folder.path().join("wasm-cni"), folder.path().join("bridge")).unwrap();
     std::os::unix::fs::symlink("wasm-cni", folder.path().join("ptp")).unwrap();
     let out = done(&["install"], folder.path());
-    assert!(out.contains("wasm-cni: write, in place of version 0.0.9 ("), "{out}");
+    assert!(out.contains("wasm-cni: write, replacing version 0.0.9 ("), "{out}");
     assert_eq!(out.matches(": link to wasm-cni\n").count(), NAMES.len(), "{out}");
     for name in ["wasm-cni", "bridge", "ptp"] {
         assert!(fs::read(folder.path().join(name)).unwrap() == fs::read(PROGRAM).unwrap(), "{name}");
@@ -129,7 +129,7 @@ fn another_build_of_the_program_is_replaced() {
 }
 
 #[test]
-fn an_upgrade_is_of_what_is_there_and_of_nothing_else() {
+fn an_upgrade_updates_only_what_is_installed() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     let nothing = |folder: &Path| {
@@ -152,7 +152,7 @@ fn an_upgrade_is_of_what_is_there_and_of_nothing_else() {
     fs::write(path("wasm-cni"), other).unwrap();
     shell("ln wasm-cni bridge; ln -s wasm-cni ptp; echo foreign >static", folder.path());
     let out = done(&["install", "--upgrade"], folder.path());
-    assert!(out.contains("wasm-cni: write, in place of version 0.0.9 ("), "{out}");
+    assert!(out.contains("wasm-cni: write, replacing version 0.0.9 ("), "{out}");
     for name in ["wasm-cni", "bridge", "ptp"] {
         assert!(fs::read(path(name)).unwrap() == fs::read(PROGRAM).unwrap(), "{name}");
     }
@@ -163,7 +163,7 @@ fn an_upgrade_is_of_what_is_there_and_of_nothing_else() {
 }
 
 #[test]
-fn foreign_files_are_refused_or_kept_and_put_back_to_the_byte() {
+fn foreign_files_are_refused_or_kept_and_restored_byte_for_byte() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     write(&path("bridge"), FOREIGN, 0o4711);
@@ -175,11 +175,14 @@ fn foreign_files_are_refused_or_kept_and_put_back_to_the_byte() {
     let refused = run(&["install"], folder.path());
     assert_eq!(refused.status.code(), Some(1));
     let said = text(&refused);
-    assert!(said.contains("has files that are not wasm-cni's: bridge, ptp\n") && said.contains("--replace"), "{said}");
+    assert!(
+        said.contains("has files that are not from wasm-cni: bridge, ptp\n") && said.contains("--replace"),
+        "{said}"
+    );
     assert_eq!(names(folder.path()), ["bridge", "elsewhere", "portmap", "ptp"], "nothing has changed");
 
     let out = done(&["install", "--replace"], folder.path());
-    let line = "bridge: link to wasm-cni, keep the file that is there as .wasm-cni-replaced/bridge\n";
+    let line = "bridge: link to wasm-cni, keep the existing file as .wasm-cni-replaced/bridge\n";
     assert!(out.contains(line), "{out}");
     assert_eq!(names(&path(".wasm-cni-replaced")), ["bridge", "ptp"]);
     // The names are ours now: nothing is kept a second time.
@@ -197,7 +200,7 @@ fn foreign_files_are_refused_or_kept_and_put_back_to_the_byte() {
 }
 
 #[test]
-fn uninstall_leaves_what_has_become_somebody_elses() {
+fn uninstall_keeps_files_that_others_installed_since() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     write(&path("bridge"), FOREIGN, 0o755);
@@ -207,7 +210,7 @@ fn uninstall_leaves_what_has_become_somebody_elses() {
     write(&path("bridge"), "newer", 0o755);
     std::os::unix::fs::symlink(PROGRAM, path("own")).unwrap();
     let out = done(&["uninstall"], folder.path());
-    assert!(out.contains("bridge: leave: it is not wasm-cni's any more"), "{out}");
+    assert!(out.contains("bridge: leave: it is not from wasm-cni any more"), "{out}");
     assert_eq!(fs::read_to_string(path("bridge")).unwrap(), "newer");
     assert_eq!(names(&path(".wasm-cni-replaced")), ["bridge"]);
     assert_eq!(names(folder.path()), [".wasm-cni-replaced", "bridge", "own"]);
@@ -217,11 +220,11 @@ fn uninstall_leaves_what_has_become_somebody_elses() {
     done(&["uninstall"], other.path());
     assert_eq!(names(other.path()), ["wasm-cni"]);
     let missing = run(&["uninstall"], &other.path().join("nope"));
-    assert!(missing.status.code() == Some(1) && text(&missing).contains("is no folder"), "{}", text(&missing));
+    assert!(missing.status.code() == Some(1) && text(&missing).contains("is not a directory"), "{}", text(&missing));
 }
 
 #[test]
-fn what_an_install_that_was_killed_has_left_is_cleaned_up() {
+fn leftovers_of_a_killed_install_are_removed() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     write(&path("bridge"), FOREIGN, 0o755);
@@ -289,7 +292,7 @@ fn no_call_fails_while_plugins_are_replaced_and_put_back() {
                 done(&["install"], folder.path());
                 // Another build, so that the program itself is written under calls.
                 shell("cp wasm-cni x; truncate -s 64M x; mv x wasm-cni", folder.path());
-                assert!(done(&["install"], folder.path()).contains("wasm-cni: write, in place of version "));
+                assert!(done(&["install"], folder.path()).contains("wasm-cni: write, replacing version "));
                 done(&["uninstall"], folder.path());
             }
         });
@@ -315,7 +318,7 @@ fn without_the_right_to_write_it_says_what_to_do() {
     let output = command.output().unwrap();
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(": permission denied\nhint: run it as root, or name a folder"), "{said}");
+    assert!(said.contains(": permission denied\nhint: run it as root, or name a directory"), "{said}");
     assert_eq!(names(&folder), [""; 0]);
 
     script(&machine, "mkdir /run/ro && mount -t tmpfs -o ro tmpfs /run/ro");

@@ -1,4 +1,4 @@
-//! `leases`: who has which address, and what is nobody's any more.
+//! `leases`: who has which address, and which leases are stale.
 
 use std::{
     fs::{self, File},
@@ -62,7 +62,7 @@ fn every_lease_is_alive_stale_or_not_known_to_be_either() {
     let all = leases(&machine, &["n1"]);
     let pool = &all[0];
     let ranges = json!([
-        { "subnet": "10.1.0.0/24", "size": "253", "free": "250" },
+        { "subnet": "10.1.0.0/24", "size": 253, "free": 250 },
         { "subnet": "fd00:10::/64", "size": "18446744073709551614", "free": "18446744073709551611" },
     ]);
     assert_eq!((&pool["network"], &pool["ranges"]), (&json!("n1"), &ranges));
@@ -148,7 +148,7 @@ fn leases_from_before_the_last_boot_are_stale() {
 }
 
 #[test]
-fn networks_without_a_configuration_and_with_a_folder_of_their_own_are_seen() {
+fn networks_without_a_configuration_or_with_their_own_directory_are_listed() {
     let machine = Machine::new();
     let mut plugin = bridge(&["10.0.0.0/8"]);
     plugin["ipam"]["dataDir"] = json!("/var/lib/cni/own");
@@ -160,7 +160,7 @@ fn networks_without_a_configuration_and_with_a_folder_of_their_own_are_seen() {
     fs::write(old.join("10.9.0.2"), "c9").unwrap();
     let all = leases(&machine, &[]);
     let facts = |i: usize| (&all[i]["network"], &all[i]["used"], &all[i]["ranges"][0]["free"]);
-    assert_eq!(facts(0), (&json!("n2"), &json!(1), &json!("16777212")));
+    assert_eq!(facts(0), (&json!("n2"), &json!(1), &json!(16_777_212)));
     assert_eq!(facts(1), (&json!("old"), &json!(1), &Value::Null));
-    assert_eq!(all[0]["folder"], json!(machine.root().join("var/lib/cni/own/n2")));
+    assert_eq!(all[0]["directory"], json!(machine.root().join("var/lib/cni/own/n2")));
 }

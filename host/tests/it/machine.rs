@@ -3,7 +3,7 @@
 //! the test's process, however that ends.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
@@ -170,10 +170,16 @@ impl Drop for Machine {
     }
 }
 
+/// A variable of the test's own environment.
+#[expect(clippy::disallowed_methods, reason = "where tests read the environment")]
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// Where a program is: a command may be given another PATH, which is not for
 /// finding the command itself.
 fn in_path(program: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = variable("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.exists()).unwrap_or(program.into())
 }
 

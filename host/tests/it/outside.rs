@@ -41,7 +41,7 @@ pub(crate) fn importing_what_there_is_not() -> Vec<u8> {
 }
 
 #[test]
-fn compiled_once_into_a_private_cache_and_again_when_it_cannot_be_trusted() {
+fn compiled_once_and_again_if_the_cache_cannot_be_trusted() {
     let machine = Machine::new();
     let network = machine.network("n1", json!({ "type": "hostile", "mode": "ok" }));
     let netns = machine.netns("c1");
@@ -73,7 +73,7 @@ fn compiled_once_into_a_private_cache_and_again_when_it_cannot_be_trusted() {
 }
 
 #[test]
-fn compiled_before_it_was_put_there_it_needs_no_compiler_but_trust() {
+fn native_code_needs_no_compiler_but_a_trusted_file() {
     let machine = Machine::new();
     let network = machine.network("n1", json!({ "type": "hostile", "mode": "ok" }));
     let netns = machine.netns("c1");
@@ -96,7 +96,7 @@ fn compiled_before_it_was_put_there_it_needs_no_compiler_but_trust() {
 }
 
 #[test]
-fn what_is_no_component_is_refused() {
+fn a_file_that_is_not_a_component_is_refused() {
     let machine = Machine::new();
     let netns = machine.netns("c1");
     let unloadable = "cannot load plugin";

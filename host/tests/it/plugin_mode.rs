@@ -111,7 +111,7 @@ fn host_local_alone_never_touches_the_namespace() {
 }
 
 #[test]
-fn what_has_a_leases_name_is_as_good_as_a_lease() {
+fn anything_with_a_leases_name_counts_as_a_lease() {
     let machine = Machine::new();
     let leases = machine.root().join("var/lib/cni/networks/n1");
     std::fs::create_dir_all(leases.join("10.1.0.2")).unwrap();
@@ -123,7 +123,7 @@ fn what_has_a_leases_name_is_as_good_as_a_lease() {
 }
 
 #[test]
-fn gc_frees_what_is_not_valid_any_more() {
+fn gc_releases_invalid_attachments() {
     let machine = Machine::new();
     let one = machine.netns("one");
     let two = machine.netns("two");

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use serde_json::json;
 
-use crate::machine::{Machine, bridge, installed, script, text};
+use crate::machine::{Machine, bridge, installed, script, text, variable};
 
 const PROGRAMS: [&str; 7] =
     ["nft", "iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"];
@@ -25,7 +25,7 @@ fn watched(machine: &Machine) -> String {
         let script = format!(
             "#!/bin/sh\necho {program} >>{log}\nPATH={path} exec {program} \"$@\"\n",
             log = log.display(),
-            path = std::env::var("PATH").unwrap()
+            path = variable("PATH").unwrap().display()
         );
         let path = folder.join(program);
         fs::write(&path, script).unwrap();

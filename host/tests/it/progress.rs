@@ -54,7 +54,7 @@ fn gc_counts_what_it_detaches_and_leaves_an_empty_line() {
 }
 
 #[test]
-fn without_a_terminal_or_at_a_dumb_one_nothing_is_said() {
+fn no_progress_without_a_terminal_or_on_a_dumb_one() {
     let machine = attached(2);
     let output = machine.wasm_cni(&["gc", "n1", "--keep", "c2/eth0"]).env("TERM", "xterm").output().unwrap();
     assert_eq!(text(&output), "exit status: 0\n", "the first is alive and goes");
@@ -66,7 +66,7 @@ fn without_a_terminal_or_at_a_dumb_one_nothing_is_said() {
 }
 
 #[test]
-fn a_plugin_that_has_to_be_compiled_is_named_before_what_comes_of_it() {
+fn a_plugin_is_named_while_it_is_compiled() {
     if !installed(&["script"]) {
         return;
     }
@@ -90,7 +90,7 @@ fn a_plugin_that_has_to_be_compiled_is_named_before_what_comes_of_it() {
 }
 
 #[test]
-fn what_is_taken_back_is_counted_and_then_told() {
+fn undone_effects_are_counted_and_then_listed() {
     if !installed(&["script"]) {
         return;
     }
@@ -102,8 +102,8 @@ fn what_is_taken_back_is_counted_and_then_told() {
     assert!(!killed.status.success(), "{}", text(&killed));
     let output = at_a_terminal(&machine, "recover", &[]);
     let said = pieces(&output);
-    assert_eq!(said[0], "taking back 1 of 1: c1");
-    assert_eq!(said[1], "network n1, container c1, interface eth0: took back");
+    assert_eq!(said[0], "undoing 1 of 1: c1");
+    assert_eq!(said[1], "network n1, container c1, interface eth0: undid");
 }
 
 #[test]

@@ -12,7 +12,6 @@ mod ptp;
 mod twins;
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
@@ -26,7 +25,7 @@ use twins::{By, Reply, Twin, compare_states};
 
 /// Where the reference is. Its absence is said once for each test.
 fn reference() -> Option<PathBuf> {
-    let given = env::var_os("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
+    let given = crate::machine::variable("CNI_REFERENCE_PLUGINS").map(PathBuf::from);
     let usual = ["/opt/cni/bin", "/usr/lib/cni"].map(PathBuf::from);
     let found = given.into_iter().chain(usual).find(|folder| is_recent(&folder.join("bridge")));
     if found.is_none() {
@@ -159,13 +158,13 @@ fn refuse(reference: &Path, case: &Case) -> Result<(), String> {
 }
 
 #[test]
-fn what_the_reference_does_ours_does() {
+fn ours_does_what_the_reference_does() {
     let Some(reference) = reference() else { return };
     each(&good(), |case| attach_and_detach(&reference, case));
 }
 
 #[test]
-fn what_the_reference_refuses_ours_refuses_and_leaves_nothing() {
+fn ours_refuses_what_the_reference_refuses_and_leaves_nothing() {
     let Some(reference) = reference() else { return };
     each(&bad(), |case| refuse(&reference, case));
 }
@@ -233,7 +232,7 @@ const CHANGES: [&str; 8] = [
 ];
 
 #[test]
-fn check_finds_what_is_no_longer_as_it_was() {
+fn check_finds_changes() {
     let Some(reference) = reference() else { return };
     let plain = || gateway("changed", json!({ "isDefaultGateway": true }));
     let cases = [

@@ -113,7 +113,7 @@ fn a_plugins_error_is_printed_and_nothing_is_left() {
 }
 
 #[test]
-fn what_others_use_stays() {
+fn what_other_attachments_use_stays() {
     let machine = Machine::new();
     let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
     let netns = machine.netns("c1");
@@ -166,7 +166,7 @@ fn inside_an_isolated_run_namespaces_can_be_added_by_name() {
 }
 
 #[test]
-fn what_a_killed_run_leaves_goes_with_the_next_call() {
+fn the_next_call_undoes_a_killed_run() {
     let machine = Machine::new();
     let mut plugin = bridge(&["10.1.0.0/24"]);
     plugin["macspoofchk"] = true.into();

@@ -59,7 +59,7 @@ fn run(machine: &Machine, command: &str, network: &str, netns: &str) -> String {
 }
 
 #[test]
-fn an_add_is_told_call_by_call_and_a_del_after_it() {
+fn add_and_del_are_traced_call_by_call() {
     let machine = Machine::new();
     let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
     let netns = machine.netns("c1");
@@ -114,7 +114,7 @@ fn an_add_is_told_call_by_call_and_a_del_after_it() {
 }
 
 #[test]
-fn an_add_that_fails_says_what_was_taken_back() {
+fn a_failed_add_traces_what_was_undone() {
     let machine = Machine::new();
     let mut plugin = bridge(&["10.1.0.0/24"]);
     plugin["ipam"]["ranges"] = json!([[{ "subnet": "10.1.0.0/24" }], [{ "subnet": "10.1.0.0/24" }]]);
@@ -133,7 +133,7 @@ fn an_add_that_fails_says_what_was_taken_back() {
 }
 
 #[test]
-fn processes_are_on_it_with_their_status() {
+fn processes_are_traced_with_their_status() {
     let machine = Machine::new();
     let folder = machine.folder().join("plugins");
     fs::create_dir(&folder).unwrap();
@@ -156,7 +156,7 @@ fn processes_are_on_it_with_their_status() {
 }
 
 #[test]
-fn iptables_is_on_it_with_its_arguments() {
+fn iptables_is_traced_with_its_arguments() {
     if !installed(&["iptables"]) {
         return;
     }
@@ -203,7 +203,7 @@ fn a_guest_can_neither_break_lines_nor_make_them_long() {
 }
 
 #[test]
-fn calls_without_end_end_on_it_too() {
+fn endless_calls_end_in_the_trace_too() {
     let machine = Machine::new();
     let network = machine.network("n1", json!({ "type": "hostile", "mode": "call-flood" }));
     let netns = machine.netns("c1");
@@ -230,8 +230,8 @@ fn a_file_that_cannot_be_written_to_ends_the_command_before_it_does_anything() {
     for (path, why) in [
         ("/nonexistent/trace", "No such file or directory"),
         (folder, "Is a directory"),
-        (link.to_str().unwrap(), "it is a link"),
-        ("/dev/null", "it is no regular file"),
+        (link.to_str().unwrap(), "it is a symbolic link"),
+        ("/dev/null", "not a regular file"),
     ] {
         for command in [["add", &network, &netns].as_slice(), &["plugins"]] {
             let output = machine.wasm_cni(command).args(["--trace", path]).output().unwrap();
@@ -271,7 +271,7 @@ fn a_plugin_under_its_own_name_takes_the_variable() {
 }
 
 #[test]
-fn a_plugin_goes_on_without_a_trace_rather_than_to_fail() {
+fn a_plugin_continues_if_the_trace_cannot_be_written() {
     let machine = Machine::new();
     let output = plugin(&machine, "/nonexistent/trace");
     assert!(output.status.success(), "{}", text(&output));
@@ -283,7 +283,7 @@ fn a_plugin_goes_on_without_a_trace_rather_than_to_fail() {
 }
 
 #[test]
-fn without_asking_there_is_none() {
+fn there_is_no_trace_by_default() {
     let machine = Machine::new();
     let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
     let netns = machine.netns("c1");

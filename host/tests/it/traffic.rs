@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::machine::{Machine, bridge, installed, script, text};
+use crate::machine::{Machine, bridge, installed, script, text, variable};
 
 const ROLE: &str = "WASM_CNI_TEST_ROLE";
 
@@ -32,7 +32,7 @@ fn role(machine: &Machine, netns: Option<&str>, role: &str) -> Command {
 #[test]
 #[ignore = "not a test of its own: what the others run inside namespaces"]
 fn as_a_peer() {
-    let role = std::env::var(ROLE).unwrap();
+    let role = variable(ROLE).unwrap().into_string().unwrap();
     let (what, address) = role.split_once(' ').unwrap();
     let address: SocketAddr = address.parse().unwrap();
     if what == "listen" {

@@ -1,12 +1,12 @@
-//! `reached FUNCTIONS OUT PROGRAM [ARGUMENT...]`: which of a program's functions a
-//! call of it reaches, for `packaging/program`, which puts them together. FUNCTIONS
-//! is a file with a line for each: its address in hexadecimal, as the linker has it,
-//! and its name. The names of those reached are added to the file OUT, in the order
-//! in which they are first reached. What the program reads and prints, and its
-//! status, are its own.
+//! `reached FUNCTIONS OUT PROGRAM [ARGUMENT...]`: finds the functions that a call of a
+//! program reaches, for `packaging/program`, which places them together. FUNCTIONS is a
+//! file with a line for each function: the linker's address in hexadecimal, and the
+//! name. Appends the names of reached functions to the file OUT, in the order in which
+//! they are first reached. Input, output and status are the program's.
 //!
-//! The first octet of each function becomes a breakpoint, which goes when it is
-//! met: what is called a thousand times stops once. For programs with one thread.
+//! The first byte of each function becomes a breakpoint, which is removed when it is
+//! reached, so a function that is called a thousand times stops once. Only for programs
+//! with one thread.
 
 use std::{
     collections::BTreeMap,
@@ -56,10 +56,10 @@ fn parse(text: &str) -> Result<BTreeMap<u64, &str>> {
     text.lines().map(function).collect()
 }
 
-/// Runs the command. Gives the functions that it reached, and its status.
+/// Runs the command. Returns the functions that it reached, and its status.
 #[expect(unsafe_code, reason = "a child that asks to be traced")]
 fn trace(mut command: Command, functions: impl Iterator<Item = u64>) -> Result<(Vec<u64>, u8)> {
-    // SAFETY: between fork and exec there is but this one system call.
+    // SAFETY: this is the only system call between fork and exec.
     unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
     let child = command.spawn().with_context(|| format!("cannot run {}", command.get_program().display()))?;
     let pid = Pid::from_raw(child.id().cast_signed());
@@ -70,10 +70,10 @@ fn trace(mut command: Command, functions: impl Iterator<Item = u64>) -> Result<(
     let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
     let mut breakpoints = BTreeMap::new();
     for address in functions {
-        let mut octet = [0];
-        memory.read_exact_at(&mut octet, base + address)?;
+        let mut byte = [0];
+        memory.read_exact_at(&mut byte, base + address)?;
         memory.write_all_at(&[BREAKPOINT], base + address)?;
-        breakpoints.insert(address, octet[0]);
+        breakpoints.insert(address, byte[0]);
     }
     let mut reached = Vec::new();
     let mut signal = None;
@@ -82,8 +82,8 @@ fn trace(mut command: Command, functions: impl Iterator<Item = u64>) -> Result<(
         signal = match waitpid(pid, None)? {
             WaitStatus::Stopped(_, Signal::SIGTRAP) => {
                 let address = step_back(pid, base)?;
-                let octet = breakpoints.remove(&address).with_context(|| format!("no breakpoint at {address:x}"))?;
-                memory.write_all_at(&[octet], base + address)?;
+                let byte = breakpoints.remove(&address).with_context(|| format!("no breakpoint at {address:x}"))?;
+                memory.write_all_at(&[byte], base + address)?;
                 reached.push(address);
                 None
             }
@@ -94,7 +94,7 @@ fn trace(mut command: Command, functions: impl Iterator<Item = u64>) -> Result<(
     }
 }
 
-/// Where the program is in memory.
+/// The address of the program in memory.
 fn base(pid: Pid) -> Result<u64> {
     let program = fs::read_link(format!("/proc/{pid}/exe"))?;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
@@ -103,8 +103,8 @@ fn base(pid: Pid) -> Result<u64> {
     Ok(u64::from_str_radix(address, 16)?)
 }
 
-/// Has it go on with the instruction that the breakpoint is in place of. Gives the
-/// function's address.
+/// Continues with the instruction that the breakpoint replaced. Returns the function's
+/// address.
 #[cfg(target_arch = "x86_64")]
 fn step_back(pid: Pid, base: u64) -> Result<u64> {
     let mut registers = ptrace::getregs(pid)?;

@@ -1,4 +1,4 @@
-//! Folders of plugins, configurations, the policy.
+//! Plugin directories, configurations and the policy.
 
 use std::{
     fs, io,
@@ -10,29 +10,29 @@ use anyhow::Result;
 
 use super::Report;
 use crate::{
-    commands::install::folder::{COMPILER, Folder, PROGRAM, There},
+    commands::install::directory::{COMPILER, Directory, PROGRAM, There},
     env::Env,
     version,
 };
 
-const FOLDER: &str = "plugins";
+const DIRECTORY: &str = "plugins";
 const CONFIGURATION: &str = "networks";
 
 pub(super) fn look(report: &mut Report, env: &Env) -> Result<()> {
-    for path in env.plugin_folders() {
-        plugins(report, &Folder { path });
+    for path in env.plugin_directories() {
+        plugins(report, &Directory { path });
     }
     let runtime = env.runtime()?;
-    // To look at one it is loaded, and the policy is asked.
+    // Inspecting a plugin loads it and reads the policy.
     match runtime.inspect("loopback") {
-        Ok(_) => report.ok("policy", "it can be read, and plugins can be loaded"),
-        Err(error) => report.fail("policy", error.to_string(), "no plugin runs until this is mended"),
+        Ok(_) => report.ok("policy", "valid, and plugins can be loaded"),
+        Err(error) => report.fail("policy", error.to_string(), "fix it: no plugin runs until then"),
     }
-    let folder = env.configurations();
-    let networks = match wasm_cni::survey_networks(&folder) {
+    let directory = env.configurations();
+    let networks = match wasm_cni::survey_networks(&directory) {
         Ok(networks) => networks,
         Err(error) => {
-            report.warn(CONFIGURATION, error.to_string(), "make the folder, or name another one: NETCONFPATH");
+            report.warn(CONFIGURATION, error.to_string(), "create the directory, or set NETCONFPATH");
             return Ok(());
         }
     };
@@ -52,80 +52,88 @@ pub(super) fn look(report: &mut Report, env: &Env) -> Result<()> {
             true => good.push(network.name),
             false => report.fail(
                 CONFIGURATION,
-                format!("{path}: there is no plugin {}", missing.join(", ")),
-                "put it into a folder of CNI_PATH",
+                format!("{path}: plugins not found: {}", missing.join(", ")),
+                "install them and set CNI_PATH",
             ),
         }
     }
     match good.is_empty() {
         true => {
-            report.warn(CONFIGURATION, format!("none that is complete in {}", folder.display()), "see examples/net.d")
+            report.warn(CONFIGURATION, format!("no complete network in {}", directory.display()), "see examples/net.d")
         }
         false => report.ok(CONFIGURATION, good.join(", ")),
     }
     Ok(())
 }
 
-fn plugins(report: &mut Report, folder: &Folder) {
-    let path = folder.path.display();
-    let names = match folder.names() {
-        Ok(names) if folder.path.is_dir() => names,
-        Ok(_) => return report.warn(FOLDER, format!("there is no {path}"), format!("wasm-cni install {path}")),
-        Err(error) => return report.warn(FOLDER, format!("cannot read {path}: {error}"), "run this as root"),
+fn plugins(report: &mut Report, directory: &Directory) {
+    let path = directory.path.display();
+    let names = match directory.names() {
+        Ok(names) if directory.path.is_dir() => names,
+        Ok(_) => return report.warn(DIRECTORY, format!("{path} does not exist"), format!("wasm-cni install {path}")),
+        Err(error) => return report.warn(DIRECTORY, format!("cannot read {path}: {error}"), "run this as root"),
     };
-    if is_writable_by_all(&folder.path) {
-        report.fail(FOLDER, format!("everybody can write to {path}: who does is root"), format!("chmod go-w {path}"));
+    if is_writable_by_all(&directory.path) {
+        report.fail(
+            DIRECTORY,
+            format!("{path} is writable by every user: any of them can become root"),
+            format!("chmod go-w {path}"),
+        );
     }
     let mut ours = Vec::new();
     let before = report.0.len();
     for name in names.iter().filter(|name| !name.starts_with('.')) {
-        match look_at(report, folder, name) {
+        match look_at(report, directory, name) {
             Ok(true) => ours.push(name.as_str()),
             Ok(false) => {}
-            Err(error) => report.warn(FOLDER, format!("cannot read {path}/{name}: {error}"), "run this as root"),
+            Err(error) => report.warn(DIRECTORY, format!("cannot read {path}/{name}: {error}"), "run this as root"),
         }
     }
     if report.0.len() == before {
-        let ours = if ours.is_empty() { "nothing of wasm-cni".to_owned() } else { ours.join(", ") };
-        report.ok(FOLDER, format!("{path}: {ours}"));
+        let ours = if ours.is_empty() { "nothing from wasm-cni".to_owned() } else { ours.join(", ") };
+        report.ok(DIRECTORY, format!("{path}: {ours}"));
     }
 }
 
-/// Whether it is a plugin of this program.
-fn look_at(report: &mut Report, folder: &Folder, name: &str) -> io::Result<bool> {
-    let file = folder.file(name);
+/// Whether the file is a plugin of this program.
+fn look_at(report: &mut Report, directory: &Directory, name: &str) -> io::Result<bool> {
+    let file = directory.file(name);
     let path = file.display();
     let bundled = wasm_cni_bundled::PLUGINS.iter().any(|plugin| plugin.name == name);
     let Ok(metadata) = fs::metadata(&file) else {
-        report.fail(FOLDER, format!("{path} is a link to nowhere"), "wasm-cni install, or remove it");
+        report.fail(DIRECTORY, format!("{path} is a broken link"), "wasm-cni install, or remove it");
         return Ok(false);
     };
     if metadata.is_file() && is_writable_by_all(&file) {
-        report.fail(FOLDER, format!("everybody can write to {path}: who does is root"), format!("chmod go-w {path}"));
+        report.fail(
+            DIRECTORY,
+            format!("{path} is writable by every user: any of them can become root"),
+            format!("chmod go-w {path}"),
+        );
     }
     let component = file.extension().is_some_and(|extension| extension == "wasm" || extension == "cwasm");
     if component {
         return Ok(false);
     }
     if metadata.is_dir() || metadata.permissions().mode() & 0o111 == 0 {
-        report.warn(FOLDER, format!("{path} is no plugin"), "remove it, or make it executable");
+        report.warn(DIRECTORY, format!("{path} is not a plugin"), "remove it, or make it executable");
         return Ok(false);
     }
     if !bundled && name != PROGRAM {
         return Ok(false);
     }
-    match folder.there(name)? {
+    match directory.there(name)? {
         There::Foreign => report.warn(
-            FOLDER,
-            format!("{path} is not wasm-cni's, and runtimes run it in place of the bundled one"),
-            format!("wasm-cni install --replace {}", folder.path.display()),
+            DIRECTORY,
+            format!("{path} is not from wasm-cni, and runtimes run it instead of the bundled plugin"),
+            format!("wasm-cni install --replace {}", directory.path.display()),
         ),
-        // What the link leads to is looked at as itself.
+        // The target of the link is examined by its own name.
         There::Link => return Ok(bundled),
         There::Ours(build) if build != version::build() => report.warn(
-            FOLDER,
+            DIRECTORY,
             format!("{path} is wasm-cni {build}, and this is {}", version::build()),
-            format!("wasm-cni install {}, with the one that is to be used", folder.path.display()),
+            format!("run `wasm-cni install {}` with the build to use", directory.path.display()),
         ),
         _ => return Ok(bundled),
     }
@@ -136,7 +144,7 @@ fn is_writable_by_all(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o002 != 0)
 }
 
-/// The program that compiles components, if it is where it is looked for.
+/// The compiler of third-party plugins, if it is next to this program.
 pub(super) fn compiler() -> Option<PathBuf> {
     let beside = std::env::current_exe().ok()?.with_file_name(COMPILER);
     beside.is_file().then_some(beside)

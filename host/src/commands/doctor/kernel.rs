@@ -1,5 +1,4 @@
-//! What the kernel can do, by trying it in a namespace that goes with this
-//! process.
+//! The kernel's features, tested in a namespace that ends with this process.
 
 use wasm_cni_kernel::{
     BaseChain, Batch, Chain, ChainKind, Error, Family, Hook, LinkAttrs, LinkKind, Netns, NewLink, Rule, Statement,
@@ -14,11 +13,11 @@ const KERNEL: &str = "kernel";
 /// Where source NAT is done (linux/netfilter_ipv4.h: `NF_IP_PRI_NAT_SRC`).
 const PRIORITY_NAT: i32 = 100;
 
-/// Something to try, and what cannot be done without it.
+/// A feature to test.
 struct Probe {
     what: &'static str,
     option: &'static str,
-    /// Is it in use whatever the configuration says?
+    /// Whether it is needed with every configuration.
     needed: bool,
     attempt: fn(&Netns) -> Result<(), Error>,
 }
@@ -56,11 +55,11 @@ const PROBES: [Probe; 7] = [
 pub(super) fn look(report: &mut Report) {
     let netns = match Netns::create() {
         Ok(netns) => netns,
-        // Without privilege.
+        // Without privileges.
         Err(_) => match isolation::enter().and_then(|_| Ok(Netns::current()?)) {
             Ok(netns) => netns,
             Err(error) => {
-                let text = format!("what the kernel can do is not known: {error:#}");
+                let text = format!("cannot test the kernel's features: {error:#}");
                 return report.warn(KERNEL, text, "run `wasm-cni doctor` as root");
             }
         },
@@ -70,7 +69,7 @@ pub(super) fn look(report: &mut Report) {
             report.ok(KERNEL, what);
             continue;
         };
-        let text = format!("no {what}: {error}");
+        let text = format!("not available: {what}: {error}");
         let remedy = format!("use a kernel with {option}, or load its module");
         if needed { report.fail(KERNEL, text, remedy) } else { report.warn(KERNEL, text, remedy) }
     }

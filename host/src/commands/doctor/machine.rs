@@ -1,4 +1,4 @@
-//! How the machine is set up: sysctls, and the programs of packet filters.
+//! The machine's settings: sysctls, and the programs of packet filters.
 
 use std::{fs, path::Path};
 
@@ -10,50 +10,53 @@ const FILTERS: &str = "filters";
 pub(super) fn look(report: &mut Report) {
     for (family, key) in [("IPv4", "net/ipv4/ip_forward"), ("IPv6", "net/ipv6/conf/all/forwarding")] {
         match sysctl(key).as_deref() {
-            None => report.ok(FORWARDING, format!("there is no {family} to forward")),
+            None => report.ok(FORWARDING, format!("{family} is not available")),
             Some("0") => report.warn(
                 FORWARDING,
-                format!("{family} is not forwarded: containers reach nothing beyond their bridge"),
-                format!("`isGateway` and `ptp` switch it on at the first ADD; for good: sysctl -w {}=1", dotted(key)),
+                format!("{family} forwarding is off: containers reach nothing beyond their bridge"),
+                format!(
+                    "`isGateway` and `ptp` enable it at the first ADD; to enable it now: sysctl -w {}=1",
+                    dotted(key)
+                ),
             ),
-            Some(_) => report.ok(FORWARDING, format!("{family} is forwarded")),
+            Some(_) => report.ok(FORWARDING, format!("{family} forwarding is on")),
         }
     }
     match sysctl("net/ipv4/conf/all/rp_filter").as_deref() {
         Some("1") => report.warn(
             "rp_filter",
-            "strict: answers that come in by another interface than they would go out by are dropped",
-            "with several networks for a container: sysctl -w net.ipv4.conf.all.rp_filter=2",
+            "strict: replies that arrive on another interface than they would leave by are dropped",
+            "if containers have several networks: sysctl -w net.ipv4.conf.all.rp_filter=2",
         ),
         Some(value) => report.ok("rp_filter", if value == "2" { "loose" } else { "off" }),
-        None => report.ok("rp_filter", "there is none"),
+        None => report.ok("rp_filter", "not available"),
     }
     bridged(report);
     filters(report);
 }
 
-/// Frames from port to port that pass by the filters of packets.
+/// Whether packet filters see frames between ports of a bridge.
 fn bridged(report: &mut Report) {
     let (v4, v6) = (sysctl("net/bridge/bridge-nf-call-iptables"), sysctl("net/bridge/bridge-nf-call-ip6tables"));
     match (v4.as_deref(), v6.as_deref()) {
-        (None, None) => report.ok("br_netfilter", "not loaded: filters see routed packets only"),
+        (None, None) => report.ok("br_netfilter", "not loaded: packet filters see routed packets only"),
         (Some("1"), _) | (_, Some("1")) => report.warn(
             "br_netfilter",
-            "frames between containers of one bridge pass by iptables too: its FORWARD rules may drop them",
-            "Kubernetes' services need it; else: sysctl -w net.bridge.bridge-nf-call-iptables=0 \
+            "iptables filters traffic between containers on one bridge: its FORWARD rules may drop it",
+            "Kubernetes services need this; without them: sysctl -w net.bridge.bridge-nf-call-iptables=0 \
              net.bridge.bridge-nf-call-ip6tables=0",
         ),
-        _ => report.ok("br_netfilter", "loaded, and off"),
+        _ => report.ok("br_netfilter", "loaded, but off"),
     }
 }
 
 fn filters(report: &mut Report) {
-    let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
-    let has = |name: &str| folders.iter().any(|folder| Path::new(folder).join(name).exists());
+    let directories = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
+    let has = |name: &str| directories.iter().any(|directory| Path::new(directory).join(name).exists());
     report.ok(FILTERS, "nftables needs no program");
     match has("iptables") {
-        true => report.ok(FILTERS, "iptables is installed: with `ipMasqBackend` unset it is what masquerades"),
-        false => report.ok(FILTERS, "iptables is not installed: nftables is what masquerades"),
+        true => report.ok(FILTERS, "iptables is installed: it masquerades unless `ipMasqBackend` says nftables"),
+        false => report.ok(FILTERS, "iptables is not installed: nftables masquerades"),
     }
     for table in ["ip_tables_names", "ip6_tables_names"] {
         let names = fs::read_to_string(Path::new("/proc/self/net").join(table)).unwrap_or_default();
@@ -61,14 +64,17 @@ fn filters(report: &mut Report) {
         if !names.is_empty() {
             report.warn(
                 FILTERS,
-                format!("the older iptables has filled {} ({table}): they hold beside nftables'", names.join(", ")),
-                "see `iptables-legacy-save`; use one of the two for all that filters on this machine",
+                format!(
+                    "legacy iptables has rules in {} ({table}), which apply beside those of nftables",
+                    names.join(", ")
+                ),
+                "see `iptables-legacy-save`; use only one of the two on this machine",
             );
         }
     }
 }
 
-/// Of the namespace that this runs in.
+/// A sysctl of this process's namespace.
 fn sysctl(key: &str) -> Option<String> {
     Some(fs::read_to_string(Path::new("/proc/sys").join(key)).ok()?.trim().to_owned())
 }

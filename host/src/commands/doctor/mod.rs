@@ -1,6 +1,6 @@
-//! `doctor`: what keeps plugins from working on this machine, and what to do
-//! about it. Changes nothing, but that the kernel may load the modules that an
-//! ADD would have it load.
+//! `doctor`: what keeps plugins from working on this machine, and how to fix it.
+//! Changes nothing, except that the kernel may load the modules that an ADD would
+//! load.
 
 mod files;
 mod kernel;
@@ -40,11 +40,11 @@ struct Finding {
     level: Level,
     about: &'static str,
     text: String,
-    /// Of all that is not well.
+    /// For findings other than [`Level::Ok`].
     remedy: Option<String>,
 }
 
-/// What has been found, in order.
+/// The findings, in order.
 #[derive(Default)]
 struct Report(Vec<Finding>);
 
@@ -62,10 +62,10 @@ impl Report {
     }
 }
 
-/// Gives 1 if something will fail.
+/// Returns 1 if something will fail.
 pub(crate) fn doctor(output: &Output, mut env: Env) -> Result<u8> {
-    if env.plugin_folders().is_empty() {
-        // As for a runtime that has not been told.
+    if env.plugin_directories().is_empty() {
+        // The default of container runtimes.
         env.set("CNI_PATH", PLUGINS);
     }
     let mut report = Report::default();
@@ -73,7 +73,7 @@ pub(crate) fn doctor(output: &Output, mut env: Env) -> Result<u8> {
     machine::look(&mut report);
     files::look(&mut report, &env)?;
     state::look(&mut report, &env)?;
-    // The last: it may take the process into namespaces of its own.
+    // Last: it may move the process into namespaces of its own.
     kernel::look(&mut report);
     let Report(findings) = report;
     match output.output {

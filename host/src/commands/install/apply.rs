@@ -1,6 +1,6 @@
-//! Doing it. A name always stands for a whole file: every change is a rename of
-//! something that is complete and on the disk, so that no call meets "text file
-//! busy", half a file, or none.
+//! Doing the steps. A name always stands for a whole file: every change renames a
+//! file that is complete and on the disk, so no call meets "text file busy", half a
+//! file, or none.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -16,34 +16,33 @@ use nix::{
 };
 
 use super::{
-    folder::{Folder, PROGRAM, REPLACED, UNBORN},
+    directory::{Directory, PROGRAM, REPLACED, UNBORN},
     plan::{Action, Step},
 };
 
-/// Exclusive use of the folder: the lock is on the folder itself, so there is no
-/// file to leave behind.
+/// Exclusive use of the directory. The lock is on the directory itself, so no lock
+/// file is left behind.
 pub(super) struct Held<'a> {
-    folder: &'a Folder,
+    directory: &'a Directory,
     lock: Option<Flock<File>>,
 }
 
 impl<'a> Held<'a> {
-    /// Waits for who else is at it. A folder that is not there yet is held once it is
-    /// made.
-    pub(super) fn take(folder: &'a Folder) -> Result<Self> {
-        let lock = match File::open(&folder.path) {
+    /// Waits for other installs. A directory that does not exist yet is locked once it
+    /// is created.
+    pub(super) fn take(directory: &'a Directory) -> Result<Self> {
+        let lock = match File::open(&directory.path) {
             Ok(file) => Flock::lock(file, FlockArg::LockExclusive).ok(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            Err(e) => return Err(explained(e, folder)),
+            Err(e) => return Err(explained(e, directory)),
         };
-        Ok(Self { folder, lock })
+        Ok(Self { directory, lock })
     }
 
-    /// Removes what an install that was killed has left: with the lock held,
-    /// nobody is working on it.
+    /// Removes what a killed install left behind. Nobody uses it while the lock is held.
     pub(super) fn clean(&self) {
-        for folder in [self.folder.path.clone(), self.folder.path.join(REPLACED)] {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        for directory in [self.directory.path.clone(), self.directory.path.join(REPLACED)] {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 if entry.file_name().as_encoded_bytes().starts_with(UNBORN.as_bytes()) {
                     let _ = fs::remove_file(entry.path());
                 }
@@ -52,21 +51,21 @@ impl<'a> Held<'a> {
     }
 
     pub(super) fn apply(&mut self, step: &Step) -> Result<()> {
-        let folder = self.folder;
-        self.try_apply(step).map_err(|e| explained(e, folder)).with_context(|| format!("{} is as it was", step.name))
+        let directory = self.directory;
+        self.try_apply(step).map_err(|e| explained(e, directory)).with_context(|| format!("{} is unchanged", step.name))
     }
 
     fn try_apply(&mut self, step: &Step) -> io::Result<()> {
-        let folder = self.folder;
-        let (path, aside) = (folder.file(&step.name), folder.aside(&step.name));
+        let directory = self.directory;
+        let (path, aside) = (directory.file(&step.name), directory.aside(&step.name));
         match &step.action {
-            Action::MakeFolder => {
-                fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder.path)?;
-                self.lock = Flock::lock(File::open(&folder.path)?, FlockArg::LockExclusive).ok();
+            Action::MakeDirectory => {
+                fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory.path)?;
+                self.lock = Flock::lock(File::open(&directory.path)?, FlockArg::LockExclusive).ok();
                 Ok(())
             }
             Action::Write { from, keep, .. } => {
-                let new = folder.file(&format!("{UNBORN}{}", step.name));
+                let new = directory.file(&format!("{UNBORN}{}", step.name));
                 write(from, &new)?;
                 if *keep {
                     self.keep(&step.name)?;
@@ -74,10 +73,10 @@ impl<'a> Held<'a> {
                 fs::rename(new, path)
             }
             Action::Link { keep } => {
-                let new = folder.file(&format!("{UNBORN}{}", step.name));
+                let new = directory.file(&format!("{UNBORN}{}", step.name));
                 let _ = fs::remove_file(&new);
-                let program = folder.file(PROGRAM);
-                // A file system without hard links takes the room for all of them.
+                let program = directory.file(PROGRAM);
+                // Without hard links, every name is a copy.
                 fs::hard_link(&program, &new).or_else(|_| write(&program, &new))?;
                 if *keep {
                     self.keep(&step.name)?;
@@ -91,44 +90,46 @@ impl<'a> Held<'a> {
         }
     }
 
-    /// A second name for the file that is there: it stays under its first one until
-    /// ours takes that over.
+    /// Gives the existing file a second name. It keeps the first one until ours
+    /// replaces it.
     fn keep(&self, name: &str) -> io::Result<()> {
-        let kept = self.folder.path.join(REPLACED);
+        let kept = self.directory.path.join(REPLACED);
         match fs::DirBuilder::new().mode(0o755).create(&kept) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
             _ => {}
         }
-        let (path, new) = (self.folder.file(name), kept.join(format!("{UNBORN}{name}")));
+        let (path, new) = (self.directory.file(name), kept.join(format!("{UNBORN}{name}")));
         let _ = fs::remove_file(&new);
         if fs::hard_link(&path, &new).is_err() {
-            // A file system without hard links.
+            // The file system has no hard links.
             match fs::read_link(&path) {
                 Ok(target) => symlink(target, &new)?,
                 Err(_) => drop(fs::copy(&path, &new).and_then(|_| File::open(&new)?.sync_all())?),
             }
         }
-        fs::rename(&new, self.folder.aside(name))?;
-        // Nothing happens if both are names of one file.
+        fs::rename(&new, self.directory.aside(name))?;
+        // rename(2) does nothing if both names are of one file.
         let _ = fs::remove_file(&new);
         File::open(&kept)?.sync_all()
     }
 
-    /// After the last step: all of it outlives a power loss.
+    /// After the last step: makes everything survive a power loss.
     pub(super) fn finish(self) -> Result<()> {
-        // It stays if something is kept in it.
-        let _ = fs::remove_dir(self.folder.path.join(REPLACED));
-        File::open(&self.folder.path).and_then(|folder| folder.sync_all()).map_err(|e| explained(e, self.folder))
+        // Stays if a file is kept in it.
+        let _ = fs::remove_dir(self.directory.path.join(REPLACED));
+        File::open(&self.directory.path)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|e| explained(e, self.directory))
     }
 }
 
-/// A copy that is whole and on the disk.
+/// Makes a complete copy that is on the disk.
 fn write(from: &Path, new: &Path) -> io::Result<()> {
     let _ = fs::remove_file(new);
     let copy = || {
         let mut file = OpenOptions::new().write(true).create_new(true).open(new)?;
         io::copy(&mut File::open(from)?, &mut file)?;
-        // Whatever the umask says.
+        // Independent of the umask.
         file.set_permissions(Permissions::from_mode(0o755))?;
         file.sync_all()
     };
@@ -137,15 +138,15 @@ fn write(from: &Path, new: &Path) -> io::Result<()> {
     })
 }
 
-/// What to do about it.
-fn explained(error: io::Error, folder: &Folder) -> Error {
-    let path = folder.path.display();
+/// Adds what to do about the error.
+fn explained(error: io::Error, directory: &Directory) -> Error {
+    let path = directory.path.display();
     let hint = match error.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => {
-            "\nhint: run it as root, or name a folder of your own: `wasm-cni install DIR`"
+            "\nhint: run it as root, or name a directory of your own: `wasm-cni install DIR`"
         }
         Some(libc::EROFS) => {
-            "\nhint: name a folder that can be written to, and add it to the runtime's folders of plugins \
+            "\nhint: name a writable directory, and add it to the runtime's plugin directories \
              (containerd: `bin_dirs`, CRI-O: `plugin_dirs`, Podman: `cni_plugin_dirs`)"
         }
         Some(libc::ENOSPC | libc::EDQUOT) => "\nhint: the file system is full",

@@ -1,8 +1,8 @@
-//! `install` and `uninstall`: the program and its names in a runtime's folder of
-//! plugins.
+//! `install` and `uninstall`: the program, under the names of its plugins, in a
+//! runtime's plugin directory.
 
 mod apply;
-pub(super) mod folder;
+pub(super) mod directory;
 mod plan;
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use self::{apply::Held, folder::Folder, plan::Step};
+use self::{apply::Held, directory::Directory, plan::Step};
 use crate::{
     args::{Format, Install, Uninstall},
     progress,
@@ -23,13 +23,13 @@ use crate::{
 pub(super) fn install(install: &Install) -> Result<u8> {
     let known: Vec<_> = wasm_cni_bundled::PLUGINS.iter().map(|plugin| plugin.name).collect();
     if let Some(unknown) = install.only.iter().find(|name| !known.contains(&name.as_str())) {
-        bail!("{unknown:?} is no plugin of this program: {}", known.join(", "));
+        bail!("{unknown:?} is not a bundled plugin; there are {}", known.join(", "));
     }
     let wanted = |name: &&str| install.only.is_empty() || install.only.iter().any(|only| only == name);
     let names: Vec<_> = known.into_iter().filter(wanted).collect();
-    let plan = |folder: &Folder| match install.upgrade {
-        true => plan::upgrade(folder, &names),
-        false => plan::install(folder, &names, install.replace),
+    let plan = |directory: &Directory| match install.upgrade {
+        true => plan::upgrade(directory, &names),
+        false => plan::install(directory, &names, install.replace),
     };
     run(&install.dir, install.dry_run, install.output.output, plan)
 }
@@ -38,15 +38,15 @@ pub(super) fn uninstall(uninstall: &Uninstall) -> Result<u8> {
     run(&uninstall.dir, uninstall.dry_run, uninstall.output.output, plan::uninstall)
 }
 
-fn run(path: &Path, dry_run: bool, format: Format, plan: impl FnOnce(&Folder) -> Result<Vec<Step>>) -> Result<u8> {
-    let folder = Folder { path: path.to_owned() };
+fn run(path: &Path, dry_run: bool, format: Format, plan: impl FnOnce(&Directory) -> Result<Vec<Step>>) -> Result<u8> {
+    let directory = Directory { path: path.to_owned() };
     let mut steps = Vec::new();
     if dry_run {
-        steps = plan(&folder)?;
+        steps = plan(&directory)?;
     } else {
-        let mut held = Held::take(&folder)?;
+        let mut held = Held::take(&directory)?;
         held.clean();
-        let result = plan(&folder).and_then(|planned| {
+        let result = plan(&directory).and_then(|planned| {
             if planned.is_empty() {
                 return Ok(());
             }
@@ -59,7 +59,7 @@ fn run(path: &Path, dry_run: bool, format: Format, plan: impl FnOnce(&Folder) ->
         });
         progress::clear();
         if let Err(error) = result {
-            // What has been done is worth knowing.
+            // Shows the steps that were done.
             let done: String = steps.iter().map(Step::text).collect();
             let _ = io::stderr().write_all(done.as_bytes());
             return Err(error);

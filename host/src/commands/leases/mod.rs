@@ -1,5 +1,4 @@
-//! `leases`: the addresses that `host-local` has given, and removing those that
-//! are nobody's any more.
+//! `leases`: the addresses that `host-local` has leased, and removal of stale leases.
 
 mod ranges;
 mod state;
@@ -30,68 +29,68 @@ use crate::{
 /// A network's leases.
 struct Pool {
     network: String,
-    folder: PathBuf,
+    directory: PathBuf,
     ranges: Vec<Range>,
     leases: Vec<(Lease, State)>,
 }
 
 pub(crate) fn leases(leases: &Leases, env: &Env) -> Result<u8> {
     let runtime = env.runtime()?;
-    let mut folders = folders(&runtime, env);
+    let mut directories = directories(&runtime, env);
     if let Some(network) = &leases.network {
-        folders.retain(|(name, _), _| name == network);
-        if folders.is_empty() {
+        directories.retain(|(name, _), _| name == network);
+        if directories.is_empty() {
             bail!("no network {network:?} with addresses of host-local in {}", env.configurations().display());
         }
     }
     if leases.prune {
-        return prune(leases, &folders, &runtime, env);
+        return prune(leases, &directories, &runtime, env);
     }
-    let pools = pools(folders, &runtime, env)?;
+    let pools = pools(directories, &runtime, env)?;
     match leases.output.output {
         Format::Json => print_json(&pools.iter().map(Pool::json).collect::<Value>()),
         Format::Table => print(&for_people(&pools)),
     }
 }
 
-/// How many there are that are nobody's any more.
+/// The number of stale leases.
 pub(super) fn stale(runtime: &Runtime, env: &Env) -> Result<usize> {
-    Ok(pools(folders(runtime, env), runtime, env)?.iter().map(Pool::stale).sum())
+    Ok(pools(directories(runtime, env), runtime, env)?.iter().map(Pool::stale).sum())
 }
 
-fn pools(folders: Folders, runtime: &Runtime, env: &Env) -> Result<Vec<Pool>> {
+fn pools(directories: Directories, runtime: &Runtime, env: &Env) -> Result<Vec<Pool>> {
     let known = Known::of(runtime, &env.cache());
-    let pool = |((network, folder), ranges): ((String, PathBuf), Vec<Range>)| {
+    let pool = |((network, directory), ranges): ((String, PathBuf), Vec<Range>)| {
         progress::show(&format!("reading the leases of {network} ..."));
-        let leases = runtime.leases(&folder)?.into_iter();
+        let leases = runtime.leases(&directory)?.into_iter();
         let leases = leases.map(|lease| (known.state(&network, &lease), lease)).map(|(state, lease)| (lease, state));
-        Ok(Pool { leases: leases.collect(), network, folder, ranges })
+        Ok(Pool { leases: leases.collect(), network, directory, ranges })
     };
-    folders.into_iter().map(pool).collect()
+    directories.into_iter().map(pool).collect()
 }
 
-/// The folders of leases, by network and path, with the ranges that they are of.
-type Folders = BTreeMap<(String, PathBuf), Vec<Range>>;
+/// The directories of leases, by network and path, with the ranges of each.
+type Directories = BTreeMap<(String, PathBuf), Vec<Range>>;
 
-/// What the configurations name, and what else lies in the default folder.
-fn folders(runtime: &Runtime, env: &Env) -> Folders {
-    let mut folders = Folders::new();
+/// The directories that configurations name, and the other ones in the default place.
+fn directories(runtime: &Runtime, env: &Env) -> Directories {
+    let mut directories = Directories::new();
     let surveyed = wasm_cni::survey_networks(&env.configurations()).unwrap_or_default();
     for network in surveyed.into_iter().filter_map(|file| file.network.ok()) {
         for plugin in &network.plugins {
             let Some(ipam) = plugin.object.get("ipam").and_then(Value::as_object) else { continue };
             if ipam.get("type").and_then(Value::as_str) == Some("host-local") {
                 let data_dir = ipam.get("dataDir").and_then(Value::as_str).filter(|path| !path.is_empty());
-                let folder = runtime.lease_folder(&network.name, data_dir);
-                folders.entry((network.name.clone(), folder)).or_insert_with(|| ranges::of(ipam));
+                let directory = runtime.lease_folder(&network.name, data_dir);
+                directories.entry((network.name.clone(), directory)).or_insert_with(|| ranges::of(ipam));
             }
         }
     }
     for network in runtime.networks_with_leases() {
-        let folder = runtime.lease_folder(&network, None);
-        folders.entry((network, folder)).or_default();
+        let directory = runtime.lease_folder(&network, None);
+        directories.entry((network, directory)).or_default();
     }
-    folders
+    directories
 }
 
 impl Pool {
@@ -103,7 +102,7 @@ impl Pool {
         self.count(|state| matches!(state, State::Stale(_)))
     }
 
-    /// What is left of a range.
+    /// The free addresses of a range.
     fn free(&self, range: &Range) -> u128 {
         let inside = self.leases.iter().filter(|(lease, _)| range.contains(lease.address));
         range.size().saturating_sub(inside.count() as u128)
@@ -123,17 +122,24 @@ impl Pool {
         };
         json!({
             "network": self.network,
-            "folder": self.folder,
-            // More than a JSON number holds everywhere.
+            "directory": self.directory,
             "ranges": self.ranges.iter().map(|range| json!({
                 "subnet": range.subnet,
-                "size": range.size().to_string(),
-                "free": self.free(range).to_string(),
+                "size": number(range.size()),
+                "free": number(self.free(range)),
             })).collect::<Value>(),
             "used": self.leases.len() - self.stale(),
             "stale": self.stale(),
             "leases": self.leases.iter().map(lease).collect::<Value>(),
         })
+    }
+}
+
+/// A JSON number; beyond 2^53, where many programs lose digits, a string.
+fn number(count: u128) -> Value {
+    match u64::try_from(count) {
+        Ok(count) if count <= 1 << 53 => count.into(),
+        _ => count.to_string().into(),
     }
 }
 
@@ -152,7 +158,7 @@ fn for_people(pools: &[Pool]) -> String {
     for pool in pools {
         let (used, stale) = (pool.leases.len() - pool.stale(), pool.stale());
         let stale = Cell::new(stale.to_string(), if stale > 0 { NOTICE } else { Default::default() });
-        // It is in one of them that an ADD finds nothing.
+        // Each range by itself: one that is used up is enough for an ADD to fail.
         let each = |text: &dyn Fn(&Range) -> String| match pool.ranges.is_empty() {
             true => "-".to_owned(),
             false => pool.ranges.iter().map(text).collect::<Vec<_>>().join(" "),
@@ -179,12 +185,12 @@ fn for_people(pools: &[Pool]) -> String {
     text
 }
 
-fn prune(args: &Leases, folders: &Folders, runtime: &Runtime, env: &Env) -> Result<u8> {
+fn prune(args: &Leases, directories: &Directories, runtime: &Runtime, env: &Env) -> Result<u8> {
     let mut removed = Vec::new();
-    for (network, folder) in folders.keys() {
+    for (network, directory) in directories.keys() {
         progress::show(&format!("looking for stale leases of {network} ..."));
-        // What is known is looked up with the lock held: what has been given since
-        // is young.
+        // Attachments are looked up while the lock is held, so every later lease is
+        // young.
         let known = OnceCell::new();
         let mut is_stale = |lease: &Lease| {
             let known = known.get_or_init(|| Known::of(runtime, &env.cache()));
@@ -197,11 +203,11 @@ fn prune(args: &Leases, folders: &Folders, runtime: &Runtime, env: &Env) -> Resu
             }
         };
         if args.dry_run {
-            runtime.leases(folder)?.iter().for_each(|lease| {
+            runtime.leases(directory)?.iter().for_each(|lease| {
                 is_stale(lease);
             });
         } else {
-            runtime.release(folder, is_stale)?;
+            runtime.release(directory, is_stale)?;
         }
     }
     if args.output.output == Format::Json {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-/// Addresses from one to another; both belong to it.
+/// Addresses from `start` to `end`, both included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) subnet: IpNet,
@@ -36,14 +36,14 @@ impl Range {
         self.start.is_ipv4() == ip.is_ipv4() && self.start <= ip && ip <= self.end
     }
 
-    /// How many addresses it can give: the gateway's is none of them.
+    /// The number of addresses to lease; the gateway's is not leased.
     pub(super) fn size(&self) -> u128 {
         let all = bits(self.end).saturating_sub(bits(self.start)).saturating_add(1);
         all - u128::from(self.contains(self.gateway))
     }
 }
 
-/// As in the configuration of a plugin: `ipam.subnet` and `ipam.ranges`.
+/// The ranges of a plugin's configuration: `ipam.subnet` and `ipam.ranges`.
 pub(super) fn of(ipam: &Map<String, Value>) -> Vec<Range> {
     let sets = ipam.get("ranges").and_then(Value::as_array).into_iter().flatten();
     let listed = sets.filter_map(Value::as_array).flatten().filter_map(Value::as_object);

@@ -1,4 +1,4 @@
-//! Whether who has a lease is still there.
+//! Whether the owner of a lease still exists.
 
 use std::{
     path::Path,
@@ -7,21 +7,20 @@ use std::{
 
 use wasm_cni::{Attachment, Lease, Runtime};
 
-/// Younger than this, a lease may be that of an ADD that is not done yet: its
-/// result is written last.
+/// A lease younger than this may belong to an ADD in progress: it writes its result
+/// last.
 const YOUNG: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Alive,
-    /// Nobody's, and why.
+    /// Nobody owns it, for this reason.
     Stale(String),
-    /// It may be either, and why.
+    /// It may be either, for this reason.
     Unknown(&'static str),
 }
 
-/// The attachments that are known, by the result cache and by the records of
-/// their ADDs.
+/// The attachments in the result cache and in the records of ADDs.
 pub(super) struct Known {
     cached: Vec<(String, Attachment)>,
     recorded: Vec<(String, Attachment)>,
@@ -29,7 +28,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// `cache` is the folder of the result cache.
+    /// `cache` is the directory of the result cache.
     pub(super) fn of(runtime: &Runtime, cache: &Path) -> Self {
         let cached = runtime.cached(None).into_iter().map(|cached| (cached.network, cached.attachment)).collect();
         Self { cached, recorded: runtime.recorded(), has_cache: cache.is_dir() }
@@ -49,12 +48,12 @@ impl Known {
         let attachment = self.cached.iter().find(is_its).or_else(|| self.recorded.iter().find(is_its));
         let young = || lease.since.and_then(|since| SystemTime::now().duration_since(since).ok());
         match attachment {
-            Some((_, at)) if at.netns.is_empty() => State::Unknown("it is not known which namespace it is for"),
+            Some((_, at)) if at.netns.is_empty() => State::Unknown("its namespace is not known"),
             Some((_, at)) if Path::new(&at.netns).exists() => State::Alive,
             Some((_, at)) => State::Stale(format!("its namespace {} is gone", at.netns)),
             None if !self.has_cache => State::Unknown("there is no result cache"),
-            None if young().is_none_or(|age| age < YOUNG) => State::Unknown("an ADD may be under way"),
-            None => State::Stale("no attachment is known that it is for".to_owned()),
+            None if young().is_none_or(|age| age < YOUNG) => State::Unknown("an ADD may be in progress"),
+            None => State::Stale("no attachment uses it".to_owned()),
         }
     }
 }

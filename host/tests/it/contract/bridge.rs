@@ -67,7 +67,7 @@ fn check_04_a_bridge_without_a_name_is_cni0() {
 }
 
 #[test]
-fn check_05_what_is_no_bridge_is_not_used_as_one() {
+fn check_05_a_link_that_is_not_a_bridge_is_refused() {
     let machine = Machine::new();
     let c1 = Container::new(&machine, "c1");
     let reply = c1.add(&gateway(json!({ "bridge": "lo" })));
@@ -113,7 +113,7 @@ fn check_07_a_default_gateway_of_both_families() {
 }
 
 #[test]
-fn check_08_ipam_s_default_route_goes_before() {
+fn check_08_ipam_s_default_route_takes_precedence() {
     // One without a gateway is as good: the reference adds the same route twice
     // then, and fails.
     for (route, gateway_of_route) in

@@ -55,7 +55,7 @@ fn checked_after(change: &str) -> String {
 }
 
 #[test]
-fn check_33_check_names_what_is_no_longer_as_it_was() {
+fn check_33_check_names_what_has_changed() {
     for (change, expected) in [
         ("ip -n c1 addr del 10.1.0.2/24 dev eth0", "Failed to match addr 10.1.0.2/24 on interface eth0"),
         (
@@ -146,7 +146,7 @@ fn check_35_an_interface_that_exists_is_left_alone() {
 }
 
 #[test]
-fn check_36_an_exhausted_range_is_said_in_ipam_s_words() {
+fn check_36_an_exhausted_range_has_ipam_s_message() {
     let machine = Machine::new();
     let [c1, c2] = ["c1", "c2"].map(|id| Container::new(&machine, id));
     let config = gateway(json!({ "ipam": host_local(&["10.1.0.0/30"]) }));

@@ -67,7 +67,7 @@ fn check_14_the_container_s_interface_may_stay_down() {
 }
 
 #[test]
-fn check_15_which_mac_goes_before_which() {
+fn check_15_precedence_of_macs() {
     let machine = Machine::new();
     let c1 = Container::new(&machine, "c1").with("CNI_ARGS", "MAC=02:00:00:00:00:01");
     for (members, mac) in [
@@ -99,7 +99,7 @@ fn check_16_a_mac_is_unknown_to_host_local() {
 }
 
 #[test]
-fn check_17_arguments_that_make_no_sense() {
+fn check_17_invalid_arguments() {
     let machine = Machine::new();
     let c1 = Container::new(&machine, "c1");
     for (args, text) in [
@@ -131,7 +131,7 @@ fn check_24_a_duplicate_address_is_detected() {
 }
 
 #[test]
-fn check_25_otherwise_nobody_waits_for_detection() {
+fn check_25_no_waiting_without_duplicate_address_detection() {
     let machine = Machine::new();
     let config = gateway(json!({ "ipam": host_local(&["fd00:10::/64"]) }));
     // The machine may be busy with something else for once.
@@ -175,7 +175,7 @@ fn check_27_ipv6_is_enabled_where_an_address_needs_it() {
 }
 
 #[test]
-fn check_28_vlans_that_make_no_sense() {
+fn check_28_invalid_vlans() {
     let machine = Machine::new();
     let c1 = Container::new(&machine, "c1");
     let missing = |what| format!("minID and maxID should be configured simultaneously, {what} is missing");

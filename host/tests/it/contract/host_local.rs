@@ -93,7 +93,7 @@ fn umask() -> u32 {
 }
 
 #[test]
-fn check_53_what_is_on_disk() {
+fn check_53_files_on_disk() {
     for (data_dir, folder) in [(Value::Null, "var/lib/cni/networks/n1"), (json!("/a/b"), "a/b/n1")] {
         let machine = Machine::new();
         let subnets = host_local(&["10.1.0.0/24", "fd00:10::/64"]);
@@ -216,7 +216,7 @@ fn check_56_from_one_range_of_a_set_to_the_next() {
 }
 
 #[test]
-fn check_57_ranges_that_make_no_sense_on_del_and_check_too() {
+fn check_57_invalid_ranges_also_on_del_and_check() {
     let machine = Machine::new();
     let c1 = at(&machine, "c1", "eth0");
     let subnet = |subnet: &str| of_range(json!({ "subnet": subnet }));
@@ -276,7 +276,7 @@ fn check_57_ranges_that_make_no_sense_on_del_and_check_too() {
 }
 
 #[test]
-fn check_57_what_looks_odd_and_is_fine() {
+fn check_57_unusual_ranges_that_are_valid() {
     let machine = Machine::new();
     let slice = |start: &str, end: &str| json!([{ "subnet": "10.0.0.0/24", "rangeStart": start, "rangeEnd": end }]);
     let config = of(json!({ "ranges": [slice("10.0.0.9", "10.0.0.19"), slice("10.0.0.20", "10.0.0.29")] }));

@@ -19,7 +19,7 @@ fn by_runtime(ips: &[&str]) -> Value {
 }
 
 #[test]
-fn check_59_which_addresses_go_before_which() {
+fn check_59_precedence_of_addresses() {
     let machine = Machine::new();
     let c1 = Container::new(&machine, "c1");
     let c1 = c1.with("CNI_ARGS", "IP=10.2.0.7/16, fd00::7/64;GATEWAY=10.2.0.1,fd00::1");
@@ -58,7 +58,7 @@ fn check_59_gateway_is_of_the_addresses_that_come_with_it() {
 }
 
 #[test]
-fn check_59_what_is_no_address_is_refused() {
+fn check_59_invalid_addresses_are_refused() {
     let machine = Machine::new();
     let c1 = Container::new(&machine, "c1");
     for (args, text) in [

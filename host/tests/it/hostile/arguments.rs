@@ -5,14 +5,14 @@ use serde_json::json;
 use super::scene::refuses;
 
 #[test]
-fn handles_names_and_keys_that_there_are_not() {
+fn unknown_handles_names_and_keys_are_refused() {
     for mode in ["bad-handles", "bad-names", "bad-sysctl", "bad-moves", "bad-vlans"] {
         refuses(mode, json!({}));
     }
 }
 
 #[test]
-fn plugins_filters_and_devices_that_there_are_not() {
+fn unknown_plugins_filters_and_devices_are_refused() {
     for mode in ["delegate-path", "bad-filters", "bad-devices"] {
         refuses(mode, json!({}));
     }
@@ -24,6 +24,6 @@ fn texts_of_a_mebibyte() {
 }
 
 #[test]
-fn one_more_than_there_may_be() {
+fn lists_longer_than_the_limit_are_refused() {
     refuses("long-lists", json!({}));
 }

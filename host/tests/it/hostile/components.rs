@@ -122,7 +122,7 @@ fn folder(scene: &Scene, wasm: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn what_runs_before_the_first_call_has_the_limits_of_a_call() {
+fn code_before_the_first_call_has_the_limits_of_a_call() {
     let with = |change: &dyn Fn(&mut Module)| {
         let mut module = Module::hostile();
         change(&mut module);
@@ -191,7 +191,7 @@ fn half_a_component() {
 }
 
 #[test]
-fn a_component_with_a_wrong_bit_works_or_fails_and_no_more() {
+fn a_component_with_a_flipped_bit_works_or_fails_cleanly() {
     let whole = fs::read(plugins().join("hostile.wasm")).unwrap();
     let scene = Scene::new();
     scene.network(json!([{ "type": "hostile", "mode": "ok" }]));

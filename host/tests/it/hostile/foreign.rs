@@ -6,34 +6,34 @@ use super::scene::{Scene, refuses};
 use crate::machine::{installed, script};
 
 #[test]
-fn links_that_are_neither_bridges_nor_ports_stay_as_they_are() {
+fn links_that_are_neither_bridges_nor_ports_stay_unchanged() {
     refuses("foreign-links", json!({}));
 }
 
 #[test]
-fn routes_by_them_too() {
+fn its_own_links_get_only_routes_to_assigned_addresses() {
     refuses("foreign-routes", json!({}));
 }
 
 #[test]
-fn and_sysctls_that_forwarding_does_not_need() {
+fn sysctls_that_forwarding_does_not_need_are_refused() {
     refuses("foreign-sysctls", json!({}));
 }
 
 #[test]
-fn forwarding_is_never_switched_off_and_others_links_stay_as_they_are() {
+fn forwarding_stays_on_and_other_links_stay_unchanged() {
     refuses("foreign-forwarding", json!({}));
 }
 
 #[test]
-fn others_ports_and_the_bridge_that_is_shared_with_them() {
+fn other_ports_and_their_shared_bridge_stay_unchanged() {
     refuses("foreign-ports", json!({}));
     // Nor with a gateway that follows from the address alone.
     refuses("foreign-ports", json!({ "ipam": { "type": "hostile_ipam", "mode": "ok" } }));
 }
 
 #[test]
-fn an_interface_in_a_vlan_of_a_bridge_is_as_the_bridge() {
+fn a_vlan_interface_of_a_bridge_is_protected_like_the_bridge() {
     let scene = Scene::new();
     let pairs = "ip link add outside.7 type veth peer name port7; ip link set port7 master outside
         ip link add outside.8 type veth peer name port8; ip link set outside.7 up; ip link set outside.8 up";
@@ -48,12 +48,12 @@ fn an_interface_in_a_vlan_of_a_bridge_is_as_the_bridge() {
 }
 
 #[test]
-fn its_own_links_do_not_reach_beyond_what_ipam_gave() {
+fn its_own_links_get_only_assigned_addresses() {
     refuses("foreign-reach", json!({}));
 }
 
 #[test]
-fn filters_for_what_is_others() {
+fn filters_for_other_containers_are_refused() {
     refuses("foreign-filters", json!({}));
 }
 
@@ -64,7 +64,7 @@ fn without_addresses_from_ipam_there_are_no_filters() {
 
 /// A GC's list of who is valid is the caller's.
 #[test]
-fn a_gc_keeps_whom_the_caller_keeps() {
+fn a_gc_keeps_attachments_that_the_caller_keeps() {
     let scene = Scene::new();
     let ipam = || json!({ "type": "host-local", "subnet": "10.99.0.0/24" });
     let bridge = json!({
@@ -102,7 +102,7 @@ fn a_gc_keeps_whom_the_caller_keeps() {
 }
 
 #[test]
-fn only_a_gc_removes_what_is_others() {
+fn only_a_gc_removes_state_of_other_attachments() {
     refuses("wrong-verb", json!({}));
 }
 

@@ -13,7 +13,7 @@ fn a_panic_is_an_error_with_the_plugin_and_its_last_words() {
 }
 
 #[test]
-fn last_words_and_last_calls_are_cut_and_fit_for_a_terminal() {
+fn panic_messages_and_last_calls_are_cut_and_safe_for_a_terminal() {
     says("last-words", json!({}), &["plugin \"hostile\" crashed during ADD: it panicked"]);
     says("last-call", json!({}), &["plugin \"hostile\" crashed during ADD: it panicked", "hostile says: refused"]);
 }
@@ -75,7 +75,7 @@ fn delegation_without_end_ends() {
 }
 
 #[test]
-fn what_delegates_use_up_is_used_up() {
+fn delegates_share_the_limits_of_their_caller() {
     // What is logged is bounded, for all of them.
     let log = json!({ "ipam": { "type": "hostile_ipam", "mode": "log-some" } });
     let ended = add("delegate-flood", log);
@@ -88,7 +88,7 @@ fn what_delegates_use_up_is_used_up() {
 }
 
 #[test]
-fn half_an_attachment_is_taken_back_whatever_ends_it() {
+fn a_partial_attachment_is_undone_whatever_ends_it() {
     for filters in [false, true] {
         let more = || json!({ "filters": filters });
         says("half", more(), &["plugin \"hostile\" crashed during ADD: it panicked", "hostile says: half done"]);

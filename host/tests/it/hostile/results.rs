@@ -7,7 +7,7 @@ use super::scene::{Scene, add, says};
 const INVALID: &str = "plugin \"hostile\" returned an invalid result of ADD";
 
 #[test]
-fn nonsense_is_not_passed_on() {
+fn malformed_results_are_refused() {
     says("nonsense", json!({}), &[INVALID]);
 }
 
@@ -17,7 +17,7 @@ fn a_huge_result_ends_with_a_limit() {
 }
 
 #[test]
-fn texts_for_a_terminal_names_that_are_paths_and_indices_that_there_are_not() {
+fn control_characters_paths_and_unknown_indices_are_refused() {
     let lies = [
         "name", "path", "mac", "sandbox", "socket", "pci", "long", "many", "prefix4", "prefix6", "index", "route",
         "dns", "search",
@@ -28,7 +28,7 @@ fn texts_for_a_terminal_names_that_are_paths_and_indices_that_there_are_not() {
 }
 
 #[test]
-fn an_ipam_plugin_s_result_too() {
+fn malformed_results_of_an_ipam_plugin_are_refused() {
     for mode in ["wrong-family", "no-interface"] {
         let more = json!({ "ipam": { "type": "hostile_ipam", "mode": mode } });
         says("half", more, &["plugin \"hostile_ipam\" returned an invalid result of ADD"]);
@@ -36,7 +36,7 @@ fn an_ipam_plugin_s_result_too() {
 }
 
 #[test]
-fn a_prev_result_that_is_none_is_no_one_s_power() {
+fn a_forged_prev_result_gives_no_power() {
     // A caller's `prevResult` names the other container's end of its pair.
     let scene = Scene::new();
     let other = scene.machine.ip("link show other0");

@@ -27,7 +27,7 @@ fn values_and_lists_that_are_too_long() {
 }
 
 #[test]
-fn what_the_host_would_have_to_hold() {
+fn what_the_host_stores_is_limited() {
     says("half", ipam("get-many"), &["more than 1024 keys"]);
     says("half", ipam("create-much"), &["more effects than one attempt may have"]);
 }
@@ -47,14 +47,14 @@ fn a_log_without_end_is_cut() {
 }
 
 #[test]
-fn a_transaction_ends_with_whoever_holds_it() {
+fn a_transaction_ends_with_its_instance() {
     let stopped = "plugin \"hostile_ipam\" was stopped during ADD: it ran longer than 3 s";
     says("half", ipam("hold"), &[stopped]);
     says("half", ipam("twice"), &["/var/lib/cni/networks/n1/lock: "]);
 }
 
 #[test]
-fn who_waits_for_a_transaction_gets_it_when_its_holder_is_stopped() {
+fn a_waiting_transaction_starts_when_its_holder_is_stopped() {
     let scene = Scene::new();
     let network = json!([{ "type": "hostile", "mode": "half", "ipam": { "type": "hostile_ipam", "mode": "hold" } }]);
     scene.network(network);
@@ -82,7 +82,7 @@ fn what_it_created_is_removed_when_it_panics() {
 }
 
 #[test]
-fn what_it_wrote_over_is_put_back() {
+fn overwritten_entries_are_restored() {
     says("half", ipam("put-much"), &["more effects than one attempt may have"]);
     let scene = Scene::new();
     let folder = scene.machine.root().join("var/lib/cni/networks/n1");
@@ -97,7 +97,7 @@ fn what_it_wrote_over_is_put_back() {
 }
 
 #[test]
-fn a_lease_is_its_attachments() {
+fn only_its_attachment_changes_a_lease() {
     let scene = Scene::new();
     let folder = scene.machine.root().join("var/lib/cni/networks/n1");
     fs::create_dir_all(&folder).unwrap();
@@ -128,7 +128,7 @@ fn a_lease_is_its_attachments() {
 }
 
 #[test]
-fn a_resolver_file_that_is_none() {
+fn a_resolver_file_that_is_not_one_is_refused() {
     for (file, expected) in [
         ("/dev/zero", "not a regular file"),
         ("/etc", "not a regular file"),

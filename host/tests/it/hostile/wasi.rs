@@ -52,7 +52,7 @@ fn add(scene: &Scene, folder: &PathBuf, mode: &str) -> Ended {
 }
 
 #[test]
-fn there_is_nothing_behind_it_and_it_ends_in_time() {
+fn stubs_reach_nothing_and_end_in_time() {
     let Some(folder) = plugins() else { return };
     let scene = Scene::new();
     let stopped = "plugin \"hostile\" was stopped during ADD";
@@ -73,7 +73,7 @@ fn there_is_nothing_behind_it_and_it_ends_in_time() {
 }
 
 #[test]
-fn what_it_prints_is_lines_of_its_log() {
+fn output_becomes_log_lines() {
     let Some(folder) = plugins() else { return };
     let scene = Scene::new();
     let ended = add(&scene, &folder, "ok");
@@ -94,7 +94,7 @@ fn what_it_prints_is_lines_of_its_log() {
 }
 
 #[test]
-fn inspect_says_what_its_wasi_is() {
+fn inspect_describes_the_stubs() {
     let Some(folder) = plugins() else { return };
     let scene = Scene::new();
     let mut command = scene.machine.wasm_cni(&["inspect", "hostile", "-o", "json"]);
@@ -110,7 +110,7 @@ fn inspect_says_what_its_wasi_is() {
 }
 
 #[test]
-fn what_is_wasi_by_its_name_only_is_not_offered() {
+fn unknown_wasi_interfaces_are_not_offered() {
     let Some(folder) = plugins() else { return };
     let scene = Scene::new();
     let wasm = fs::read(folder.join("hostile.wasm")).unwrap();

@@ -72,7 +72,7 @@ fn a_bridge_that_has_lost_its_mac_gets_one_that_stays() {
 }
 
 #[test]
-fn gc_gives_back_what_is_not_valid_any_more() {
+fn gc_returns_devices_of_invalid_attachments() {
     let gc = json!({ "cni.dev/valid-attachments": [] });
     let Some(both) = add_by_both(&gateway("added", json!({}))) else { return };
     for ((twin, _), (by, left)) in both.iter().zip([(By::Reference, vec!["10.1.0.2"]), (By::Ours, vec![])]) {

@@ -99,7 +99,7 @@ fn the_same_rules_as_the_reference_s() {
 }
 
 #[test]
-fn what_is_refused_leaves_no_rules() {
+fn refused_calls_leave_no_rules() {
     let Some(reference) = reference() else { return };
     if installed(&TOOLS) {
         each(&bad(), |case| refuse(&reference, case));
@@ -107,7 +107,7 @@ fn what_is_refused_leaves_no_rules() {
 }
 
 #[test]
-fn what_one_adds_the_other_deletes() {
+fn each_implementation_deletes_what_the_other_adds() {
     let Some(reference) = reference() else { return };
     if !installed(&TOOLS) {
         return;
@@ -159,7 +159,7 @@ fn rules_go_when_the_link_or_the_namespace_is_gone_already() {
 }
 
 #[test]
-fn gc_removes_the_rules_of_what_is_not_valid_any_more_and_no_others() {
+fn gc_removes_only_the_rules_of_invalid_attachments() {
     let Some(reference) = reference() else { return };
     if !installed(&TOOLS) {
         return;

@@ -164,7 +164,7 @@ fn bad() -> Vec<Case> {
 }
 
 #[test]
-fn what_the_reference_does_ours_does() {
+fn ours_does_what_the_reference_does() {
     let Some(reference) = reference() else { return };
     each(&good(), |case| {
         let twins = super::twins(&reference, case);
@@ -189,7 +189,7 @@ fn what_the_reference_does_ours_does() {
 }
 
 #[test]
-fn what_the_reference_refuses_ours_refuses_and_leaves_the_device_as_it_was() {
+fn ours_refuses_what_the_reference_refuses_and_keeps_the_device() {
     let Some(reference) = reference() else { return };
     each(&bad(), |case| {
         let twins = super::twins(&reference, case);
@@ -235,7 +235,7 @@ fn version_and_status() {
 }
 
 #[test]
-fn check_finds_what_is_no_longer_as_it_was() {
+fn check_finds_changes() {
     let Some(reference) = reference() else { return };
     let plain = || d0("changed", routes(json!([{ "dst": "0.0.0.0/0" }])));
     super::check_after_each(&reference, plain, &super::CHANGES);
@@ -293,7 +293,7 @@ fn host_device_47_del_that_cannot_finish() {
 }
 
 #[test]
-fn what_one_adds_the_other_checks_and_deletes() {
+fn each_implementation_checks_and_deletes_what_the_other_adds() {
     let Some(reference) = reference() else { return };
     let twin = Twin::new(&reference);
     twin.script(DEVICES);

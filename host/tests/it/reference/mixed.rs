@@ -29,7 +29,7 @@ fn addresses(added: &Reply) -> Vec<String> {
 }
 
 #[test]
-fn what_one_adds_the_other_checks_and_deletes() {
+fn each_implementation_checks_and_deletes_what_the_other_adds() {
     let Some(reference) = reference() else { return };
     let twin = Twin::new(&reference);
     let case = gateway("dual stack", dual());

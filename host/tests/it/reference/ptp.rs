@@ -85,13 +85,13 @@ fn bad() -> Vec<Case> {
 }
 
 #[test]
-fn what_the_reference_does_ours_does() {
+fn ours_does_what_the_reference_does() {
     let Some(reference) = reference() else { return };
     each(&good(), |case| attach_and_detach(&reference, case));
 }
 
 #[test]
-fn what_the_reference_refuses_ours_refuses_and_leaves_nothing() {
+fn ours_refuses_what_the_reference_refuses_and_leaves_nothing() {
     let Some(reference) = reference() else { return };
     each(&bad(), |case| refuse(&reference, case));
 }
@@ -126,7 +126,7 @@ fn del_without_the_link_or_the_namespace() {
 }
 
 #[test]
-fn check_finds_what_is_no_longer_as_it_was() {
+fn check_finds_changes() {
     let Some(reference) = reference() else { return };
     let plain = || ptp("changed", routes(json!([{ "dst": "0.0.0.0/0" }])));
     super::check_after_each(&reference, plain, &super::CHANGES);

@@ -1,4 +1,4 @@
-//! What is in a folder of plugins, and whose it is. Changes nothing.
+//! What a plugin directory contains, and who it is from. Changes nothing.
 
 use std::{
     fs, io,
@@ -10,42 +10,40 @@ use memchr::memmem;
 
 use crate::version;
 
-/// The file that all names are hard links to. Symbolic ones would do for most
-/// runtimes, but to follow one takes two steps: a call that has read it looks for
-/// a program that has been uninstalled meanwhile. And they lead nowhere where
-/// single files are copied or mounted.
+/// The file that all names are hard links to. Symbolic links work with most runtimes,
+/// but following one takes two steps, and the program may be uninstalled in between.
+/// They are also broken where single files are copied or mounted.
 pub(crate) const PROGRAM: &str = "wasm-cni";
 
-/// What compiles plugins from elsewhere, if it is there.
+/// The compiler of third-party plugins, if it is installed.
 pub(crate) const COMPILER: &str = "wasm-cni-compile";
 
-/// Where foreign files are kept that a name of ours took the place of.
+/// Where replaced files are kept.
 pub(crate) const REPLACED: &str = ".wasm-cni-replaced";
 
 /// How the names of files begin that are not whole yet.
 pub(super) const UNBORN: &str = ".wasm-cni-new.";
 
-/// What lies under a name.
+/// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum There {
     Nothing,
-    /// A symbolic link to the program in the same folder, as made by hand.
+    /// A symbolic link to the program in the same directory, created by hand.
     Link,
     /// This program or another build of it: the file itself, or a link to it
-    /// elsewhere. With the build, as far as it is known.
+    /// elsewhere. With the build, if it is known.
     Ours(String),
-    /// Somebody else's file, or a link to one.
+    /// A file that is not from wasm-cni, or a link to one.
     Foreign,
-    /// No file at all.
-    Folder,
+    Directory,
 }
 
-/// A folder of plugins.
-pub(crate) struct Folder {
+/// A plugin directory.
+pub(crate) struct Directory {
     pub(crate) path: PathBuf,
 }
 
-impl Folder {
+impl Directory {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -56,7 +54,7 @@ impl Folder {
 
     /// # Errors
     ///
-    /// If what is there cannot be read.
+    /// If it cannot be read.
     pub(crate) fn there(&self, name: &str) -> io::Result<There> {
         let path = self.file(name);
         let metadata = match fs::symlink_metadata(&path) {
@@ -70,10 +68,10 @@ impl Folder {
                 return Ok(There::Link);
             }
         }
-        // To nowhere, it is somebody's all the same.
+        // A broken link counts as well.
         let Ok(target) = fs::metadata(&path) else { return Ok(There::Foreign) };
         if target.is_dir() {
-            return Ok(if metadata.is_symlink() { There::Foreign } else { There::Folder });
+            return Ok(if metadata.is_symlink() { There::Foreign } else { There::Directory });
         }
         if !target.is_file() {
             return Ok(There::Foreign);
@@ -85,7 +83,7 @@ impl Folder {
         Ok(build.map_or(There::Foreign, There::Ours))
     }
 
-    /// The names of what is in it, in order; none if it is not there.
+    /// The names in it, sorted; none if it does not exist.
     ///
     /// # Errors
     ///
@@ -94,51 +92,51 @@ impl Folder {
         names(&self.path)
     }
 
-    /// The names of the foreign files that are kept.
+    /// The names of the kept files.
     ///
     /// # Errors
     ///
-    /// If the folder cannot be read.
+    /// If the directory cannot be read.
     pub(crate) fn kept(&self) -> io::Result<Vec<String>> {
         let mut names = names(&self.path.join(REPLACED))?;
         names.retain(|name| !name.starts_with(UNBORN));
         Ok(names)
     }
 
-    /// Is it the program's file, by another name?
+    /// Whether it is another name of the program's file.
     pub(super) fn is_program(&self, name: &str) -> bool {
         let program = id(&self.file(PROGRAM));
         program.is_some() && id(&self.file(name)) == program
     }
 
-    /// Is the file that is kept the one that is there?
+    /// Whether the kept file is the file in place.
     pub(super) fn is_kept_one(&self, name: &str) -> bool {
         let there = id(&self.file(name));
         there.is_some() && id(&self.aside(name)) == there
     }
 }
 
-/// Which file it is; of a link, the link itself.
+/// Identifies a file; for a link, the link itself.
 fn id(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-fn names(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
+fn names(directory: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e),
     };
     let mut names = Vec::new();
     for entry in entries {
-        // What is not text is no name of ours.
+        // No name of ours is other than UTF-8.
         names.extend(entry?.file_name().into_string());
     }
     names.sort_unstable();
     Ok(names)
 }
 
-/// Whether a file is the compiler, of whichever build.
+/// Whether a file is any build of the compiler.
 fn compiler(path: &Path) -> io::Result<bool> {
     Ok(memmem::find(&fs::read(path)?, COMPILER.as_bytes()).is_some())
 }
