@@ -24,10 +24,11 @@ use crate::{
     faults,
     record::{
         self,
-        effect::Effect,
+        effect::{Effect, Entry},
         format::{self, Heading},
         journal::Journal,
-        scene::{self, Entry, Scene, lock_namespace},
+        scene::{Scene, lock_namespace},
+        undo,
     },
     space::{SANDBOX, Space},
     trace::Who,
@@ -241,7 +242,7 @@ impl Attempt {
         let scene = self.scene();
         // Others' roll-backs wait for it, and this one too.
         drop(self.attaching.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let failures = scene::undo(journal.entries(), &scene);
+        let failures = undo::undo(journal.entries(), &scene);
         // What is left is for `recover` to try again.
         if failures.is_empty() {
             journal.vanish();
@@ -286,6 +287,6 @@ impl Footprint {
     /// removed, and why.
     pub fn tidy(&self) -> Vec<String> {
         self.journal.lock().expect("no panic with the lock held").close();
-        scene::tidy(&self.entries, &self.scene)
+        undo::tidy(&self.entries, &self.scene)
     }
 }

@@ -16,13 +16,13 @@ use wasm_cni_capabilities::{
     trace::Trace,
 };
 use wasm_cni_engine::Bundled;
+use wasm_cni_policy::policy::Policy;
 use wasm_cni_spec::error::CniError;
 use wasm_cni_state::files::under;
 
 use crate::{
     host::Host,
     plugins::compiled,
-    policy::Policy,
     progress::{Progress, ProgressSink},
     runtime::Runtime,
 };

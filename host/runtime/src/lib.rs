@@ -55,7 +55,6 @@ mod operation;
 mod options;
 mod plan;
 mod plugins;
-mod policy;
 mod progress;
 mod recover;
 mod runtime;

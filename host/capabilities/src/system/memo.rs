@@ -20,8 +20,8 @@ use crate::{
     needs::Needs,
     record::{
         directories::Directories,
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     state::State,
     world::World,

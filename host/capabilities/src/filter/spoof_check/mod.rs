@@ -20,8 +20,8 @@ use crate::{
     handles::Namespace,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     space::Place,
     state::State,

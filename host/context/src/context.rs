@@ -8,13 +8,13 @@ use std::{
     sync::Arc,
 };
 
+use wasm_cni_policy::limits::Limits;
 use wasm_cni_state::files::under;
 
-use crate::{exec::Exec, limits::Limits, trace::Trace};
+use crate::{exec::Exec, trace::Trace};
 
 /// A line that a plugin logged.
 #[derive(Debug)]
-#[non_exhaustive]
 pub struct LogLine<'a> {
     /// `trace`, `debug`, `info`, `warn` or `error`.
     pub level: &'a str,
