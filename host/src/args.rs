@@ -275,6 +275,8 @@ pub(crate) struct Inspect {
 pub(crate) struct Validate {
     /// Directory or file to check [default: --conf-dir]
     pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(clap::Args)]

@@ -39,10 +39,15 @@ const TIDYING: Duration = Duration::from_secs(1);
 
 /// Shared by every instance that takes part in the operation.
 pub struct Attempt {
+    /// The runtime's settings and sinks.
     pub context: Arc<Context>,
+    /// What is done.
     pub command: Command,
+    /// The network's name.
     pub network: String,
+    /// The container.
     pub container_id: String,
+    /// The interface inside the container.
     pub ifname: String,
     /// CNI_NETNS as the caller wrote it.
     pub netns: String,
@@ -52,9 +57,11 @@ pub struct Attempt {
     sandbox: OnceLock<Option<Arc<Space>>>,
     /// May the container be in the host's namespace?
     allow_host_netns: bool,
+    /// The host's namespace.
     pub host: Arc<Space>,
     /// The plugin that was called by its name; none for a list of them.
     pub plugin: Option<String>,
+    /// When it has to be over.
     pub deadline: Deadline,
     journal: Mutex<Journal>,
     facts: Mutex<Facts>,
@@ -65,19 +72,26 @@ pub struct Attempt {
 /// What an [`Attempt`] is about.
 #[derive(Clone, Debug)]
 pub struct Subject {
+    /// The network's name.
     pub network: String,
+    /// The container.
     pub container_id: String,
+    /// The interface inside the container.
     pub ifname: String,
+    /// CNI_NETNS as the caller wrote it.
     pub netns: String,
+    /// CNI_ARGS as the caller wrote it.
     pub args: String,
     /// May the container be in the host's namespace?
     pub allow_host_netns: bool,
     /// The plugin that was called by its name; none for a list of them.
     pub plugin: Option<String>,
+    /// The host's namespace.
     pub host: Arc<Space>,
 }
 
 impl Attempt {
+    /// Begins one. An ADD keeps bridges from being taken for unused meanwhile.
     pub fn new(context: Arc<Context>, command: Command, subject: Subject, deadline: Deadline) -> Arc<Self> {
         let host = subject.host;
         let attaching = match command {

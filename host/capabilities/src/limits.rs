@@ -19,6 +19,7 @@ pub struct Meter {
 }
 
 impl Meter {
+    /// Nothing is used yet.
     pub fn new(limits: &Limits) -> Self {
         Self { limit: limits.memory, used: 0 }
     }
@@ -66,6 +67,7 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// All of it is left.
     pub fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             calls: AtomicU32::new(limits.host_calls),
@@ -89,6 +91,7 @@ impl Allowance {
         self.log.load(Ordering::Relaxed)
     }
 
+    /// So many bytes of log less.
     pub fn take_log(&self, bytes: usize) {
         self.log.store(self.log_left().saturating_sub(bytes), Ordering::Relaxed);
     }

@@ -34,9 +34,13 @@ pub struct Trace(Option<TraceSink>);
 /// Whose doing it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Who<'a> {
+    /// The container.
     pub container_id: &'a str,
+    /// The interface inside the container.
     pub ifname: &'a str,
+    /// The network's name.
     pub network: &'a str,
+    /// The plugin; empty for the host itself.
     pub plugin: &'a str,
     /// Delegations above the plugin.
     pub depth: u32,
@@ -57,6 +61,7 @@ pub struct Begun {
 }
 
 impl Begun {
+    /// Now.
     pub fn now() -> Self {
         Self { at: SystemTime::now(), since: Instant::now() }
     }
@@ -105,10 +110,12 @@ impl<'a> Line<'a> {
 }
 
 impl Trace {
+    /// A trace that goes to this sink.
     pub fn to(sink: TraceSink) -> Self {
         Self(Some(sink))
     }
 
+    /// Whether lines are written.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
@@ -194,8 +201,11 @@ fn error_json(error: &CniError) -> Value {
 
 /// Runs executables and says so.
 pub struct Watched<'a> {
+    /// What runs them.
     pub exec: &'a dyn Exec,
+    /// Where the lines go.
     pub trace: &'a Trace,
+    /// Whose doing it is.
     pub who: Who<'a>,
 }
 

@@ -45,6 +45,7 @@ mod builder;
 mod confine;
 mod digest;
 mod dispatch;
+mod ended;
 mod grants;
 mod host;
 mod inspect;
@@ -72,6 +73,7 @@ pub use progress::Progress;
 pub use recover::Recovered;
 pub use runtime::{Added, Runtime};
 pub use stand_alone::{Reply, answer};
+pub use validate::Mistake;
 pub use wasm_cni_capabilities::{
     attempt::Footprint,
     context::LogLine,

@@ -5,6 +5,7 @@ pub(crate) mod cnitool;
 mod doctor;
 mod inspect;
 mod install;
+mod key_path;
 mod leases;
 mod manual;
 mod network;

@@ -149,7 +149,6 @@ impl Commit<'_> {
     }
 
     /// What the attempt has learned. Not to be held while something is asked of it again.
-    #[must_use]
     pub fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
         self.state.attempt.facts()
     }
