@@ -30,6 +30,7 @@ use crate::{
         scene::{Scene, lock_namespace},
         undo,
     },
+    rehearsal::Rehearsal,
     space::{SANDBOX, Space},
     trace::Who,
 };
@@ -61,6 +62,8 @@ pub struct Attempt {
     pub host: Arc<Space>,
     /// The plugin that was called by its name; none for a list of them.
     pub plugin: Option<String>,
+    /// What stands in for the kernel and the disk, in a dry run.
+    pub rehearsal: Option<Arc<dyn Rehearsal>>,
     /// When it has to be over.
     pub deadline: Deadline,
     journal: Mutex<Journal>,
@@ -70,7 +73,7 @@ pub struct Attempt {
 }
 
 /// What an [`Attempt`] is about.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Subject {
     /// The network's name.
     pub network: String,
@@ -88,6 +91,8 @@ pub struct Subject {
     pub plugin: Option<String>,
     /// The host's namespace.
     pub host: Arc<Space>,
+    /// What stands in for the kernel and the disk, in a dry run.
+    pub rehearsal: Option<Arc<dyn Rehearsal>>,
 }
 
 impl Attempt {
@@ -95,7 +100,9 @@ impl Attempt {
     pub fn new(context: Arc<Context>, command: Command, subject: Subject, deadline: Deadline) -> Arc<Self> {
         let host = subject.host;
         let attaching = match command {
-            Command::Add => lock_namespace(&host.netns, FlockArg::LockSharedNonblock, &Deadline::after(TIDYING)),
+            Command::Add if subject.rehearsal.is_none() => {
+                lock_namespace(&host.netns, FlockArg::LockSharedNonblock, &Deadline::after(TIDYING))
+            }
             _ => None,
         };
         Arc::new(Self {
@@ -110,6 +117,7 @@ impl Attempt {
             allow_host_netns: subject.allow_host_netns,
             plugin: subject.plugin,
             host,
+            rehearsal: subject.rehearsal,
             deadline,
             journal: Mutex::default(),
             facts: Mutex::default(),
@@ -147,7 +155,10 @@ impl Attempt {
             let text = "plugin's netns and netns from CNI_NETNS should not be the same";
             return Err(CniError::new(code::NETNS, text));
         }
-        Ok(Arc::new(Space::new(SANDBOX, netns)))
+        Ok(Arc::new(match &self.rehearsal {
+            Some(rehearsal) => rehearsal.space(SANDBOX, netns),
+            None => Space::new(SANDBOX, netns),
+        }))
     }
 
     fn open_sandbox(&self) -> Result<Option<Arc<Space>>, CniError> {
@@ -162,9 +173,15 @@ impl Attempt {
         }
     }
 
-    /// Is what it does taken back when it fails? What a DEL did is wanted.
+    /// Is what it does taken back when it fails? What a DEL did is wanted, and a dry run does nothing.
     pub fn undoes(&self) -> bool {
-        matches!(self.command, Command::Add)
+        matches!(self.command, Command::Add) && self.rehearsal.is_none()
+    }
+
+    /// Whether nothing is really done.
+    #[must_use]
+    pub fn is_rehearsed(&self) -> bool {
+        self.rehearsal.is_some()
     }
 
     /// Notes what is about to be done, so that it can be taken back, by this

@@ -24,6 +24,7 @@ pub mod needs;
 pub mod net;
 pub mod printed;
 pub mod record;
+pub mod rehearsal;
 pub mod space;
 pub mod state;
 pub mod store;

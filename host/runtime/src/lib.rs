@@ -45,6 +45,7 @@ mod builder;
 mod confine;
 mod digest;
 mod dispatch;
+mod dry_run;
 mod ended;
 mod grants;
 mod host;
@@ -66,6 +67,7 @@ mod watchdog;
 #[cfg(feature = "tokio")]
 pub use asynchronous::AsyncRuntime;
 pub use builder::Builder;
+pub use dry_run::{Planned, PlannedStep};
 pub use inspect::{Inspected, Interface as WitInterface};
 pub use options::CallOptions;
 pub use plugins::Location;

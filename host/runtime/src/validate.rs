@@ -115,6 +115,7 @@ impl Runtime {
             allow_host_netns: false,
             plugin: None,
             host: self.host_space()?,
+            rehearsal: None,
         };
         let deadline = Deadline::after(self.host.context.limits.time);
         let attempt = Attempt::new(Arc::clone(&self.host.context), Command::Version, subject, deadline);

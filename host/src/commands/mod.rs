@@ -11,6 +11,7 @@ mod manual;
 mod network;
 mod networks;
 mod places;
+mod plan;
 mod recover;
 mod run;
 mod show;
@@ -54,6 +55,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         Command::Add(target) => attach::add(&target, &env),
         Command::Del(target) => attach::del(&target, &env),
         Command::Check(target) => attach::check(&target, &env),
+        Command::Plan(plan) => plan::plan(&plan, &env),
         Command::Gc(gc) => network::gc(&gc, &env),
         Command::Status(named) => network::status(&named.network.network, Some(named.output.output), &env),
         Command::Networks(output) => networks::networks(&output, &env),
