@@ -49,6 +49,16 @@ pub enum Namespace {
     Host,
 }
 
+impl Namespace {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        match name {
+            "sandbox" => Some(Self::Sandbox),
+            "host" => Some(Self::Host),
+            _ => None,
+        }
+    }
+}
+
 /// A kind of change.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
@@ -88,6 +98,30 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every kind.
+    const ALL: [Self; 16] = [
+        Self::LinkAdd,
+        Self::LinkSet,
+        Self::LinkDel,
+        Self::AddrAdd,
+        Self::AddrDel,
+        Self::RouteAdd,
+        Self::RouteSet,
+        Self::RouteDel,
+        Self::RuleAdd,
+        Self::RuleDel,
+        Self::NeighbourAdd,
+        Self::NeighbourDel,
+        Self::VlanAdd,
+        Self::VlanDel,
+        Self::SysctlSet,
+        Self::Announce,
+    ];
+
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
     /// As a policy names it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -120,6 +154,16 @@ pub enum Filter {
     Masquerade,
     /// Frames that enter a bridge are who they say they are.
     SpoofCheck,
+}
+
+impl Filter {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        match name {
+            "masquerade" => Some(Self::Masquerade),
+            "spoof-check" => Some(Self::SpoofCheck),
+            _ => None,
+        }
+    }
 }
 
 /// A key below /proc/sys/net with `*` for one part of it.
