@@ -2,7 +2,7 @@
 //! Must not know: which routes are wanted.
 
 mod message;
-mod read;
+pub(crate) mod read;
 mod types;
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
