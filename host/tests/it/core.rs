@@ -5,12 +5,7 @@
 mod plugin;
 mod runtime;
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    process::{Command, Output},
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Output};
 
 use serde_json::{Value, json};
 

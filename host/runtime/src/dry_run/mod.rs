@@ -71,7 +71,7 @@ impl Runtime {
             // What the record takes back after the plugins.
             let entries = attached(&record).map(|attached| attached.entries).unwrap_or_default();
             let goes = entries.iter().rev().filter(|entry| entry.cleanup() == Cleanup::Detach);
-            planned.steps.extend(goes.map(|entry| PlannedStep::undo(entry)));
+            planned.steps.extend(goes.map(PlannedStep::undo));
         })
     }
 
