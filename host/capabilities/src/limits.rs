@@ -58,6 +58,16 @@ impl Meter {
     pub fn new(limits: &Limits) -> Self {
         Self { limit: limits.memory, used: 0 }
     }
+
+    /// Counts what the host keeps for the instance, until its end.
+    ///
+    /// # Errors
+    ///
+    /// Ends the guest if that is more than it may have.
+    pub fn keep(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.used = self.used.saturating_add(bytes);
+        if self.used > self.limit { Err(wasmtime::Error::new(Stop::Memory(self.limit))) } else { Ok(()) }
+    }
 }
 
 impl ResourceLimiter for Meter {

@@ -11,7 +11,7 @@ use super::{
     effect::Effect,
     scene::Entry,
 };
-use crate::{filter, net, store};
+use crate::{filter, neighbour, net, route, store, system};
 
 /// How an effect is read, by its tag.
 type Kind = (&'static str, fn(Value) -> Option<Entry>);
@@ -24,6 +24,13 @@ const KINDS: &[Kind] = &[
     kind::<net::address::Removed>(),
     kind::<net::route::Added>(),
     kind::<net::route::Removed>(),
+    kind::<route::RouteAdded>(),
+    kind::<route::RouteReplaced>(),
+    kind::<route::RouteRemoved>(),
+    kind::<route::RuleAdded>(),
+    kind::<route::RuleRemoved>(),
+    kind::<neighbour::Set>(),
+    kind::<neighbour::Removed>(),
     kind::<net::vlans::Added>(),
     kind::<net::vlans::Removed>(),
     kind::<net::sysctl::Changed>(),
@@ -33,6 +40,7 @@ const KINDS: &[Kind] = &[
     kind::<store::effects::Opened>(),
     kind::<Directories>(),
     kind::<File>(),
+    kind::<system::memo::Kept>(),
     kind::<filter::masquerade::Masqueraded>(),
     kind::<filter::spoof_check::Checked>(),
     kind::<filter::table::Made>(),
