@@ -98,6 +98,9 @@ impl ResourceLimiter for Meter {
     }
 }
 
+/// Most handles of one instance: namespaces, transactions, and changes that no commit has done.
+pub const MAX_HANDLES: usize = 1024;
+
 /// Most instances that a process of one call leaves to its end, each with all the
 /// memory that it has: a plugin and its IPAM plugin.
 const MAX_LEFT: u32 = 2;
@@ -152,6 +155,9 @@ pub enum Stop {
     /// Its memory is used up.
     #[error("it wanted more than {} MiB of memory", .0 >> 20)]
     Memory(usize),
+    /// Its handles are used up.
+    #[error("it kept more than {MAX_HANDLES} handles")]
+    Handles,
     /// Its calls are used up.
     #[error("it made more than {0} host calls")]
     HostCalls(u32),

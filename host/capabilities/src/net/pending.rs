@@ -3,21 +3,20 @@
 use wasmtime::component::Resource;
 
 use super::change::{Change, pending};
-use crate::{bindings::net, handles::Pending, state::State};
+use crate::{bindings::net, handles::Pending, limits::Stop, state::State};
 
 /// What a change takes besides its texts and lists, bytes: its handle, and its fields.
 const EACH: usize = 256;
 
 impl State {
-    /// The handle for a change. A guest may keep as many as it likes, and each has what the guest sent: `size` bytes, which
-    /// count as the guest's memory.
+    /// The handle for a change. It has what the guest sent, `size` bytes, which count as the guest's memory.
     ///
     /// # Errors
     ///
-    /// Ends the guest if its memory is used up.
+    /// Ends the guest if its memory or its handles are used up.
     pub fn keep(&mut self, size: usize, change: impl Change + Send + 'static) -> wasmtime::Result<Resource<Pending>> {
         self.meter.keep(size.saturating_add(EACH))?;
-        Ok(self.table.push(pending(change))?)
+        self.table.push(pending(change)).map_err(|_| wasmtime::Error::new(Stop::Handles))
     }
 }
 
