@@ -25,8 +25,8 @@ use crate::{
         read,
     },
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     space::{Place, Space},
     state::State,

@@ -45,6 +45,8 @@ mod builder;
 mod confine;
 mod digest;
 mod dispatch;
+mod dry_run;
+mod ended;
 mod grants;
 mod host;
 mod inspect;
@@ -55,7 +57,6 @@ mod operation;
 mod options;
 mod plan;
 mod plugins;
-mod policy;
 mod progress;
 mod recover;
 mod runtime;
@@ -66,6 +67,7 @@ mod watchdog;
 #[cfg(feature = "tokio")]
 pub use asynchronous::AsyncRuntime;
 pub use builder::Builder;
+pub use dry_run::{Planned, PlannedStep};
 pub use inspect::{Inspected, Interface as WitInterface};
 pub use options::CallOptions;
 pub use plugins::Location;
@@ -73,6 +75,7 @@ pub use progress::Progress;
 pub use recover::Recovered;
 pub use runtime::{Added, Runtime};
 pub use stand_alone::{Reply, answer};
+pub use validate::Mistake;
 pub use wasm_cni_capabilities::{
     attempt::Footprint,
     context::LogLine,

@@ -43,7 +43,8 @@ impl Operation {
     ///
     /// What the kernel has, but refuses; a policy that cannot be read.
     pub(crate) fn begin(host: &Arc<Host>, plan: Plan, deadline: Deadline, reach: Reach) -> Result<Self, CniError> {
-        if matches!(plan.command, Command::Add | Command::Del | Command::Gc) {
+        let changes = matches!(plan.command, Command::Add | Command::Del | Command::Gc);
+        if changes && plan.subject.rehearsal.is_none() {
             recover::recover(&host.context, &plan.subject.host);
         }
         let attempt = Attempt::new(Arc::clone(&host.context), plan.command, plan.subject.clone(), deadline);
@@ -170,7 +171,10 @@ impl Operation {
             }
         }
         drop(watchdog);
-        let left = attachments::finish(&attempt, error.is_some());
+        let left = match attempt.is_rehearsed() {
+            true => Vec::new(),
+            false => attachments::finish(&attempt, error.is_some()),
+        };
         match error {
             Some(error) => Err(error),
             None if left.is_empty() => Ok(()),

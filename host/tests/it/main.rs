@@ -26,6 +26,7 @@ mod macvlan;
 mod manual;
 mod many_leases;
 mod outside;
+mod plan;
 mod plugin_mode;
 mod policy;
 mod processes;

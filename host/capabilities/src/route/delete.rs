@@ -24,8 +24,8 @@ use crate::{
         inside,
     },
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     space::{Place, Space},
 };
