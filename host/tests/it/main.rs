@@ -36,5 +36,6 @@ mod reference;
 mod reproducible;
 mod run;
 mod show;
+mod tables;
 mod trace;
 mod traffic;

@@ -118,7 +118,7 @@ const CASES: &[Case] = &[
     },
 ];
 
-const TABLES: &[&str] = &["bad-tables", "foreign-tables"];
+const TABLES: &[&str] = &["bad-tables", "foreign-tables", "tables-half"];
 const TABLE_TESTS: &[fn()] = &[
     changes::routes_rules_and_neighbours_without_sense,
     changes::tables_of_the_host_are_out_of_reach_with_every_operation_granted,
