@@ -6,6 +6,7 @@ mod delete;
 mod find;
 pub mod routes;
 mod rule;
+mod rule_check;
 pub mod rules;
 
 pub use self::{

@@ -4,24 +4,22 @@ use serde_json::Value;
 use wasm_cni_kernel::{IpFamily, RoutingRule};
 use wasmtime::component::{HasSelf, Resource};
 
-use super::rule::{Add, Delete};
+use super::{
+    rule::{Add, Delete},
+    rule_check::ip_family,
+};
 use crate::{
-    bindings::{
-        rules::{self, Family},
-        types,
-    },
+    bindings::rules::{self, Family},
     capability::Capability,
     convert,
     describe::{Describe, Scribe, case, object},
-    failure::{Reply, kernel_error, refuse},
+    failure::{Reply, kernel_error},
     grants::table::Operation,
     handles::{Namespace, Pending},
     net::inside,
     state::State,
     world::World,
 };
-
-const RT_TABLE_MAIN: u32 = 254;
 
 /// `wasm-cni:route/rules`.
 pub const CAPABILITY: Capability = Capability {
@@ -59,40 +57,6 @@ impl rules::Host for State {
 /// The bytes that a guest has sent.
 fn size(rule: &rules::Rule) -> usize {
     rule.iif.len() + rule.oif.len()
-}
-
-fn ip_family(family: Family) -> IpFamily {
-    match family {
-        Family::Inet => IpFamily::Inet,
-        Family::Inet6 => IpFamily::Inet6,
-    }
-}
-
-/// A guest's rule as the kernel takes it, and as it will show it.
-pub(super) fn checked(rule: &rules::Rule, what: &str) -> Result<RoutingRule, types::Error> {
-    let net = |net: &Option<types::IpNet>| {
-        let net = net.as_ref().map(|net| convert::ip_net(net, what)).transpose()?;
-        if net.is_some_and(|net| net.addr().is_ipv4() != (rule.family == Family::Inet)) {
-            return Err(refuse(types::Code::Invalid, what, "source or destination is of another family than the rule"));
-        }
-        // Prefix 0 is any, and is not shown.
-        Ok(net.filter(|net| net.prefix_len() != 0))
-    };
-    for name in [&rule.iif, &rule.oif] {
-        if !name.is_empty() {
-            convert::link_name(name, what)?;
-        }
-    }
-    Ok(RoutingRule {
-        family: ip_family(rule.family),
-        priority: rule.priority,
-        src: net(&rule.src)?,
-        dst: net(&rule.dst)?,
-        iif: rule.iif.clone(),
-        oif: rule.oif.clone(),
-        mark: rule.mark.filter(|mark| *mark != (0, 0)),
-        table: if rule.table == 0 { RT_TABLE_MAIN } else { rule.table },
-    })
 }
 
 fn wit(rule: RoutingRule) -> rules::Rule {
