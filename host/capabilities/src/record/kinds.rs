@@ -10,7 +10,7 @@ use super::{
     directories::{Directories, File},
     effect::{Effect, Entry},
 };
-use crate::{filter, net, store, system};
+use crate::{filter, neighbour, net, route, store, system};
 
 /// How an effect is read, by its tag.
 type Kind = (&'static str, fn(Value) -> Option<Entry>);
@@ -23,6 +23,13 @@ const KINDS: &[Kind] = &[
     kind::<net::address::Removed>(),
     kind::<net::route::Added>(),
     kind::<net::route::Removed>(),
+    kind::<route::RouteAdded>(),
+    kind::<route::RouteReplaced>(),
+    kind::<route::RouteRemoved>(),
+    kind::<route::RuleAdded>(),
+    kind::<route::RuleRemoved>(),
+    kind::<neighbour::Set>(),
+    kind::<neighbour::Removed>(),
     kind::<net::vlans::Added>(),
     kind::<net::vlans::Removed>(),
     kind::<net::sysctl::Changed>(),

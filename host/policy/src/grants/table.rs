@@ -190,6 +190,13 @@ impl PluginTable {
         self.links.as_ref().is_some_and(|links| links.iter().any(|link| link == kind))
     }
 
+    /// Whether the plugin may make one of these changes in the container's namespace.
+    #[must_use]
+    pub fn changes_inside(&self, operations: &[Operation]) -> bool {
+        let inside = self.namespaces.as_ref().is_some_and(|namespaces| namespaces.contains(&Namespace::Sandbox));
+        inside && self.operations.iter().flatten().any(|operation| operations.contains(operation))
+    }
+
     /// Whether the plugin is lent the host's namespace.
     #[must_use]
     pub fn has_host(&self) -> bool {

@@ -6,7 +6,9 @@
 mod entries;
 mod link;
 mod model;
+mod phrases;
 mod steps;
+mod table_words;
 mod words;
 mod world;
 
