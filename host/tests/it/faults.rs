@@ -76,7 +76,7 @@ fn machine(scene: &Scene) -> (Machine, String) {
 
 /// All that an ADD could leave: links, addresses, routes, sysctls, filters, files.
 fn state(machine: &Machine) -> String {
-    let show = "ip -br link; ip -br addr; ip route show table all; ip -6 route show table all; \
+    let show = "ip -br link; ip -br addr; ip route show table all; ip -6 route show table all | sort; \
                 cat /proc/sys/net/ipv[46]/conf/*/accept_dad /proc/sys/net/ipv4/conf/*/arp_notify 2>/dev/null";
     let all = format!(
         "{show}; ip netns exec c1 sh -c '{show}'; ! command -v nft >/dev/null || nft list ruleset; \
