@@ -23,6 +23,7 @@ pub mod link;
 pub mod needs;
 pub mod neighbour;
 pub mod net;
+pub mod print;
 pub mod printed;
 pub mod record;
 pub mod rehearsal;
@@ -32,7 +33,6 @@ pub mod state;
 pub mod store;
 pub mod system;
 pub mod table;
-pub mod wasi;
 pub mod wire;
 
 pub use wasm_cni_context::{context, exec, faults, text, trace};

@@ -31,10 +31,11 @@ const LAYERS: &[(&str, u32)] = &[
     ("wasm-cni-policy", 3),
     ("wasm-cni-context", 4),
     ("wasm-cni-capabilities", 5),
-    ("wasm-cni", 6),
-    ("wasm-cni-bundled", 7),
-    ("wasm-cni-cli", 8),
-    ("wasm-cni-fuzz-targets", 9),
+    ("wasm-cni-wasi", 6),
+    ("wasm-cni", 7),
+    ("wasm-cni-bundled", 8),
+    ("wasm-cni-cli", 9),
+    ("wasm-cni-fuzz-targets", 10),
 ];
 
 /// The only dependency of a plugin in this workspace.

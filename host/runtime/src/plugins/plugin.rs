@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use wasm_cni_capabilities::{grants::table::PluginTable, state::State, table, wasi, world::World};
+use wasm_cni_capabilities::{grants::table::PluginTable, state::State, table, world::World};
 use wasm_cni_engine::Bundled;
 use wasmtime::{
     Engine,
@@ -82,6 +82,6 @@ impl Exports {
 pub(crate) fn linker(engine: &Engine, component: &Component, world: World) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     table::link(&mut linker, component, world)?;
-    wasi::link(&mut linker, component)?;
+    wasm_cni_wasi::link(&mut linker, component)?;
     Ok(linker)
 }

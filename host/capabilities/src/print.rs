@@ -6,7 +6,8 @@ use crate::{bindings::log::Level, printed::Stream, state::State, text::for_peopl
 const MAX_LINE: usize = 4096;
 
 impl State {
-    pub(super) fn print(&mut self, stream: Stream, octets: impl Iterator<Item = u8>) {
+    /// Takes what the guest printed: whole lines go to its log, at most 4096 octets each.
+    pub fn print(&mut self, stream: Stream, octets: impl Iterator<Item = u8>) {
         for octet in octets {
             let line = self.printed.line(stream);
             if octet != b'\n' {

@@ -6,12 +6,11 @@ use std::{
 };
 
 use rustix::rand::{GetRandomFlags, getrandom};
+use wasm_cni_capabilities::{limits::Stop, printed::Stream, state::State};
 use wasmtime::{
     StoreContextMut,
     component::{Type, Val, types::ComponentFunc},
 };
-
-use crate::{limits::Stop, printed::Stream, state::State};
 
 /// Most octets that are taken at once of what is printed.
 const MAX_WRITE: u64 = 4096;

@@ -7,7 +7,6 @@
 //! without it.
 
 mod answers;
-mod print;
 
 use serde_json::json;
 use wasmtime::{
@@ -16,9 +15,10 @@ use wasmtime::{
 };
 
 use self::answers::{Answer, Call, Handle};
-use crate::{state::State, text::cut, trace::Begun};
+use wasm_cni_capabilities::{state::State, text::cut, trace::Begun};
 
-/// `wasi:cli/stdout@0.2.6` as `cli/stdout`, for any 0.2.
+/// The name of a WASI 0.2 interface without package and version: `wasi:cli/stdout@0.2.6`
+/// as `cli/stdout`. `None` for what is not of WASI 0.2.
 pub fn interface(name: &str) -> Option<&str> {
     let (interface, version) = name.strip_prefix("wasi:")?.split_once('@')?;
     version.starts_with("0.2.").then_some(interface)
