@@ -14,7 +14,7 @@ use wasm_cni_kernel::{Netns, OpenError};
 use wasm_cni_spec::{
     attachment::Owner,
     command::Command,
-    error::{CniError, code},
+    error::{CniError, Effect as Left, ErrorKind, code},
 };
 use wasm_cni_state::deadline::Deadline;
 
@@ -143,7 +143,7 @@ impl Attempt {
         match Netns::open(Path::new(path)) {
             Ok(netns) => self.as_sandbox(netns).map(Some),
             Err(OpenError::Missing { .. }) if self.command == Command::Del => Ok(None),
-            Err(e) => Err(CniError::internal(e.to_string())),
+            Err(e) => Err(CniError::internal(e.to_string()).of_kind(ErrorKind::Netns).caused_by(e)),
         }
     }
 
@@ -235,20 +235,21 @@ impl Attempt {
     }
 
     /// Ends it: everything that was done is taken back. What could not be is
-    /// named.
-    pub fn roll_back(self: Arc<Self>) -> Vec<String> {
+    /// named, and where it is.
+    pub fn roll_back(self: Arc<Self>) -> (Vec<String>, Left) {
         let mut journal = std::mem::take(&mut *self.journal());
         let scene = self.scene();
         // Others' roll-backs wait for it, and this one too.
         drop(self.attaching.lock().unwrap_or_else(PoisonError::into_inner).take());
         let failures = scene::undo(journal.entries(), &scene);
+        let left = where_left(journal.entries(), &failures);
         // What is left is for `recover` to try again.
         if failures.is_empty() {
             journal.vanish();
         } else {
             journal.leave();
         }
-        failures
+        (failures, left)
     }
 
     /// Where the record of its attachment is kept.
@@ -266,6 +267,20 @@ impl Attempt {
         let entries = if provisional { journal.all() } else { journal.keep(&self.record_path()) };
         Footprint { entries, scene: self.scene(), journal: Mutex::new(journal) }
     }
+}
+
+/// Where the effects are that these failures are about, each of which starts with its effect's text.
+fn where_left<'a>(entries: impl Iterator<Item = &'a Entry>, failures: &[String]) -> Left {
+    if failures.is_empty() {
+        return Left::Nothing;
+    }
+    let entries: Vec<_> = entries.map(|entry| (entry.is_inside(), entry.to_string())).collect();
+    let is_inside = |failure: &String| {
+        let mut about = entries.iter().filter(|(_, text)| failure.starts_with(text)).peekable();
+        // What is about none of them may be anywhere.
+        about.peek().is_some() && about.all(|(inside, _)| *inside)
+    };
+    if failures.iter().all(is_inside) { Left::ContainerOnly } else { Left::Host }
 }
 
 /// The number of a note, if it was made.

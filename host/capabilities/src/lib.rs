@@ -11,6 +11,7 @@ pub mod attempt;
 pub mod bindings;
 pub mod call;
 pub mod capability;
+pub mod cause;
 pub mod context;
 pub mod convert;
 pub mod delegate;

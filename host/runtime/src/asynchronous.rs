@@ -4,7 +4,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use wasm_cni_spec::{attachment::Attachment, error::CniError, network::Network};
+use wasm_cni_spec::{
+    attachment::Attachment,
+    error::{CniError, Effect},
+    network::Network,
+};
 use wasm_cni_state::deadline::Cancel;
 
 use crate::{
@@ -190,7 +194,7 @@ impl<T> Operation<T> {
     async fn end(mut self) -> Result<T, CniError> {
         match (&mut self.task).await {
             Ok(result) => result,
-            Err(e) => Err(CniError::internal(format!("the operation did not end: {e}"))),
+            Err(e) => Err(CniError::internal(format!("the operation did not end: {e}")).leaving(Effect::Unknown)),
         }
     }
 }

@@ -15,6 +15,7 @@ use wasm_cni_capabilities::{
     attempt::Attempt,
     bindings::{InterfacePlugin, IpamPlugin, cni},
     call::{CallConfig, Level, Plugins, Verb},
+    cause::LastFailure,
     handles::Namespace,
     limits::{Meter, Stop},
     space::Space,
@@ -24,7 +25,7 @@ use wasm_cni_capabilities::{
 };
 use wasm_cni_spec::{
     command::Command,
-    error::{CniError, code},
+    error::{CniError, ErrorKind, code},
     result::Success,
 };
 
@@ -61,7 +62,7 @@ fn in_instance(
     request: Request,
 ) -> Result<Option<Success>, CniError> {
     let kind = request.plugin.name.clone();
-    let last_failure = Arc::default();
+    let last_failure: Arc<Mutex<LastFailure>> = Arc::default();
     let last_words = Arc::default();
     // Before the plugin can do anything with the host's side.
     let sandbox = match (request.plugin.world, &request.verb) {
@@ -83,14 +84,20 @@ fn in_instance(
         printed: Default::default(),
     };
     call(host, state, sandbox.as_ref(), request).map_err(|ended| match ended {
-        Ended::Refused(failure) => wire::error(failure),
+        Ended::Refused(failure) => {
+            let error = wire::error(failure);
+            match &last_failure.lock().expect("no panic with the lock held").cause {
+                Some(cause) => cause.explain(error),
+                None => error,
+            }
+        }
         Ended::InvalidResult(text) => {
             let text = format!("plugin {kind:?} returned an invalid result of {}: {text}", attempt.command);
-            CniError::internal(text)
+            CniError::internal(text).of_kind(ErrorKind::Crashed)
         }
         Ended::Unlinked(error) => {
             let text = format!("plugin {kind:?} asks for a capability that it is not offered");
-            CniError::internal(text).details(format!("{error:#}"))
+            CniError::internal(text).details(format!("{error:#}")).of_kind(ErrorKind::NoPlugin)
         }
         Ended::Crashed(error) => crashed(&kind, attempt.command, &error, &last_failure, &last_words),
     })
@@ -105,7 +112,7 @@ fn unopened(attempt: &Attempt, plugin: &Plugin, error: CniError) -> CniError {
     {
         return error;
     }
-    CniError { msg: format!("failed to open netns {:?}: {}", attempt.netns, error.msg), ..error }
+    error.reword(|msg| format!("failed to open netns {:?}: {msg}", attempt.netns))
 }
 
 /// Why there is no result.
@@ -272,7 +279,7 @@ fn crashed(
     kind: &str,
     command: Command,
     error: &wasmtime::Error,
-    last_failure: &Mutex<Option<String>>,
+    last_failure: &Mutex<LastFailure>,
     last_words: &Mutex<Option<String>>,
 ) -> CniError {
     let words = last_words.lock().expect("no panic with the lock held").clone();
@@ -290,11 +297,18 @@ fn crashed(
         }
     };
     let verb = if error.is::<Stop>() { "was stopped" } else { "crashed" };
-    let mut failure = CniError::internal(format!("plugin {kind:?} {verb} during {command}: {cause}"));
+    let reason = match error.downcast_ref::<Stop>() {
+        Some(Stop::Deadline(_)) => ErrorKind::TimedOut,
+        Some(Stop::Cancelled) => ErrorKind::Cancelled,
+        Some(Stop::Memory(_) | Stop::HostCalls(_)) => ErrorKind::Limit,
+        None => ErrorKind::Crashed,
+    };
+    let text = format!("plugin {kind:?} {verb} during {command}: {cause}");
+    let mut failure = CniError::internal(text).of_kind(reason);
     if let Some(words) = words {
         failure = failure.note(&format!("its last words: {words}"));
     }
-    if let Some(operation) = last_failure.lock().expect("no panic with the lock held").as_deref() {
+    if let Some(operation) = &last_failure.lock().expect("no panic with the lock held").summary {
         failure = failure.note(&format!("the last operation that failed: {operation}"));
     }
     failure

@@ -87,7 +87,7 @@ pub use wasm_cni_kernel::Netns;
 pub use wasm_cni_spec::{
     attachment::Attachment,
     command::Command,
-    error::{CniError, code},
+    error::{CniError, Effect, ErrorKind, code},
     network::{Network, PluginConfig},
     result::{Dns, Interface, IpConfig, Route, Success, parse_result},
     schema::render_result,

@@ -170,19 +170,20 @@ impl Runtime {
                 self.del_held(&operation, network, at)
             });
             if let Err(e) = deleted {
-                errors.push(format!("failed to delete stale attachment {} {}: {e}", at.container_id, at.ifname));
+                let text = format!("failed to delete stale attachment {} {}: {e}", at.container_id, at.ifname);
+                errors.push(e.told_as(text));
             }
         }
         (self.host.progress)(&Progress::Over);
         drop(held);
         if version_number(network)? >= [1, 1, 0] {
-            errors.extend(operation.gc().iter().map(ToString::to_string));
+            errors.extend(operation.gc());
         } else if live.is_some() {
             let version = version_of(network);
             let text = format!("plugins are asked to collect from CNI 1.1.0 on, and this network is of {version}");
             operation.attempt.warn("", &text);
         }
-        if errors.is_empty() { Ok(()) } else { Err(CniError::internal(errors.join("\n"))) }
+        CniError::all_of(errors).map_or(Ok(()), Err)
     }
 
     /// Asks the plugins, in order, whether they are ready for ADD. Before CNI

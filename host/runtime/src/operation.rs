@@ -1,7 +1,15 @@
 //! Doing what a plan says: one attempt for all of its plugins, in a process that has given up what they do not need, within
 //! its time, and with everything taken back if an ADD fails.
 
-use std::{collections::BTreeSet, mem, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    mem,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use wasm_cni_capabilities::{
     attempt::{Attempt, Footprint},
@@ -10,7 +18,7 @@ use wasm_cni_capabilities::{
 use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{
     command::Command,
-    error::{CniError, code},
+    error::{CniError, Effect, code},
 };
 use wasm_cni_state::deadline::Deadline;
 
@@ -27,6 +35,8 @@ pub(crate) struct Operation {
     host: Arc<Host>,
     plan: Plan,
     pub(crate) attempt: Arc<Attempt>,
+    /// Has an executable of the list been run? What it did is on no record.
+    native_ran: AtomicBool,
 }
 
 /// What an operation reaches beside its plugins: the result cache, namespaces of other attachments.
@@ -49,7 +59,7 @@ impl Operation {
         let attempt = Attempt::new(Arc::clone(&host.context), plan.command, plan.subject.clone(), deadline);
         let plugins = plan.steps.iter().map(|step| (step.found.clone(), &step.config.requested));
         confine::before_plugins(host, &attempt, plugins, reach.directory, reach.namespaces)?;
-        Ok(Self { host: Arc::clone(host), plan, attempt })
+        Ok(Self { host: Arc::clone(host), plan, attempt, native_ran: AtomicBool::new(false) })
     }
 
     /// The container's namespace, opened by the caller.
@@ -95,6 +105,9 @@ impl Operation {
         for step in &self.plan.steps {
             let config = step.following(last.take());
             let result = self.run(&self.attempt, step, &config, Verb::Call(Command::Add));
+            if step.is_native() {
+                self.native_ran.store(true, Ordering::Relaxed);
+            }
             last = result.map_err(|e| step.failed("add", e))?;
         }
         let network = &self.plan.subject.network;
@@ -118,7 +131,9 @@ impl Operation {
             }
             Err(error) => {
                 drop(watchdog);
-                let left = self.attempt.roll_back();
+                let native = if self.native_ran.into_inner() { Effect::Unknown } else { Effect::Nothing };
+                let (left, effect) = self.attempt.roll_back();
+                let error = error.leaving(native).leaving(effect);
                 if left.is_empty() {
                     return Err(error);
                 }

@@ -139,8 +139,7 @@ pub(crate) fn of_allowed() -> PluginTable {
 
 /// A file, if it is there. It must not be anybody's to write.
 fn read(path: &Path) -> Result<Option<File>, CniError> {
-    let failed =
-        |e: io::Error| CniError::new(code::IO, format!("cannot read the policy {}: {}", path.display(), reason(&e)));
+    let failed = |e| unreadable(path, e);
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
     let file = match options.open(path) {
@@ -160,8 +159,7 @@ fn read(path: &Path) -> Result<Option<File>, CniError> {
 
 /// The files of a folder, in order of their names.
 fn more(folder: &Path) -> Result<Vec<PathBuf>, CniError> {
-    let failed =
-        |e: io::Error| CniError::new(code::IO, format!("cannot read the policy {}: {}", folder.display(), reason(&e)));
+    let failed = |e| unreadable(folder, e);
     let mut paths = match fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(failed)?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -170,6 +168,10 @@ fn more(folder: &Path) -> Result<Vec<PathBuf>, CniError> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     Ok(paths)
+}
+
+fn unreadable(path: &Path, error: io::Error) -> CniError {
+    CniError::new(code::IO, format!("cannot read the policy {}: {}", path.display(), reason(&error))).caused_by(error)
 }
 
 fn invalid(path: &Path, text: &str) -> CniError {

@@ -75,7 +75,7 @@ impl Runtime {
     pub(crate) fn host_netns(&self) -> Result<Netns, CniError> {
         match &self.host_netns {
             Some(path) => Netns::open(path)
-                .map_err(|e| CniError::new(code::NETNS, format!("cannot open the host's namespace: {e}"))),
+                .map_err(|e| CniError::new(code::NETNS, format!("cannot open the host's namespace: {e}")).caused_by(e)),
             None => {
                 let own = Netns::current()
                     .map_err(|e| CniError::new(code::NETNS, format!("cannot open this process's namespace: {e}")))?;

@@ -69,8 +69,7 @@ impl Network {
             Some(other) => return Err(list_error(&format!("invalid 'plugins' type {}", go_type(other)))),
         };
         let plugin = |(i, entry): (usize, &Value)| {
-            PluginConfig::new(entry)
-                .map_err(|e| CniError { msg: format!("failed to parse plugin config {i}: {}", e.msg), ..e })
+            PluginConfig::new(entry).map_err(|e| e.reword(|msg| format!("failed to parse plugin config {i}: {msg}")))
         };
         Ok(Self {
             name,

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use wasm_cni_spec::{
     attachment::Attachment,
-    error::{CniError, code},
+    error::{CniError, ErrorKind, code},
     gojson,
 };
 
@@ -124,7 +124,8 @@ impl Cache {
         match lock_linked(open, how, deadline) {
             Ok(held) => Ok((Some(held), created)),
             Err(e) if e.raw_os_error() == Some(libc::ETIMEDOUT) => {
-                Err(failed(format!("{} is held by another operation for too long", self.directory.display())))
+                let text = format!("{} is held by another operation for too long", self.directory.display());
+                Err(failed(text).of_kind(ErrorKind::TimedOut))
             }
             Err(_) => Ok((None, created)),
         }
@@ -146,7 +147,7 @@ impl Cache {
     pub fn of_network(&self, network: &str) -> Result<Vec<Cached>, CniError> {
         let entries = self.entries().map_err(|e| {
             let text = format!("cannot read the result cache {}: {}", self.directory.display(), reason(&e));
-            CniError::new(code::IO, text)
+            CniError::new(code::IO, text).caused_by(e)
         })?;
         Ok(entries.into_iter().filter(|cached| cached.network == network).collect())
     }

@@ -86,8 +86,7 @@ pub fn survey(directory: &Path) -> Result<Vec<Surveyed>, CniError> {
 ///
 /// Code 5 if it cannot be read, else what [`Network`] says, both with the path.
 pub fn load_file(path: &Path) -> Result<Network, CniError> {
-    let source = fs::read(path)
-        .map_err(|e| CniError::new(code::IO, format!("error reading {}: {}", path.display(), reason(&e))))?;
+    let source = fs::read(path).map_err(|e| unreadable(path, e))?;
     let single = match path.extension().and_then(|e| e.to_str()) {
         Some("conf") => true,
         Some("json") => !holds_plugins(&source),
@@ -108,8 +107,7 @@ fn with_directory(mut network: Network, directory: &Path) -> Result<Network, Cni
         files.retain(|path| path.extension().is_some_and(|e| e == "conf") && path.is_file());
         files.sort();
         for path in files {
-            let source = fs::read(&path)
-                .map_err(|e| CniError::new(code::IO, format!("error reading {}: {}", path.display(), reason(&e))))?;
+            let source = fs::read(&path).map_err(|e| unreadable(&path, e))?;
             let plugin = PluginConfig::parse(&source).map_err(|e| e.note(&format!("in {}", path.display())))?;
             network.plugins.push(plugin);
         }
@@ -129,10 +127,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, CniError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => {
-            let text = format!("error reading {}: {}", directory.display(), reason(&e));
-            return Err(CniError::new(code::IO, text));
-        }
+        Err(e) => return Err(unreadable(directory, e)),
     };
     let mut files: Vec<(u8, PathBuf)> = entries
         .filter_map(Result::ok)
@@ -146,6 +141,10 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, CniError> {
         .collect();
     files.sort();
     Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> CniError {
+    CniError::new(code::IO, format!("error reading {}: {}", path.display(), reason(&error))).caused_by(error)
 }
 
 #[cfg(test)]
