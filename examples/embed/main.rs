@@ -110,17 +110,7 @@ impl Container {
         let lo = netlink.link_get(LinkRef::Name("lo"))?.index;
         netlink.link_set(lo, &LinkAttrs { up: Some(true), ..LinkAttrs::default() })?;
         // This process keeps the namespace alive, so there is no file to remove.
-        let path = netns.path().display().to_string();
-        let attachment = |(i, network): (usize, &Network)| {
-            let at = Attachment {
-                container_id: id.clone(),
-                ifname: format!("eth{i}"),
-                netns: path.clone(),
-                ..Attachment::default()
-            };
-            (network.clone(), at)
-        };
-        let attachments = networks.iter().enumerate().map(attachment).collect();
+        let attachments = Attachment::new(id, "", netns.path()).numbered("eth", networks.to_vec());
         Ok(Self { netns: Arc::new(netns), attachments })
     }
 

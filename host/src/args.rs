@@ -5,6 +5,7 @@ use std::{ffi::OsString, ops::RangeInclusive, path::PathBuf};
 use clap::{
     Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
 };
+use wasm_cni::AttachmentId;
 
 const GLOBAL: &str = "Global options";
 
@@ -227,15 +228,15 @@ pub(crate) struct Gc {
     pub(crate) network: Named,
     /// Keep this attachment
     #[arg(long, value_name = "ID/IFNAME", value_parser = attachment)]
-    pub(crate) keep: Vec<(String, String)>,
+    pub(crate) keep: Vec<AttachmentId>,
     /// Keep attachments whose namespace exists
     #[arg(long)]
     pub(crate) keep_alive: bool,
 }
 
-fn attachment(text: &str) -> Result<(String, String), String> {
+fn attachment(text: &str) -> Result<AttachmentId, String> {
     let (id, ifname) = text.split_once('/').ok_or("expected ID/IFNAME, for example c1/eth0")?;
-    Ok((id.to_owned(), ifname.to_owned()))
+    Ok(AttachmentId::new(id, ifname))
 }
 
 #[derive(clap::Args)]

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use wasm_cni_spec::{
-    attachment::Attachment,
+    attachment::{Attachment, AttachmentId},
     error::{CniError, Effect},
     network::Network,
 };
@@ -19,7 +19,7 @@ use crate::{
 /// A [`Runtime`] whose operations are futures. Dropping one cancels its
 /// operation: a guest ends within 50 ms, a native plugin is killed, and what an
 /// ADD had done is taken back, behind the caller's back.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct AsyncRuntime {
     runtime: Arc<Runtime>,
 }
@@ -71,7 +71,7 @@ impl AsyncRuntime {
     /// # Errors
     ///
     /// The same.
-    pub async fn gc(&self, network: &Network, live: Option<Vec<(String, String)>>) -> Result<(), CniError> {
+    pub async fn gc(&self, network: &Network, live: Option<Vec<AttachmentId>>) -> Result<(), CniError> {
         let network = network.clone();
         self.run(None, move |runtime, _| runtime.gc(&network, live.as_deref())).await
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -11,7 +12,6 @@ use std::{
 use wasm_cni_capabilities::{
     context::{Context, LogLine, LogSink, StderrSink},
     exec::{Exec, Processes},
-    faults,
     limits::Limits,
     trace::Trace,
 };
@@ -75,6 +75,19 @@ impl Runtime {
             prefer_native: false,
             stderr: Box::new(|_| {}),
         }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bundled: Vec<_> = self.bundled.iter().map(|plugin| plugin.name).collect();
+        f.debug_struct("Builder")
+            .field("bundled", &bundled)
+            .field("plugin_dirs", &self.plugin_dirs)
+            .field("root", &self.root)
+            .field("policy", &self.policy)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -226,10 +239,11 @@ impl Builder {
     }
 
     /// A fault on purpose, `kill:7`, for tests; none in a release.
+    #[cfg(debug_assertions)]
     #[doc(hidden)]
     #[must_use]
     pub fn fault(self, plan: &str) -> Self {
-        faults::plan(plan);
+        wasm_cni_capabilities::faults::plan(plan);
         self
     }
 

@@ -14,12 +14,7 @@
 //!     "plugins": [{ "type": "bridge", "ipam": { "type": "host-local", "subnet": "10.1.0.0/16" } }] }"#)?;
 //! // A container's namespace, or a fresh one as here; anything that has a path.
 //! let netns = Netns::create()?;
-//! let attachment = Attachment {
-//!     container_id: "c1".to_owned(),
-//!     ifname: "eth0".to_owned(),
-//!     netns: netns.path().display().to_string(),
-//!     ..Attachment::default()
-//! };
+//! let attachment = Attachment::new("c1", "eth0", netns.path());
 //! let runtime = Runtime::builder().build()?;
 //! let added = runtime.add(&network, &attachment)?;
 //! println!("{}", added.result.ips[0].address); // 10.1.0.2/16
@@ -84,8 +79,10 @@ pub use wasm_cni_capabilities::{
 pub use wasm_cni_engine::KEY as ENGINE_KEY;
 pub use wasm_cni_engine::{Bundled, Grant};
 pub use wasm_cni_kernel::Netns;
+/// Arguments of capabilities that container runtimes agree on.
+pub use wasm_cni_spec::capability;
 pub use wasm_cni_spec::{
-    attachment::Attachment,
+    attachment::{Attachment, AttachmentId},
     command::Command,
     error::{CniError, Effect, ErrorKind, code},
     network::{Network, PluginConfig},

@@ -1,6 +1,10 @@
 //! ADD, CHECK, DEL, GC and STATUS on a network: a plan of its list of plugins, and the result cache.
 
-use std::{collections::HashMap, fs::File, path::Path};
+use std::{
+    collections::HashMap,
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Map;
@@ -12,7 +16,7 @@ use wasm_cni_capabilities::{
 };
 use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{
-    attachment::Attachment,
+    attachment::{Attachment, AttachmentId},
     command::Command,
     error::{CniError, code},
     gojson,
@@ -138,27 +142,26 @@ impl Runtime {
     /// # Errors
     ///
     /// All failures, a line each: one does not keep the rest from being done.
-    pub fn gc(&self, network: &Network, live: Option<&[(String, String)]>) -> Result<(), CniError> {
+    pub fn gc(&self, network: &Network, live: Option<&[AttachmentId]>) -> Result<(), CniError> {
         if network.disable_gc {
             return Ok(());
         }
         let own_process = self.host.context.own_process;
         let cached = if own_process { self.cache().of_network(&network.name)? } else { Vec::new() };
         let mut opened = through_processes(&cached);
-        let directories = cached.iter().filter_map(|cached| Path::new(&cached.attachment.netns).parent());
+        let directories = cached.iter().filter_map(|cached| cached.attachment.netns.parent());
         let reach = Reach { namespaces: directories.map(Path::to_owned).collect(), ..Reach::default() };
         let options = CallOptions::default();
         let mut plan = self.plan(Command::Gc, network, &Attachment::default())?;
-        let attachment = |(id, ifname): &(String, String)| Live { container_id: id.clone(), ifname: ifname.clone() };
+        let attachment = |at: &AttachmentId| Live { container_id: at.container_id.clone(), ifname: at.ifname.clone() };
         plan.live = live.map(|live| live.iter().map(attachment).collect());
         let operation = self.begin_plan(plan, &options, reach)?;
         let held = self.hold_cache(&operation.attempt, FlockArg::LockExclusiveNonblock)?;
         let mut errors = Vec::new();
         let mut stale = self.cache().of_network(&network.name)?;
         stale.retain(|cached| {
-            let at = &cached.attachment;
-            let is_live = |(id, ifname): &(String, String)| *id == at.container_id && *ifname == at.ifname;
-            !live.is_some_and(|live| live.iter().any(is_live))
+            let id = cached.attachment.id();
+            !live.is_some_and(|live| live.contains(&id))
         });
         for (number, cached) in stale.iter().enumerate() {
             let at = &cached.attachment;
@@ -219,11 +222,15 @@ impl Runtime {
 
     /// What an operation on a network is going to do.
     pub(crate) fn plan(&self, command: Command, network: &Network, at: &Attachment) -> Result<Plan, CniError> {
+        let netns = at.netns.to_str().ok_or_else(|| {
+            CniError::new(code::ENVIRONMENT, format!("the path of the namespace is not UTF-8: {:?}", at.netns))
+        })?;
+        let netns = netns.to_owned();
         let subject = Subject {
             network: network.name.clone(),
             container_id: at.container_id.clone(),
             ifname: at.ifname.clone(),
-            netns: at.netns.clone(),
+            netns,
             args: at.args.clone(),
             allow_host_netns: false,
             plugin: None,
@@ -232,8 +239,8 @@ impl Runtime {
         let nothing = Map::new();
         // For GC and STATUS name and version are all that is added.
         let capabilities = match command {
-            Command::Gc | Command::Status | Command::Version => &nothing,
             Command::Add | Command::Check | Command::Del => &at.capability_args,
+            _ => &nothing,
         };
         Ok(Plan { command, subject, steps: steps(&self.host, network, capabilities), live: None })
     }
@@ -257,7 +264,7 @@ impl Runtime {
 
 /// The namespaces of attachments whose paths lead through other processes: who has
 /// confined itself cannot follow them.
-fn through_processes(cached: &[Cached]) -> HashMap<String, Netns> {
-    let paths = cached.iter().map(|cached| &cached.attachment.netns).filter(|path| path.starts_with("/proc/"));
-    paths.filter_map(|path| Some((path.clone(), Netns::open(Path::new(path)).ok()?))).collect()
+fn through_processes(cached: &[Cached]) -> HashMap<PathBuf, Netns> {
+    let paths = cached.iter().map(|cached| &cached.attachment.netns).filter(|path| path.starts_with("/proc"));
+    paths.filter_map(|path| Some((path.clone(), Netns::open(path).ok()?))).collect()
 }

@@ -33,6 +33,7 @@ const MAX_CONFIG: u64 = 8 << 20;
 
 /// What to print, and how to end.
 #[derive(Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reply {
     /// For standard output, as it is.
     pub stdout: String,
@@ -243,7 +244,7 @@ impl Call<'_> {
                     _ => CniError::all_of(errors).map_or(Ok(nothing), Err),
                 }
             }
-            Command::Version => Ok(nothing),
+            _ => Ok(nothing),
         }
     }
 

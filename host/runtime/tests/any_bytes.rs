@@ -153,7 +153,7 @@ proptest! {
         let runtime = Runtime::builder().bundled(wasm_cni_bundled::PLUGINS).root(folder.path()).plugin_dirs(["/p".into()]).exec(said).build().unwrap();
         let list = br#"{"name":"n","cniVersion":"1.1.0","plugins":[{"type":"p"}]}"#;
         let network = Network::parse_list(list).unwrap();
-        let at = Attachment { container_id: "c".into(), ifname: "e".into(), ..Attachment::default() };
+        let at = Attachment::new("c", "e", "");
         let ended = match command {
             0 => runtime.add(&network, &at).map(drop),
             1 => runtime.del(&network, &at),

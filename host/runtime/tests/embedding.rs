@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wasm_cni::{AsyncRuntime, Attachment, Exec, ExecCall, ExecOutput, Network, Runtime};
+use wasm_cni::{AsyncRuntime, Attachment, AttachmentId, Exec, ExecCall, ExecOutput, Network, Runtime};
 
 type Answer = dyn Fn(&Call) -> Result<String, String> + Send + Sync;
 
@@ -106,13 +106,7 @@ fn network(name: &str, version: &str, kinds: &[&str]) -> Network {
 }
 
 fn at(id: &str) -> Attachment {
-    Attachment {
-        container_id: id.to_owned(),
-        ifname: "eth0".to_owned(),
-        netns: format!("/ns/{id}"),
-        args: "A=b".to_owned(),
-        ..Attachment::default()
-    }
+    Attachment::new(id, "eth0", format!("/ns/{id}")).args("A=b")
 }
 
 fn empty(_: &Call) -> Result<String, String> {
@@ -215,7 +209,7 @@ fn core_40_gc_and_status() {
     for id in ["c1", "c2"] {
         world.runtime.add(&list, &at(id)).unwrap();
     }
-    world.runtime.gc(&list, Some(&[("c1".to_owned(), "eth0".to_owned())])).unwrap();
+    world.runtime.gc(&list, Some(&[AttachmentId::new("c1", "eth0")])).unwrap();
     let calls = world.script.calls();
     assert_eq!(world.script.order()[2..], ["DEL rec", "GC rec"]);
     assert_eq!((calls[2].env("CNI_CONTAINERID"), calls[2].env("CNI_ARGS")), ("c2", "A=b"));

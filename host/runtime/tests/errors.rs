@@ -33,12 +33,7 @@ fn network(plugins: &str) -> Network {
 }
 
 fn at(netns: &str) -> Attachment {
-    Attachment {
-        container_id: "c1".to_owned(),
-        ifname: "eth0".to_owned(),
-        netns: netns.to_owned(),
-        ..Attachment::default()
-    }
+    Attachment::new("c1", "eth0", netns)
 }
 
 fn add(plugins: &str) -> CniError {
@@ -85,7 +80,7 @@ fn time_and_cancellation() {
 #[test]
 fn parameters_and_configurations() {
     let root = tempfile::tempdir().unwrap();
-    let at = Attachment { ifname: "a/b".to_owned(), ..at("") };
+    let at = Attachment::new("c1", "a/b", "");
     let error = runtime(&root).add(&network(r#"{"type":"native"}"#), &at).unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::Argument, None, Effect::Nothing), "{error}");
     assert_eq!(Network::parse_list(b"{").unwrap_err().kind(), ErrorKind::Config);
@@ -121,7 +116,7 @@ fn inside_the_kernels_refusals() {
     assert_eq!(facts(&error), (ErrorKind::Exists, Some("bridge"), Effect::Nothing), "{error}");
     // The error of the plugin that was delegated to, also if the plugin that delegated returns it.
     let nope = network(r#"{"type":"bridge","bridge":"b0","ipam":{"type":"nope"}}"#);
-    let at = Attachment { ifname: "eth1".to_owned(), ..at };
+    let at = Attachment::new("c1", "eth1", at.netns);
     let error = runtime.add(&nope, &at).unwrap_err();
     assert_eq!(facts(&error), (ErrorKind::NoPlugin, Some("nope"), Effect::Nothing), "{error}");
     let error = runtime.add(&bridge(r#","mtu":1"#), &at).unwrap_err();

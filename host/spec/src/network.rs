@@ -82,6 +82,13 @@ impl Network {
         })
     }
 
+    /// A network with nothing but `loopback`, which sets `lo` up: for the interface `lo` of a container.
+    #[must_use]
+    pub fn loopback() -> Self {
+        let list = br#"{"cniVersion":"1.1.0","name":"cni-loopback","plugins":[{"type":"loopback"}]}"#;
+        Self::parse_list(list).expect("it is valid")
+    }
+
     /// Reads the configuration of a single plugin (`.conf`, `.json`) as a list of one.
     ///
     /// # Errors

@@ -106,13 +106,10 @@ fn attachment(env: &Env, container_id: String, ifname: Option<&str>, netns: &Pat
             _ => bail!("invalid CNI_ARGS pair {pair:?}"),
         }
     }
-    Ok(Attachment {
-        container_id,
-        ifname,
-        netns: netns.to_str().context("the path of the namespace is not UTF-8")?.to_owned(),
-        args,
-        capability_args: capability_args(&env.text("CAP_ARGS"))?,
-    })
+    let netns = netns.to_str().context("the path of the namespace is not UTF-8")?;
+    let mut at = Attachment::new(container_id, ifname, netns).args(args);
+    at.capability_args = capability_args(&env.text("CAP_ARGS"))?;
+    Ok(at)
 }
 
 fn capability_args(text: &str) -> Result<Map<String, Value>> {

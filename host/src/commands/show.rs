@@ -36,7 +36,8 @@ pub(crate) fn list(list: &List, env: &Env) -> Result<u8> {
             other => other.into(),
         };
         let (addresses, age) = (addresses(cached).join(" "), age(cached.since));
-        let names = [&cached.network, &at.container_id, &at.ifname, &addresses, &at.netns];
+        let netns = at.netns.display().to_string();
+        let names = [&cached.network, &at.container_id, &at.ifname, &addresses, &netns];
         let [network, id, ifname, addresses, netns] = names.map(|text| text.as_str().into());
         table.add([network, id, ifname, addresses, netns, state, age.into()]);
     }

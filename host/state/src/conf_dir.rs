@@ -15,6 +15,7 @@ use crate::files::reason;
 
 /// A configuration file that could not be used.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Broken {
     /// The file.
     pub path: PathBuf,
@@ -24,6 +25,7 @@ pub struct Broken {
 
 /// The network that a name stands for.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Lookup {
     /// The network.
     pub network: Network,
@@ -61,6 +63,7 @@ pub fn find(directory: &Path, name: &str) -> Result<Lookup, CniError> {
 
 /// A configuration file, and what it holds.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Surveyed {
     /// The file.
     pub path: PathBuf,
