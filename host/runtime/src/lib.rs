@@ -37,6 +37,7 @@ mod abilities;
 mod asynchronous;
 mod attachments;
 mod builder;
+mod call;
 mod confine;
 mod digest;
 mod dispatch;
@@ -54,15 +55,16 @@ mod policy;
 mod progress;
 mod recover;
 mod runtime;
+mod several;
 mod stand_alone;
 mod validate;
 mod watchdog;
 
 #[cfg(feature = "tokio")]
-pub use asynchronous::AsyncRuntime;
+pub use asynchronous::{AsyncCall, AsyncRuntime};
 pub use builder::Builder;
+pub use call::Call;
 pub use inspect::{Inspected, Interface as WitInterface};
-pub use options::CallOptions;
 pub use plugins::Location;
 pub use progress::Progress;
 pub use recover::Recovered;
@@ -92,7 +94,10 @@ pub use wasm_cni_spec::{
 };
 pub use wasm_cni_state::{
     cache::Cached,
-    conf_dir::{Broken, Lookup, Surveyed, find as find_network, load_file as load_network, survey as survey_networks},
+    conf_dir::{
+        Broken, Loaded, Lookup, Surveyed, find as find_network, first as first_network, load_all as load_networks,
+        load_file as load_network, survey as survey_networks,
+    },
     deadline::Cancel,
     leases::Lease,
 };

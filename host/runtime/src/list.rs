@@ -18,7 +18,7 @@ use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{
     attachment::{Attachment, AttachmentId},
     command::Command,
-    error::{CniError, code},
+    error::{CniError, ErrorKind, code},
     gojson,
     names::{check_container_id, check_ifname, check_network_name},
     network::Network,
@@ -35,24 +35,7 @@ use crate::{
 };
 
 impl Runtime {
-    /// Attaches a container: the plugins of the network in order, each given
-    /// the result of the one before.
-    ///
-    /// # Errors
-    ///
-    /// The plugin that failed and why. What components did has been taken back
-    /// then, and what could not be is named in the details; native plugins of
-    /// the list that had succeeded are left for [`Runtime::del`], as by libcni.
-    pub fn add(&self, network: &Network, at: &Attachment) -> Result<Added, CniError> {
-        self.add_with(network, at, &CallOptions::default())
-    }
-
-    /// [`Runtime::add`] with a time of its own, and that can be cancelled.
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn add_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<Added, CniError> {
+    pub(crate) fn attach(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<Added, CniError> {
         check_container_id(&at.container_id)?;
         check_network_name(&network.name)?;
         check_ifname(&at.ifname)?;
@@ -68,21 +51,7 @@ impl Runtime {
         Ok(Added { result, json, footprint })
     }
 
-    /// Asks every plugin whether the attachment is as ADD left it.
-    ///
-    /// # Errors
-    ///
-    /// What is not.
-    pub fn check(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
-        self.check_with(network, at, &CallOptions::default())
-    }
-
-    /// [`Runtime::check`] with a time of its own, and that can be cancelled.
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn check_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
+    pub(crate) fn examine(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
         if version_number(network)? < [0, 4, 0] {
             let text = format!("configuration version {:?} does not support the CHECK command", network.cni_version);
             return Err(CniError::new(code::VERSION, text));
@@ -97,23 +66,7 @@ impl Runtime {
         self.begin(Command::Check, network, at, options, Reach::default())?.check(previous)
     }
 
-    /// Detaches a container: the plugins in reverse. A plugin that fails does
-    /// not keep the others from cleaning up.
-    ///
-    /// # Errors
-    ///
-    /// The first failure, with the others in its details. The cached result
-    /// stays then.
-    pub fn del(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
-        self.del_with(network, at, &CallOptions::default())
-    }
-
-    /// [`Runtime::del`] with a time of its own, and that can be cancelled.
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn del_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
+    pub(crate) fn detach(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
         let operation = self.begin(Command::Del, network, at, options, Reach::default())?;
         let _held = self.hold_cache(&operation.attempt, FlockArg::LockSharedNonblock);
         self.del_held(&operation, network, at)
@@ -135,14 +88,12 @@ impl Runtime {
         Ok(())
     }
 
-    /// Detaches every cached attachment of the network that is not in `live`
-    /// and, from CNI 1.1.0 on, tells the plugins which are. `None` says that
-    /// none is; plugins are not told that.
-    ///
-    /// # Errors
-    ///
-    /// All failures, a line each: one does not keep the rest from being done.
-    pub fn gc(&self, network: &Network, live: Option<&[AttachmentId]>) -> Result<(), CniError> {
+    pub(crate) fn collect(
+        &self,
+        network: &Network,
+        live: Option<&[AttachmentId]>,
+        options: &CallOptions,
+    ) -> Result<(), CniError> {
         if network.disable_gc {
             return Ok(());
         }
@@ -151,11 +102,10 @@ impl Runtime {
         let mut opened = through_processes(&cached);
         let directories = cached.iter().filter_map(|cached| cached.attachment.netns.parent());
         let reach = Reach { namespaces: directories.map(Path::to_owned).collect(), ..Reach::default() };
-        let options = CallOptions::default();
         let mut plan = self.plan(Command::Gc, network, &Attachment::default())?;
         let attachment = |at: &AttachmentId| Live { container_id: at.container_id.clone(), ifname: at.ifname.clone() };
         plan.live = live.map(|live| live.iter().map(attachment).collect());
-        let operation = self.begin_plan(plan, &options, reach)?;
+        let operation = self.begin_plan(plan, options, reach)?;
         let held = self.hold_cache(&operation.attempt, FlockArg::LockExclusiveNonblock)?;
         let mut errors = Vec::new();
         let mut stale = self.cache().of_network(&network.name)?;
@@ -165,8 +115,12 @@ impl Runtime {
         });
         for (number, cached) in stale.iter().enumerate() {
             let at = &cached.attachment;
+            if options.cancel.is_cancelled() {
+                errors.push(CniError::internal("the GC was cancelled").of_kind(ErrorKind::Cancelled));
+                break;
+            }
             (self.host.progress)(&Progress::Detaching { attachment: at, number: number + 1, of: stale.len() });
-            let deleted = self.begin(Command::Del, network, at, &options, Reach::default()).and_then(|operation| {
+            let deleted = self.begin(Command::Del, network, at, options, Reach::default()).and_then(|operation| {
                 if let Some(netns) = opened.remove(&at.netns) {
                     operation.lend(netns)?;
                 }
@@ -189,18 +143,12 @@ impl Runtime {
         CniError::all_of(errors).map_or(Ok(()), Err)
     }
 
-    /// Asks the plugins, in order, whether they are ready for ADD. Before CNI
-    /// 1.1.0 there is nothing to ask.
-    ///
-    /// # Errors
-    ///
-    /// What the first that is not ready says.
-    pub fn status(&self, network: &Network) -> Result<(), CniError> {
+    pub(crate) fn ask(&self, network: &Network, options: &CallOptions) -> Result<(), CniError> {
         if version::parse(version_of(network)).is_ok_and(|number| number < [1, 1, 0]) {
             return Ok(());
         }
-        let (nothing, options) = (Attachment::default(), CallOptions::default());
-        self.begin(Command::Status, network, &nothing, &options, Reach::default())?.status()
+        let nothing = Attachment::default();
+        self.begin(Command::Status, network, &nothing, options, Reach::default())?.status()
     }
 
     fn cached_result(&self, network: &Network, at: &Attachment) -> Result<Option<Labelled>, String> {

@@ -18,7 +18,7 @@ use wasm_cni_capabilities::{
 use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{
     command::Command,
-    error::{CniError, Effect, code},
+    error::{CniError, Effect, ErrorKind, code},
 };
 use wasm_cni_state::deadline::Deadline;
 
@@ -51,8 +51,12 @@ impl Operation {
     ///
     /// # Errors
     ///
-    /// What the kernel has, but refuses; a policy that cannot be read.
+    /// What the kernel has, but refuses; a policy that cannot be read; that it was cancelled.
     pub(crate) fn begin(host: &Arc<Host>, plan: Plan, deadline: Deadline, reach: Reach) -> Result<Self, CniError> {
+        if deadline.cancel.is_cancelled() {
+            let text = format!("{} was cancelled before it began", plan.command);
+            return Err(CniError::internal(text).of_kind(ErrorKind::Cancelled));
+        }
         if matches!(plan.command, Command::Add | Command::Del | Command::Gc) {
             recover::recover(&host.context, &plan.subject.host);
         }

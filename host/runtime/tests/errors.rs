@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, path::PathBuf, process::Command, time::Duration};
 
-use wasm_cni::{Attachment, CallOptions, Cancel, CniError, Effect, ErrorKind, Exec, ExecCall, ExecOutput, Netns};
+use wasm_cni::{Attachment, Cancel, CniError, Effect, ErrorKind, Exec, ExecCall, ExecOutput, Netns};
 use wasm_cni::{Network, Runtime};
 
 /// Executables `native`, which succeeds, `refuses`, and `slow`, which never ends by itself.
@@ -72,8 +72,8 @@ fn time_and_cancellation() {
     assert_eq!(facts(&error), (ErrorKind::TimedOut, Some("slow"), Effect::Unknown), "{error}");
     let (root, cancel) = (tempfile::tempdir().unwrap(), Cancel::default());
     cancel.cancel();
-    let options = CallOptions { cancel, timeout: Some(Duration::from_secs(9)), ..CallOptions::default() };
-    let error = runtime(&root).add_with(&network(r#"{"type":"slow"}"#), &at(""), &options).unwrap_err();
+    let (runtime, slow) = (runtime(&root), network(r#"{"type":"slow"}"#));
+    let error = runtime.call().timeout(Duration::from_secs(9)).cancel(&cancel).add(&slow, &at("")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
 }
 

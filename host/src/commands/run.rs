@@ -17,7 +17,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use wasm_cni::{CallOptions, LogLine};
+use wasm_cni::LogLine;
 use wasm_cni_kernel::{LinkAttrs, LinkRef, Netns};
 
 use super::{attachment, find_network};
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     env.go_on();
     let runtime = env.runtime()?;
     // If this process is killed, the next call undoes the attachment.
-    let added = runtime.add_with(&network, &at, &CallOptions { provisional: true, ..CallOptions::default() })?;
+    let added = runtime.call().provisional().add(&network, &at)?;
     let status = match signals.pending()? {
         Some(signal) => Ok(signal_status(signal)),
         None => run_command(args, &env, &netns, &signals),
