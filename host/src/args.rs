@@ -29,7 +29,7 @@ pub(crate) struct Global {
     /// Directory of network configurations [env: NETCONFPATH] [default: /etc/cni/net.d]
     #[arg(long, value_name = "DIR")]
     pub(crate) conf_dir: Option<PathBuf>,
-    /// Colon-separated plugin directories, searched after the bundled plugins [env: CNI_PATH]
+    /// Colon-separated plugin directories, searched after the bundled plugins [env: CNI_PATH] [default: /opt/cni/bin]
     #[arg(long, value_name = "DIRS")]
     pub(crate) plugin_path: Option<String>,
     /// Directory that contains all state [env: WASM_CNI_ROOT] [default: /]

@@ -44,6 +44,9 @@ fn run(arguments: Vec<OsString>) -> u8 {
             Err(error) => {
                 progress::clear();
                 let _ = writeln!(io::stderr(), "Error: {error:#}");
+                if let Some(hint) = error.downcast_ref().and_then(CniError::hint) {
+                    let _ = writeln!(io::stderr(), "hint: {hint}");
+                }
                 1
             }
         },

@@ -148,8 +148,9 @@ impl Builder {
     }
 
     /// The file with the operator's policy: what each plugin may do, and limits.
-    /// By default `/etc/wasm-cni/policy.toml` below the root, if it is there.
-    /// Further files lie in the directory beside it, `policy.d`.
+    /// By default `/etc/wasm-cni/policy.toml` below the root, if it is there; a file
+    /// that is named here must exist, or every operation fails. Further files lie in
+    /// the directory beside it, `policy.d`.
     #[must_use]
     pub fn policy(mut self, path: impl Into<PathBuf>) -> Self {
         self.policy = Some(path.into());
@@ -266,8 +267,10 @@ impl Builder {
             let directories: Vec<&OsStr> = self.plugin_dirs.iter().map(|path| path.as_os_str()).collect();
             directories.join(OsStr::new(":"))
         });
-        let path = self.policy.unwrap_or_else(|| under(&self.root, Path::new("/etc/wasm-cni/policy.toml")));
-        let policy = Policy::read(&path);
+        let policy = match &self.policy {
+            Some(named) => Policy::read(named, true),
+            None => Policy::read(&under(&self.root, Path::new("/etc/wasm-cni/policy.toml")), false),
+        };
         let mut limits = self.limits;
         if let Ok(policy) = &policy {
             limits = policy.limits(limits);

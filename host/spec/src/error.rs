@@ -79,6 +79,19 @@ impl CniError {
         self.about.effect
     }
 
+    /// What may help, for people: `did you mean "bridge"?`. Not part of the text, which may have to be the reference's.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.about.hint.as_deref()
+    }
+
+    /// The same error with this hint.
+    #[must_use]
+    pub fn hinting(mut self, hint: &str) -> Self {
+        self.about.hint = Some(hint.into());
+        self
+    }
+
     /// The same error, of this kind.
     #[must_use]
     pub fn of_kind(mut self, kind: ErrorKind) -> Self {

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use wasm_cni::{Attachment, LogLine, Network};
 
 use crate::{
-    args::{Args, Command},
+    args::{Args, Command, PLUGINS},
     env::{Env, print_log},
     progress, table,
 };
@@ -46,6 +46,10 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
             env.set(name, value);
         }
     }
+    // As container runtimes do.
+    if env.plugin_directories().is_empty() {
+        env.set("CNI_PATH", PLUGINS);
+    }
     env.open_trace()?;
     progress::enable(&env.text("TERM"));
     table::measure();
@@ -63,7 +67,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         Command::Validate(validate) => validate::validate(&validate, &env),
         Command::Recover(recover) => recover::recover(&recover, &env),
         Command::Leases(leases) => leases::leases(&leases, &env),
-        Command::Doctor(output) => doctor::doctor(&output, env),
+        Command::Doctor(output) => doctor::doctor(&output, &env),
         Command::Install(install) => install::install(&install),
         Command::Uninstall(uninstall) => install::uninstall(&uninstall),
         Command::Completions(completions) => manual::completions(&completions),

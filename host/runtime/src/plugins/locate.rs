@@ -85,8 +85,22 @@ impl Host {
                 true => "no paths provided".to_owned(),
                 false => format!("failed to find plugin {kind:?} in path [{}]", self.path()),
             };
-            CniError::internal(text).of_kind(ErrorKind::NoPlugin).in_plugin(kind)
+            let error = CniError::internal(text).of_kind(ErrorKind::NoPlugin).in_plugin(kind);
+            error.hinting(&self.hint_for_missing(kind))
         })
+    }
+
+    fn hint_for_missing(&self, kind: &str) -> String {
+        let plugins = self.plugins();
+        let similar = plugins.iter().map(|(name, _)| (strsim::damerau_levenshtein(name, kind), name));
+        let places = match self.plugin_dirs.is_empty() {
+            true => "there are no plugin directories to search",
+            false => "it is not in these directories",
+        };
+        match similar.min().filter(|(distance, name)| *distance <= 2.max(name.len() / 4)) {
+            Some((_, name)) => format!("did you mean {name:?}?"),
+            None => format!("plugin {kind:?} is not bundled, and {places}"),
+        }
     }
 
     /// Every type that there is, with its sources in the order of [`Host::locate`].

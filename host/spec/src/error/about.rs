@@ -73,6 +73,7 @@ pub(super) struct About {
     pub(super) kind: Option<ErrorKind>,
     pub(super) plugin: Option<Box<str>>,
     pub(super) effect: Effect,
+    pub(super) hint: Option<Box<str>>,
     pub(super) source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
