@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use wasm_cni::{Added, AsyncRuntime, Attachment, CniError, Loaded, Netns, Network, Runtime};
+use wasm_cni::{Added, AsyncRuntime, Attachment, CniError, Netns, Network, Runtime, config::Loaded};
 use wasm_cni_kernel::{LinkAttrs, LinkRef};
 
 /// Time limit of an attachment.
@@ -85,7 +85,7 @@ fn runtime() -> std::result::Result<Runtime, CniError> {
 
 /// Every network of the directory that can be used; reports the others.
 fn networks(directory: &Path) -> Result<Vec<Network>> {
-    let Loaded { networks, broken, .. } = wasm_cni::load_networks(directory, usize::MAX)?;
+    let Loaded { networks, broken, .. } = wasm_cni::config::load_all(directory, usize::MAX)?;
     for file in broken {
         eprintln!("embed: skipping {}: {}", file.path.display(), file.error);
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use wasm_cni::{CniError, LogLine, Runtime, code};
+use wasm_cni::{CniError, Runtime, error::code, settings::LogLine};
 
 use crate::{args::TIMEOUT, progress, trace};
 

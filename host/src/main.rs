@@ -19,7 +19,7 @@ use std::{
     path::Path,
 };
 
-use wasm_cni::{CniError, LogLine};
+use wasm_cni::{CniError, settings::LogLine};
 
 use crate::env::Env;
 
@@ -73,7 +73,8 @@ fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
         env::print_log(&LogLine::warning(name, network, container_id, message));
     }
     let env = &*env;
-    let reply = wasm_cni::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
+    let reply =
+        wasm_cni::protocol::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
     // Nobody can be told that the reader is gone.
     let _ = io::stderr().write_all(reply.stderr.as_bytes());
     print(reply.stdout.as_bytes());

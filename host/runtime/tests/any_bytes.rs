@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use wasm_cni::{
-    Attachment, Exec, ExecCall, ExecOutput, Network, PluginConfig, Reply, Runtime, Success, answer, parse_result,
-    render_result,
+    Attachment, Network, Runtime,
+    config::PluginConfig,
+    exec::{Exec, ExecCall, ExecOutput},
+    protocol::{Reply, answer},
+    result::{Success, parse as parse_result, render as render_result},
 };
 
 /// JSON of some depth, with the keys that mean something.
@@ -129,7 +132,7 @@ proptest! {
     #[test]
     fn results(json in value(), version in prop_oneof!["[0-9.]{0,6}", Just("1.0.0".to_owned())]) {
         if let Ok(success) = parse_result(&json, &version) {
-            for version in wasm_cni::SUPPORTED_VERSIONS {
+            for version in wasm_cni::result::SUPPORTED_VERSIONS {
                 let _ = render_result(&success, version);
             }
             let _ = render_result(&success, &version);

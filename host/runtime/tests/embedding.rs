@@ -11,7 +11,8 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wasm_cni::{
-    AsyncRuntime, Attachment, AttachmentId, Cancel, ErrorKind, Exec, ExecCall, ExecOutput, Network, Runtime,
+    AsyncRuntime, Attachment, AttachmentId, Cancel, ErrorKind, Network, Runtime,
+    exec::{Exec, ExecCall, ExecOutput},
 };
 
 type Answer = dyn Fn(&Call) -> Result<String, String> + Send + Sync;
@@ -239,7 +240,7 @@ fn a_network_is_valid_if_its_plugins_speak_its_version() {
         _ => Ok("{}".to_owned()),
     });
     assert_eq!(world.runtime.versions("old").unwrap(), ["0.1.0"]);
-    assert_eq!(world.runtime.versions("bridge").unwrap(), wasm_cni::SUPPORTED_VERSIONS);
+    assert_eq!(world.runtime.versions("bridge").unwrap(), wasm_cni::result::SUPPORTED_VERSIONS);
     let list = br#"{"name":"net","cniVersion":"1.1.0","plugins":[{"type":"bridge","capabilities":{"mac":true,"a":false}},{"type":"new"}]}"#;
     assert_eq!(world.runtime.validate(&Network::parse_list(list).unwrap()).unwrap(), ["mac"]);
     let call = &world.script.calls()[0];

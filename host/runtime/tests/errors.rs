@@ -2,7 +2,10 @@
 
 use std::{error::Error as _, io, path::PathBuf, process::Command, time::Duration};
 
-use wasm_cni::{Attachment, Cancel, CniError, Effect, ErrorKind, Exec, ExecCall, ExecOutput, Netns};
+use wasm_cni::{
+    Attachment, Cancel, CniError, Effect, ErrorKind, Netns,
+    exec::{Exec, ExecCall, ExecOutput},
+};
 use wasm_cni::{Network, Runtime};
 
 /// Executables `native`, which succeeds, `refuses`, and `slow`, which never ends by itself.

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
-use wasm_cni::{Attachment, LogLine, Network};
+use wasm_cni::{Attachment, Network, settings::LogLine};
 
 use crate::{
     args::{Args, Command, PLUGINS},
@@ -87,9 +87,9 @@ fn is_path(network: &str) -> bool {
 /// reported, and do not affect other networks.
 fn find_network(network: &str, env: &Env) -> Result<Network> {
     if is_path(network) {
-        return Ok(wasm_cni::load_network(Path::new(network))?);
+        return Ok(wasm_cni::config::load(Path::new(network))?);
     }
-    let found = wasm_cni::find_network(&env.configurations(), network)?;
+    let found = wasm_cni::config::find(&env.configurations(), network)?;
     for file in found.broken {
         let message = &*format!("{}: {}", file.path.display(), file.error);
         print_log(&LogLine::warning("", network, "", message));

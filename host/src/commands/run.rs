@@ -17,7 +17,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use wasm_cni::LogLine;
+use wasm_cni::settings::LogLine;
 use wasm_cni_kernel::{LinkAttrs, LinkRef, Netns};
 
 use super::{attachment, find_network};

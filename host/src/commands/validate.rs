@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use json_spanned_value::{ErrorExt as _, Settings, spanned};
-use wasm_cni::{Runtime, SUPPORTED_VERSIONS};
+use wasm_cni::{Runtime, result::SUPPORTED_VERSIONS};
 
 use crate::{args::Validate, env::Env};
 

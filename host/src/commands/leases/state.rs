@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use wasm_cni::{Attachment, Lease, Runtime};
+use wasm_cni::{Attachment, Runtime, inspect::Lease};
 
 /// A lease younger than this may belong to an ADD in progress: it writes its result
 /// last.
