@@ -93,6 +93,11 @@ pub(crate) enum Command {
     Del(Target),
     /// Check that an attachment is still as `add` left it
     Check(Target),
+    /// Print what `add` or `del` would change, and change nothing
+    ///
+    /// The plugins run against a recording of the real state. The exit status is
+    /// 1 if the real command would fail.
+    Plan(Plan),
     /// Detach a network's cached attachments, except those to keep
     Gc(Gc),
     /// Ask a network's plugins whether they are ready
@@ -204,6 +209,25 @@ pub(crate) struct Target {
     pub(crate) container_id: Option<String>,
 }
 
+/// A planned operation.
+#[derive(clap::Args)]
+pub(crate) struct Plan {
+    /// What to plan
+    pub(crate) operation: PlannedOperation,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PlannedOperation {
+    /// Attaching
+    Add,
+    /// Detaching
+    Del,
+}
+
 /// A network, and the argument that `cnitool` wants after it.
 #[derive(clap::Args)]
 pub(crate) struct Named {
@@ -276,6 +300,8 @@ pub(crate) struct Inspect {
 pub(crate) struct Validate {
     /// Directory or file to check [default: --conf-dir]
     pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(clap::Args)]

@@ -24,11 +24,13 @@ use crate::{
     faults,
     record::{
         self,
-        effect::Effect,
+        effect::{Effect, Entry},
         format::{self, Heading},
         journal::Journal,
-        scene::{self, Entry, Scene, lock_namespace},
+        scene::{Scene, lock_namespace},
+        undo,
     },
+    rehearsal::Rehearsal,
     space::{SANDBOX, Space},
     trace::Who,
 };
@@ -38,10 +40,15 @@ const TIDYING: Duration = Duration::from_secs(1);
 
 /// Shared by every instance that takes part in the operation.
 pub struct Attempt {
+    /// The runtime's settings and sinks.
     pub context: Arc<Context>,
+    /// What is done.
     pub command: Command,
+    /// The network's name.
     pub network: String,
+    /// The container.
     pub container_id: String,
+    /// The interface inside the container.
     pub ifname: String,
     /// CNI_NETNS as the caller wrote it.
     pub netns: String,
@@ -51,9 +58,13 @@ pub struct Attempt {
     sandbox: OnceLock<Option<Arc<Space>>>,
     /// May the container be in the host's namespace?
     allow_host_netns: bool,
+    /// The host's namespace.
     pub host: Arc<Space>,
     /// The plugin that was called by its name; none for a list of them.
     pub plugin: Option<String>,
+    /// What stands in for the kernel and the disk, in a dry run.
+    pub rehearsal: Option<Arc<dyn Rehearsal>>,
+    /// When it has to be over.
     pub deadline: Deadline,
     journal: Mutex<Journal>,
     facts: Mutex<Facts>,
@@ -62,25 +73,36 @@ pub struct Attempt {
 }
 
 /// What an [`Attempt`] is about.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Subject {
+    /// The network's name.
     pub network: String,
+    /// The container.
     pub container_id: String,
+    /// The interface inside the container.
     pub ifname: String,
+    /// CNI_NETNS as the caller wrote it.
     pub netns: String,
+    /// CNI_ARGS as the caller wrote it.
     pub args: String,
     /// May the container be in the host's namespace?
     pub allow_host_netns: bool,
     /// The plugin that was called by its name; none for a list of them.
     pub plugin: Option<String>,
+    /// The host's namespace.
     pub host: Arc<Space>,
+    /// What stands in for the kernel and the disk, in a dry run.
+    pub rehearsal: Option<Arc<dyn Rehearsal>>,
 }
 
 impl Attempt {
+    /// Begins one. An ADD keeps bridges from being taken for unused meanwhile.
     pub fn new(context: Arc<Context>, command: Command, subject: Subject, deadline: Deadline) -> Arc<Self> {
         let host = subject.host;
         let attaching = match command {
-            Command::Add => lock_namespace(&host.netns, FlockArg::LockSharedNonblock, &Deadline::after(TIDYING)),
+            Command::Add if subject.rehearsal.is_none() => {
+                lock_namespace(&host.netns, FlockArg::LockSharedNonblock, &Deadline::after(TIDYING))
+            }
             _ => None,
         };
         Arc::new(Self {
@@ -95,6 +117,7 @@ impl Attempt {
             allow_host_netns: subject.allow_host_netns,
             plugin: subject.plugin,
             host,
+            rehearsal: subject.rehearsal,
             deadline,
             journal: Mutex::default(),
             facts: Mutex::default(),
@@ -132,7 +155,10 @@ impl Attempt {
             let text = "plugin's netns and netns from CNI_NETNS should not be the same";
             return Err(CniError::new(code::NETNS, text));
         }
-        Ok(Arc::new(Space::new(SANDBOX, netns)))
+        Ok(Arc::new(match &self.rehearsal {
+            Some(rehearsal) => rehearsal.space(SANDBOX, netns),
+            None => Space::new(SANDBOX, netns),
+        }))
     }
 
     fn open_sandbox(&self) -> Result<Option<Arc<Space>>, CniError> {
@@ -147,9 +173,15 @@ impl Attempt {
         }
     }
 
-    /// Is what it does taken back when it fails? What a DEL did is wanted.
+    /// Is what it does taken back when it fails? What a DEL did is wanted, and a dry run does nothing.
     pub fn undoes(&self) -> bool {
-        matches!(self.command, Command::Add)
+        matches!(self.command, Command::Add) && self.rehearsal.is_none()
+    }
+
+    /// Whether nothing is really done.
+    #[must_use]
+    pub fn is_rehearsed(&self) -> bool {
+        self.rehearsal.is_some()
     }
 
     /// Notes what is about to be done, so that it can be taken back, by this
@@ -241,7 +273,7 @@ impl Attempt {
         let scene = self.scene();
         // Others' roll-backs wait for it, and this one too.
         drop(self.attaching.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let failures = scene::undo(journal.entries(), &scene);
+        let failures = undo::undo(journal.entries(), &scene);
         let left = where_left(journal.entries(), &failures);
         // What is left is for `recover` to try again.
         if failures.is_empty() {
@@ -301,6 +333,6 @@ impl Footprint {
     /// removed, and why.
     pub fn tidy(&self) -> Vec<String> {
         self.journal.lock().expect("no panic with the lock held").close();
-        scene::tidy(&self.entries, &self.scene)
+        undo::tidy(&self.entries, &self.scene)
     }
 }

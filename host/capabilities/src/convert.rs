@@ -10,6 +10,7 @@ use crate::{
     failure::refuse,
 };
 
+/// An address of a guest.
 pub fn ip(address: &types::IpAddr) -> IpAddr {
     match *address {
         types::IpAddr::V4(bits) => Ipv4Addr::from_bits(bits).into(),
@@ -25,6 +26,7 @@ pub fn ip_net(network: &types::IpNet, what: &str) -> Result<IpNet, types::Error>
         .map_err(|_| refuse(types::Code::Invalid, what, format!("prefix length {} is too long", network.prefix)))
 }
 
+/// An address, for a guest.
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
 pub fn wit_ip(address: IpAddr) -> types::IpAddr {
     match address {
@@ -33,10 +35,12 @@ pub fn wit_ip(address: IpAddr) -> types::IpAddr {
     }
 }
 
+/// An address with its prefix, for a guest.
 pub fn wit_net(network: IpNet) -> types::IpNet {
     types::IpNet { addr: wit_ip(network.addr()), prefix: network.prefix_len() }
 }
 
+/// A link, for a guest.
 pub fn wit_link(link: kernel::Link) -> net::Link {
     net::Link {
         index: link.index,
@@ -53,10 +57,12 @@ pub fn wit_link(link: kernel::Link) -> net::Link {
     }
 }
 
+/// An address, for a guest.
 pub fn wit_address(address: &kernel::Address) -> net::Address {
     net::Address { link: net::LinkRef::Index(address.link), ip: wit_net(address.ip), flags: address.flags }
 }
 
+/// A route, for a guest.
 pub fn wit_route(route: &kernel::Route) -> net::Route {
     net::Route {
         link: net::LinkRef::Index(route.link),
@@ -70,6 +76,7 @@ pub fn wit_route(route: &kernel::Route) -> net::Route {
     }
 }
 
+/// VLANs, for a guest.
 pub fn wit_vlan(vlan: &kernel::BridgeVlan) -> net::BridgeVlan {
     net::BridgeVlan {
         link: net::LinkRef::Index(vlan.link),

@@ -22,7 +22,9 @@ const MAX_MACS: usize = 64;
 /// A link that is the attempt's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Own {
+    /// Its name now.
     pub name: String,
+    /// Whether it is a bridge.
     pub bridge: bool,
     /// It was not made, but came from the container.
     pub moved: bool,
@@ -66,6 +68,7 @@ impl Facts {
         self.own.remove(&(at, index));
     }
 
+    /// The attempt's own link with this index.
     pub fn own(&self, at: Place, index: u32) -> Option<&Own> {
         self.own.get(&(at, index))
     }
@@ -75,6 +78,7 @@ impl Facts {
         self.own(at, index).is_some_and(|own| !own.moved)
     }
 
+    /// A link of the attempt's own has a new name.
     pub fn renamed(&mut self, at: Place, index: u32, name: &str) {
         if let Some(own) = self.own.get_mut(&(at, index)) {
             name.clone_into(&mut own.name);
@@ -104,6 +108,7 @@ impl Facts {
         self.bridges.get(&index).map(|bridge| &bridge.link)
     }
 
+    /// A bridge of the host, by its name when it was first seen.
     pub fn bridge_named(&self, name: &str) -> Option<&Link> {
         self.bridges.values().map(|bridge| &bridge.link).find(|link| link.name == name)
     }
@@ -157,6 +162,7 @@ impl Facts {
         self.live = live.iter().map(|at| (at.container_id.clone(), at.ifname.clone())).collect();
     }
 
+    /// Whether the caller said that this attachment is valid.
     pub fn is_live(&self, container_id: &str, ifname: &str) -> bool {
         self.live.contains(&(container_id.to_owned(), ifname.to_owned()))
     }

@@ -12,16 +12,12 @@ pub mod bindings;
 pub mod call;
 pub mod capability;
 pub mod cause;
-pub mod context;
 pub mod convert;
 pub mod delegate;
 pub mod describe;
-pub mod exec;
 pub mod facts;
 pub mod failure;
-pub mod faults;
 pub mod filter;
-pub mod grants;
 pub mod handles;
 pub mod limits;
 pub mod link;
@@ -29,16 +25,17 @@ pub mod needs;
 pub mod net;
 pub mod printed;
 pub mod record;
+pub mod rehearsal;
 pub mod space;
 pub mod state;
 pub mod store;
 pub mod system;
 pub mod table;
-pub mod text;
-pub mod trace;
 pub mod wasi;
 pub mod wire;
-pub mod world;
+
+pub use wasm_cni_context::{context, exec, faults, text, trace};
+pub use wasm_cni_policy::{grants, world};
 
 #[cfg(test)]
 mod properties;

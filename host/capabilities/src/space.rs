@@ -112,6 +112,22 @@ route_socket! {
     fn holds(&mut self, link: u32, until: Condition) -> bool;
 }
 
+/// A recording of a namespace, which takes changes in the kernel's place.
+pub trait Recording: Send + Sync {
+    /// Answers what the route socket would.
+    fn socket(&self) -> Box<dyn RouteSocket>;
+
+    /// See [`Netns::sysctls_get`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    fn sysctls_get(&self, netns: &Netns, keys: &[&str]) -> Result<Vec<Option<String>>, Error>;
+
+    /// See [`Netns::sysctls_set`].
+    fn sysctls_set(&self, pairs: &[(&str, &str)]);
+}
+
 /// Shared by the instances of one operation and its undo record.
 pub struct Space {
     /// [`HOST`] or [`SANDBOX`].
@@ -120,13 +136,21 @@ pub struct Space {
     pub netns: Netns,
     sockets: Mutex<Option<Box<dyn RouteSocket>>>,
     nftables: Mutex<Option<Nftables>>,
+    /// What takes changes instead, in a dry run.
+    recording: Option<Box<dyn Recording>>,
 }
 
 impl Space {
     /// A namespace, with no socket open yet.
     #[must_use]
     pub fn new(label: &'static str, netns: Netns) -> Self {
-        Self { label, netns, sockets: Mutex::new(None), nftables: Mutex::new(None) }
+        Self { label, netns, sockets: Mutex::new(None), nftables: Mutex::new(None), recording: None }
+    }
+
+    /// The same, for a dry run.
+    #[must_use]
+    pub fn recorded(label: &'static str, netns: Netns, recording: Box<dyn Recording>) -> Self {
+        Self { recording: Some(recording), ..Self::new(label, netns) }
     }
 
     /// Which of a call's namespaces it is.
@@ -144,7 +168,10 @@ impl Space {
         faults::at_kernel()?;
         let mut socket = self.sockets.lock().expect("no panic with the lock held");
         if socket.is_none() {
-            *socket = Some(Box::new(self.netns.connect()?));
+            *socket = Some(match &self.recording {
+                Some(recording) => recording.socket(),
+                None => Box::new(self.netns.connect()?),
+            });
         }
         f(&mut **socket.as_mut().expect("opened above"))
     }
@@ -184,7 +211,10 @@ impl Space {
     ///
     /// The same.
     pub fn sysctls_get(&self, keys: &[&str]) -> Result<Vec<Option<String>>, Error> {
-        self.netns.sysctls_get(keys)
+        match &self.recording {
+            Some(recording) => recording.sysctls_get(&self.netns, keys),
+            None => self.netns.sysctls_get(keys),
+        }
     }
 
     /// See [`Netns::sysctls_set`].
@@ -193,7 +223,13 @@ impl Space {
     ///
     /// The same.
     pub fn sysctls_set(&self, pairs: &[(&str, &str)]) -> Result<Vec<Result<(), Error>>, Error> {
-        self.netns.sysctls_set(pairs)
+        match &self.recording {
+            Some(recording) => {
+                recording.sysctls_set(pairs);
+                Ok(pairs.iter().map(|_| Ok(())).collect())
+            }
+            None => self.netns.sysctls_set(pairs),
+        }
     }
 
     /// See [`Netns::announce`].
@@ -202,7 +238,10 @@ impl Space {
     ///
     /// The same.
     pub fn announce(&self, link: u32, mac: &[u8], addresses: &[IpAddr]) -> Result<(), Error> {
-        self.netns.announce(link, mac, addresses)
+        match &self.recording {
+            Some(_) => Ok(()),
+            None => self.netns.announce(link, mac, addresses),
+        }
     }
 
     /// See [`Netns::wait`].
@@ -211,7 +250,10 @@ impl Space {
     ///
     /// The same.
     pub fn wait(&self, link: u32, until: Condition, deadline: Instant) -> Result<bool, Error> {
-        self.netns.wait(link, until, deadline)
+        match &self.recording {
+            Some(_) => Ok(true),
+            None => self.netns.wait(link, until, deadline),
+        }
     }
 }
 

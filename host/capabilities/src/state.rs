@@ -84,9 +84,10 @@ impl State {
             self.remember(error);
         }
         if let Some(traced) = traced {
+            let whole = self.attempt.context.trace.is_whole();
             let outcome = match &done {
-                Ok(value) => Ok(value.describe(&mut Scribe::new(&self.table))),
-                Err(Failure::Refused(error)) => Err(error.describe(&mut Scribe::new(&self.table))),
+                Ok(value) => Ok(value.describe(&mut Scribe::new(&self.table, whole))),
+                Err(Failure::Refused(error)) => Err(error.describe(&mut Scribe::new(&self.table, whole))),
                 Err(Failure::Ended(trap)) => Err(json!({ "trap": cut(&trap.to_string()) })),
             };
             self.end(traced, outcome);
@@ -138,7 +139,8 @@ impl State {
         if !self.attempt.context.trace.is_on() {
             return None;
         }
-        let arguments = Scribe::new(&self.table).arguments(arguments);
+        let whole = self.attempt.context.trace.is_whole();
+        let arguments = Scribe::new(&self.table, whole).arguments(arguments);
         Some(Traced { function, begun: Begun::now(), arguments })
     }
 

@@ -130,6 +130,21 @@ fn route(route: &cni::CniRoute) -> Result<Route, String> {
     })
 }
 
+/// What a guest says is wrong with its configuration, if it makes sense.
+///
+/// # Errors
+///
+/// What does not, for people.
+pub fn mistakes(mistakes: Vec<cni::Mistake>, limits: &Limits) -> Result<Vec<cni::Mistake>, String> {
+    let most = limits.result_items;
+    if mistakes.len() > most {
+        return Err(format!("it has {} mistakes, more than the {most} allowed", mistakes.len()));
+    }
+    let fit = |text: String| one_line(&text[..text.floor_char_boundary(MAX_TEXT.min(text.len()))]);
+    let mistake = |m: cni::Mistake| cni::Mistake { key: fit(m.key), msg: fit(m.msg), harmless: m.harmless };
+    Ok(mistakes.into_iter().map(mistake).collect())
+}
+
 fn text(text: String) -> Result<String, String> {
     if text.len() > MAX_TEXT {
         return Err(format!("a text of {} octets", text.len()));

@@ -21,7 +21,7 @@ use wasm_cni_capabilities::{
         attached::{Attached, attached},
         component::Component,
         effect::Cleanup,
-        prefix, scene,
+        prefix, undo,
     },
     space::Space,
 };
@@ -106,5 +106,5 @@ fn take_back(
     goes: impl Fn(Cleanup) -> bool,
 ) -> Vec<String> {
     let scene = attached.scene(context, host);
-    scene::undo(attached.entries.iter().filter(|entry| goes(entry.cleanup())), &scene)
+    undo::undo(attached.entries.iter().filter(|entry| goes(entry.cleanup())), &scene)
 }

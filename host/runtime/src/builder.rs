@@ -16,13 +16,13 @@ use wasm_cni_capabilities::{
     trace::Trace,
 };
 use wasm_cni_engine::Bundled;
+use wasm_cni_policy::policy::Policy;
 use wasm_cni_spec::error::CniError;
 use wasm_cni_state::files::under;
 
 use crate::{
     host::Host,
     plugins::compiled,
-    policy::Policy,
     progress::{Progress, ProgressSink},
     runtime::Runtime,
 };
@@ -65,15 +65,15 @@ impl Runtime {
             host_netns: None,
             cache_dir: None,
             limits: Limits::default(),
-            log: Box::new(|_| {}),
-            progress: Box::new(|_| {}),
+            log: Arc::new(|_| {}),
+            progress: Arc::new(|_| {}),
             trace: Trace::default(),
             exec: Arc::new(Processes),
             env: Vec::new(),
             plugin_path: None,
             own_process: false,
             prefer_native: false,
-            stderr: Box::new(|_| {}),
+            stderr: Arc::new(|_| {}),
         }
     }
 }
@@ -174,7 +174,7 @@ impl Builder {
     /// Where plugins' log lines go. By default nowhere.
     #[must_use]
     pub fn log(mut self, sink: impl Fn(&LogLine<'_>) + Send + Sync + 'static) -> Self {
-        self.log = Box::new(sink);
+        self.log = Arc::new(sink);
         self
     }
 
@@ -182,7 +182,7 @@ impl Builder {
     /// nobody.
     #[must_use]
     pub fn progress(mut self, sink: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
-        self.progress = Box::new(sink);
+        self.progress = Arc::new(sink);
         self
     }
 
@@ -192,7 +192,7 @@ impl Builder {
     /// nothing is written down.
     #[must_use]
     pub fn trace(mut self, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.trace = Trace::to(Box::new(sink));
+        self.trace = Trace::to(Arc::new(sink));
         self
     }
 
@@ -252,7 +252,7 @@ impl Builder {
     /// nowhere.
     #[must_use]
     pub fn stderr(mut self, sink: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
-        self.stderr = Box::new(sink);
+        self.stderr = Arc::new(sink);
         self
     }
 

@@ -97,6 +97,11 @@ fn run_found(
             }
             Ok(result.map(|success| Labelled { success, version: config.version.clone() }))
         }
+        Found::Native(_) if attempt.is_rehearsed() => {
+            let text =
+                format!("cannot plan beyond native plugin {kind:?}: what an executable does is not known beforehand");
+            Err(CniError::internal(text))
+        }
         Found::Native(path) => {
             let call = exec_call(attempt, kind, &path, config, &verb)?;
             let context = &attempt.context;

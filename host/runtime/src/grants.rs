@@ -5,13 +5,10 @@ use wasm_cni_capabilities::{
     grants::{Grants, requested::Requested, table::PluginTable},
 };
 use wasm_cni_engine::Bundled;
+use wasm_cni_policy::policy::{of_allowed, of_bundled};
 use wasm_cni_spec::error::CniError;
 
-use crate::{
-    host::Host,
-    plugins::Plugin,
-    policy::{of_allowed, of_bundled},
-};
+use crate::{host::Host, plugins::Plugin};
 
 /// What this plugin gets for a call with this configuration.
 ///

@@ -8,12 +8,12 @@ use std::{
 
 use wasm_cni_capabilities::context::Context;
 use wasm_cni_engine::Bundled;
+use wasm_cni_policy::policy::Policy;
 use wasm_cni_spec::error::CniError;
 use wasmtime::Engine;
 
 use crate::{
     plugins::Plugin,
-    policy::Policy,
     progress::{Progress, ProgressSink},
 };
 

@@ -1,13 +1,9 @@
-//! One call of one plugin: an instance of its own, its grants, its limits, and
-//! what becomes of a trap.
+//! One call of one plugin: an instance of its own, its grants, its limits.
 
-use std::{
-    mem,
-    sync::{Arc, Mutex},
-};
+use std::{mem, sync::Arc};
 
 use wasmtime::{
-    Store, Trap, UpdateDeadline,
+    Store, UpdateDeadline,
     component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower, Resource, ResourceTable},
 };
 
@@ -15,7 +11,7 @@ use wasm_cni_capabilities::{
     attempt::Attempt,
     bindings::{InterfacePlugin, IpamPlugin, cni},
     call::{CallConfig, Level, Plugins, Verb},
-    cause::LastFailure,
+    grants::Grants,
     handles::Namespace,
     limits::{Meter, Stop},
     space::Space,
@@ -25,11 +21,16 @@ use wasm_cni_capabilities::{
 };
 use wasm_cni_spec::{
     command::Command,
-    error::{CniError, ErrorKind, code},
+    error::{CniError, code},
     result::Success,
 };
 
-use crate::{grants, host::Host, plugins::Plugin};
+use crate::{
+    ended::{Ended, Traces},
+    grants,
+    host::Host,
+    plugins::{Linked, Plugin},
+};
 
 /// One call of one plugin.
 pub(crate) struct Request {
@@ -61,17 +62,29 @@ fn in_instance(
     attempt: &Arc<Attempt>,
     request: Request,
 ) -> Result<Option<Success>, CniError> {
-    let kind = request.plugin.name.clone();
-    let last_failure: Arc<Mutex<LastFailure>> = Arc::default();
-    let last_words = Arc::default();
+    let plugin = Arc::clone(&request.plugin);
+    let traces = Traces::default();
     // Before the plugin can do anything with the host's side.
-    let sandbox = match (request.plugin.world, &request.verb) {
-        (World::Interface, Verb::Call(_)) => attempt.sandbox().map_err(|e| unopened(attempt, &request.plugin, e))?,
+    let sandbox = match (plugin.world, &request.verb) {
+        (World::Interface, Verb::Call(_)) => attempt.sandbox().map_err(|e| unopened(attempt, &plugin, e))?,
         _ => None,
     };
-    let state = State {
-        plugin: kind.clone(),
-        grants: grants::grants(host, attempt, &request.plugin, &request.config.requested)?,
+    let grants = grants::grants(host, attempt, &plugin, &request.config.requested)?;
+    let state = state(plugins, attempt, &request, grants, &traces);
+    call(host, state, sandbox.as_ref(), request)
+        .map_err(|ended| ended.error(&plugin.name, attempt.command.name(), &traces))
+}
+
+fn state(
+    plugins: Arc<dyn Plugins>,
+    attempt: &Arc<Attempt>,
+    request: &Request,
+    grants: Grants,
+    traces: &Traces,
+) -> State {
+    State {
+        plugin: request.plugin.name.clone(),
+        grants,
         config: Arc::clone(&request.config),
         attempt: Arc::clone(attempt),
         plugins,
@@ -79,28 +92,33 @@ fn in_instance(
         meter: Meter::new(&attempt.context.limits),
         depth: request.level.depth,
         allowance: Arc::clone(&request.level.allowance),
-        last_failure: Arc::clone(&last_failure),
-        last_words: Arc::clone(&last_words),
+        last_failure: Arc::clone(&traces.last_failure),
+        last_words: Arc::clone(&traces.last_words),
         printed: Default::default(),
+    }
+}
+
+/// A plugin's judgement of its own configuration. It has no grants: there is nothing to reach.
+///
+/// # Errors
+///
+/// How it ended.
+pub(crate) fn validate(
+    host: &Host,
+    plugins: Arc<dyn Plugins>,
+    attempt: &Arc<Attempt>,
+    request: Request,
+) -> Result<Vec<cni::Mistake>, CniError> {
+    let (plugin, traces) = (Arc::clone(&request.plugin), Traces::default());
+    let state = state(plugins, attempt, &request, Grants::default(), &traces);
+    let judge = || {
+        let (mut guest, linked) = start(host, state, &plugin)?;
+        let function =
+            guest.instance.get_typed_func::<_, (Vec<cni::Mistake>,)>(&mut guest.store, &linked.exports.validate)?;
+        let (mistakes,) = function.call(&mut guest.store, (&*request.config.text,))?;
+        wire::mistakes(mistakes, &attempt.context.limits).map_err(Ended::InvalidResult)
     };
-    call(host, state, sandbox.as_ref(), request).map_err(|ended| match ended {
-        Ended::Refused(failure) => {
-            let error = wire::error(failure);
-            match &last_failure.lock().expect("no panic with the lock held").cause {
-                Some(cause) => cause.explain(error),
-                None => error,
-            }
-        }
-        Ended::InvalidResult(text) => {
-            let text = format!("plugin {kind:?} returned an invalid result of {}: {text}", attempt.command);
-            CniError::internal(text).of_kind(ErrorKind::Crashed)
-        }
-        Ended::Unlinked(error) => {
-            let text = format!("plugin {kind:?} asks for a capability that it is not offered");
-            CniError::internal(text).details(format!("{error:#}")).of_kind(ErrorKind::NoPlugin)
-        }
-        Ended::Crashed(error) => crashed(&kind, attempt.command, &error, &last_failure, &last_words),
-    })
+    judge().map_err(|ended: Ended| ended.error(&plugin.name, "validate", &traces))
 }
 
 /// The reference's words for a namespace that can't be opened, which are not
@@ -115,43 +133,14 @@ fn unopened(attempt: &Attempt, plugin: &Plugin, error: CniError) -> CniError {
     error.reword(|msg| format!("failed to open netns {:?}: {msg}", attempt.netns))
 }
 
-/// Why there is no result.
-enum Ended {
-    Refused(cni::Failure),
-    InvalidResult(String),
-    /// It imports what it is not offered.
-    Unlinked(wasmtime::Error),
-    Crashed(wasmtime::Error),
-}
-
-impl Ended {
-    /// Of an instance that could not be made. Its code may have run already.
-    fn before_the_call(error: wasmtime::Error) -> Self {
-        if error.is::<Trap>() || error.is::<Stop>() { Self::Crashed(error) } else { Self::Unlinked(error) }
-    }
-}
-
-impl From<wasmtime::Error> for Ended {
-    fn from(error: wasmtime::Error) -> Self {
-        Self::Crashed(error)
-    }
-}
-
-impl From<wasmtime::component::ResourceTableError> for Ended {
-    fn from(error: wasmtime::component::ResourceTableError) -> Self {
-        Self::Crashed(error.into())
-    }
-}
-
-fn call(host: &Host, state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<Option<Success>, Ended> {
-    let attempt = Arc::clone(&state.attempt);
-    let context = &attempt.context;
-    let (lends_sandbox, lends_host) = (state.grants.sandbox, state.grants.host);
+/// Makes an instance, with its limits.
+fn start<'p>(host: &Host, state: State, plugin: &'p Plugin) -> Result<(Guest, &'p Linked), Ended> {
     let mut store = Store::new(&host.engine, state);
     store.limiter(|state| &mut state.meter);
-    store.set_hostcall_fuel(context.limits.argument_bytes);
+    let fuel = store.data().attempt.context.limits.argument_bytes;
+    store.set_hostcall_fuel(fuel);
     store.set_epoch_deadline(1);
-    let deadline = attempt.deadline.clone();
+    let deadline = store.data().attempt.deadline.clone();
     // A tick says that somebody's time is up, not whose.
     store.epoch_deadline_callback(move |_| {
         if deadline.passed() {
@@ -159,14 +148,21 @@ fn call(host: &Host, state: State, sandbox: Option<&Arc<Space>>, request: Reques
         }
         Ok(UpdateDeadline::Continue(1))
     });
-    let (plugin, config) = (&request.plugin, &request.config);
     let linked = plugin.linked(&host.engine).map_err(Ended::Unlinked)?;
     let instance = linked.instance.instantiate(&mut store).map_err(Ended::before_the_call)?;
     if plugin.bundled.is_none() {
         // All functions, not only the one that is called: what has an ADD shall have a DEL.
         check_types(&mut store, &instance, plugin.world).map_err(Ended::Unlinked)?;
     }
-    let mut guest = Guest { store, instance };
+    Ok((Guest { store, instance }, linked))
+}
+
+fn call(host: &Host, state: State, sandbox: Option<&Arc<Space>>, request: Request) -> Result<Option<Success>, Ended> {
+    let attempt = Arc::clone(&state.attempt);
+    let context = &attempt.context;
+    let (lends_sandbox, lends_host) = (state.grants.sandbox, state.grants.host);
+    let (plugin, config) = (&request.plugin, &request.config);
+    let (mut guest, linked) = start(host, state, plugin)?;
     let exports = &linked.exports;
     let cni_call = || cni_call(&attempt, config);
     let output = match plugin.world {
@@ -271,45 +267,4 @@ fn cni_call(attempt: &Attempt, config: &CallConfig) -> cni::Call {
         config: config.text.to_string(),
         prev: previous.map(|p| p.as_ref().map(|p| wire::output(&p.success))).map_err(Clone::clone),
     }
-}
-
-/// A trap as an error: plugin, operation, cause, and the last operation of the
-/// host that failed.
-fn crashed(
-    kind: &str,
-    command: Command,
-    error: &wasmtime::Error,
-    last_failure: &Mutex<LastFailure>,
-    last_words: &Mutex<Option<String>>,
-) -> CniError {
-    let words = last_words.lock().expect("no panic with the lock held").clone();
-    let cause = if let Some(stop) = error.downcast_ref::<Stop>() {
-        stop.to_string()
-    } else {
-        match error.downcast_ref::<Trap>() {
-            Some(Trap::UnreachableCodeReached) if words.is_some() => "it panicked".to_owned(),
-            Some(Trap::StackOverflow) => "it used up its stack".to_owned(),
-            // A guest's own stack lies at the start of its memory, so that one
-            // that is too deep ends like this too.
-            Some(Trap::MemoryOutOfBounds) => "it used memory that it does not have".to_owned(),
-            Some(trap) => trap.to_string(),
-            None => format!("{error:#}"),
-        }
-    };
-    let verb = if error.is::<Stop>() { "was stopped" } else { "crashed" };
-    let reason = match error.downcast_ref::<Stop>() {
-        Some(Stop::Deadline(_)) => ErrorKind::TimedOut,
-        Some(Stop::Cancelled) => ErrorKind::Cancelled,
-        Some(Stop::Memory(_) | Stop::HostCalls(_)) => ErrorKind::Limit,
-        None => ErrorKind::Crashed,
-    };
-    let text = format!("plugin {kind:?} {verb} during {command}: {cause}");
-    let mut failure = CniError::internal(text).of_kind(reason);
-    if let Some(words) = words {
-        failure = failure.note(&format!("its last words: {words}"));
-    }
-    if let Some(operation) = &last_failure.lock().expect("no panic with the lock held").summary {
-        failure = failure.note(&format!("the last operation that failed: {operation}"));
-    }
-    failure
 }

@@ -45,6 +45,8 @@ mod call;
 mod confine;
 mod digest;
 mod dispatch;
+mod dry_run;
+mod ended;
 mod grants;
 mod host;
 
@@ -56,7 +58,6 @@ mod operation;
 mod options;
 mod plan;
 mod plugins;
-mod policy;
 mod progress;
 mod recover;
 mod runtime;
@@ -112,9 +113,11 @@ pub mod inspect {
     pub use wasm_cni_state::{cache::Cached, leases::Lease};
 
     pub use crate::{
+        dry_run::{Planned, PlannedStep},
         inspection::{Inspected, Interface},
         plugins::Location,
         recover::Recovered,
+        validate::Mistake,
     };
 }
 

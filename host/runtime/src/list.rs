@@ -151,7 +151,7 @@ impl Runtime {
         self.begin(Command::Status, network, &nothing, options, Reach::default())?.status()
     }
 
-    fn cached_result(&self, network: &Network, at: &Attachment) -> Result<Option<Labelled>, String> {
+    pub(crate) fn cached_result(&self, network: &Network, at: &Attachment) -> Result<Option<Labelled>, String> {
         let Some(json) = self.cache().result(&network.name, at)? else { return Ok(None) };
         let (success, _) = result::parse(&json, "0.1.0", None)?;
         // Every plugin gets it in the list's version.
@@ -183,6 +183,7 @@ impl Runtime {
             allow_host_netns: false,
             plugin: None,
             host: self.host_space()?,
+            rehearsal: None,
         };
         let nothing = Map::new();
         // For GC and STATUS name and version are all that is added.

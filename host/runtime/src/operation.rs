@@ -57,7 +57,8 @@ impl Operation {
             let text = format!("{} was cancelled before it began", plan.command);
             return Err(CniError::internal(text).of_kind(ErrorKind::Cancelled));
         }
-        if matches!(plan.command, Command::Add | Command::Del | Command::Gc) {
+        let changes = matches!(plan.command, Command::Add | Command::Del | Command::Gc);
+        if changes && plan.subject.rehearsal.is_none() {
             recover::recover(&host.context, &plan.subject.host);
         }
         let attempt = Attempt::new(Arc::clone(&host.context), plan.command, plan.subject.clone(), deadline);
@@ -189,7 +190,10 @@ impl Operation {
             }
         }
         drop(watchdog);
-        let left = attachments::finish(&attempt, error.is_some());
+        let left = match attempt.is_rehearsed() {
+            true => Vec::new(),
+            false => attachments::finish(&attempt, error.is_some()),
+        };
         match error {
             Some(error) => Err(error),
             None if left.is_empty() => Ok(()),

@@ -1,5 +1,7 @@
 //! Work that may take long, told to whoever waits for it.
 
+use std::sync::Arc;
+
 use wasm_cni_spec::attachment::Attachment;
 
 /// What an operation is at; see [`crate::Builder::progress`].
@@ -34,4 +36,4 @@ pub enum Progress<'a> {
 }
 
 /// Where it goes.
-pub(crate) type ProgressSink = Box<dyn Fn(&Progress<'_>) + Send + Sync>;
+pub(crate) type ProgressSink = Arc<dyn Fn(&Progress<'_>) + Send + Sync>;

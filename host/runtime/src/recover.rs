@@ -8,7 +8,7 @@ use wasm_cni_capabilities::{
     record::{
         format,
         orphans::{Orphan, orphans},
-        scene,
+        undo,
     },
     space::{HOST, Space},
 };
@@ -83,7 +83,7 @@ fn found(orphan: &Orphan) -> Recovered {
 
 fn take_back(context: &Arc<Context>, host: &Arc<Space>, orphan: Orphan) -> Recovered {
     let scene = orphan.attached.scene(context, host);
-    let failures = scene::undo(orphan.attached.entries.iter(), &scene);
+    let failures = undo::undo(orphan.attached.entries.iter(), &scene);
     let recovered = Recovered { failures, ..found(&orphan) };
     if recovered.failures.is_empty() {
         orphan.done()

@@ -259,6 +259,7 @@ impl Call<'_> {
             allow_host_netns: allowed == "1" || allowed.eq_ignore_ascii_case("true"),
             plugin: Some(self.plugin.to_owned()),
             host: self.runtime.host_space()?,
+            rehearsal: None,
         })
     }
 

@@ -1,28 +1,53 @@
 //! Which versions a plugin speaks, and whether a network can be used at all
 //! (VERSION; libcni's `ValidateNetworkList`).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use wasm_cni_capabilities::{
+    attempt::{Attempt, Subject},
+    bindings::cni,
+    call::{CallConfig, Level, Verb},
     exec::{self, ExecCall},
+    grants::requested::Requested,
     trace::{Watched, Who},
 };
 use wasm_cni_spec::{
+    command::Command,
     error::{CniError, code},
-    network::Network,
+    network::{Network, field},
     version::SUPPORTED,
 };
-use wasm_cni_state::deadline::Cancel;
+use wasm_cni_state::deadline::{Cancel, Deadline};
 
-use crate::{plugins::Location, runtime::Runtime};
+use crate::{
+    dispatch::Dispatch,
+    instance::{self, Request},
+    plugins::{Found, Location},
+    runtime::Runtime,
+    watchdog::Watchdog,
+};
 
 /// Time for one answer.
 const TIME: Duration = Duration::from_secs(10);
 
 /// What a plugin says that was made before VERSION was.
 const TOO_OLD: &str = "unknown CNI_COMMAND: VERSION";
+
+/// Something wrong with a plugin's configuration; see [`Runtime::mistakes`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mistake {
+    /// The plugin that says so.
+    pub plugin: String,
+    /// The key, as `ipam.ranges[0][1].subnet`; empty for the whole.
+    pub key: String,
+    /// What ADD would say of it.
+    pub msg: String,
+    /// ADD would go on regardless: a key that nobody reads, say.
+    pub harmless: bool,
+}
 
 impl Runtime {
     /// The versions that a plugin speaks.
@@ -58,6 +83,56 @@ impl Runtime {
             Err(error) if error.msg == TOO_OLD => Ok(vec!["0.1.0".to_owned()]),
             Err(error) => Err(error),
         }
+    }
+
+    /// What a plugin says is wrong with a configuration: its own `validate`, then that of the IPAM plugin that the
+    /// configuration names. `config` is the plugin's object with the network's `name` and `cniVersion`, JSON. Nothing is
+    /// changed, and neither plugin can reach anything. Native plugins have no such function and say nothing.
+    ///
+    /// # Errors
+    ///
+    /// If a plugin cannot be found or loaded, or does not come to an end.
+    pub fn mistakes(&self, kind: &str, config: &str) -> Result<Vec<Mistake>, CniError> {
+        let object: Map<String, Value> = serde_json::from_str(config)
+            .map_err(|e| CniError::new(code::DECODE, format!("error parsing configuration: {e}")))?;
+        let ipam = field(&object, "ipam").and_then(Value::as_object).and_then(|ipam| field(ipam, "type"));
+        let ipam = ipam.and_then(Value::as_str).filter(|ipam| !ipam.is_empty() && *ipam != kind);
+        let mut all = self.judge(kind, &object, config)?;
+        if let Some(ipam) = ipam {
+            all.extend(self.judge(ipam, &object, config)?);
+        }
+        Ok(all)
+    }
+
+    fn judge(&self, kind: &str, object: &Map<String, Value>, config: &str) -> Result<Vec<Mistake>, CniError> {
+        let Found::Component(plugin) = self.host.find(kind)? else { return Ok(Vec::new()) };
+        let subject = Subject {
+            network: field(object, "name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            container_id: String::new(),
+            ifname: String::new(),
+            netns: String::new(),
+            args: String::new(),
+            allow_host_netns: false,
+            plugin: None,
+            host: self.host_space()?,
+            rehearsal: None,
+        };
+        let deadline = Deadline::after(self.host.context.limits.time);
+        let attempt = Attempt::new(Arc::clone(&self.host.context), Command::Version, subject, deadline);
+        let config = CallConfig {
+            text: config.into(),
+            version: field(object, "cniVersion").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            previous: Ok(None),
+            text_has_prev_result: false,
+            requested: Requested::default(),
+        };
+        let level = Level::top(&self.host.context.limits);
+        let request = Request { plugin, config: Arc::new(config), verb: Verb::Status, level };
+        let _watchdog = Watchdog::start(&self.host, &attempt.deadline);
+        let plugins = Arc::new(Dispatch(Arc::clone(&self.host)));
+        let mistakes = instance::validate(&self.host, plugins, &attempt, request)?;
+        let mistake = |cni::Mistake { key, msg, harmless }| Mistake { plugin: kind.to_owned(), key, msg, harmless };
+        Ok(mistakes.into_iter().map(mistake).collect())
     }
 
     /// That every plugin of a network is there and speaks its version. Gives the

@@ -32,7 +32,7 @@ pub(crate) fn check(target: &Target, env: &Env) -> Result<u8> {
     Ok(0)
 }
 
-fn prepare(target: &Target, env: &Env) -> Result<(Network, Attachment)> {
+pub(crate) fn prepare(target: &Target, env: &Env) -> Result<(Network, Attachment)> {
     let network = find_network(&target.network, env)?;
     let netns = clean(&std::env::current_dir().unwrap_or_default().join(&target.netns));
     let id = target.container_id.clone().unwrap_or_else(|| container_id(&netns));

@@ -5,11 +5,13 @@ pub(crate) mod cnitool;
 mod doctor;
 mod inspect;
 mod install;
+mod key_path;
 mod leases;
 mod manual;
 mod network;
 mod networks;
 mod places;
+mod plan;
 mod recover;
 mod run;
 mod show;
@@ -57,6 +59,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         Command::Add(target) => attach::add(&target, &env),
         Command::Del(target) => attach::del(&target, &env),
         Command::Check(target) => attach::check(&target, &env),
+        Command::Plan(plan) => plan::plan(&plan, &env),
         Command::Gc(gc) => network::gc(&gc, &env),
         Command::Status(named) => network::status(&named.network.network, Some(named.output.output), &env),
         Command::Networks(output) => networks::networks(&output, &env),

@@ -9,9 +9,15 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use json_spanned_value::{ErrorExt as _, Settings, spanned};
+use serde_json::{Map, Value, json};
 use wasm_cni::{Runtime, result::SUPPORTED_VERSIONS};
 
-use crate::{args::Validate, env::Env};
+use super::key_path;
+use crate::{
+    args::{Format, Validate},
+    env::Env,
+    table::print_json,
+};
 
 pub(crate) fn validate(validate: &Validate, env: &Env) -> Result<u8> {
     let path = validate.path.clone().unwrap_or_else(|| env.configurations());
@@ -21,20 +27,33 @@ pub(crate) fn validate(validate: &Validate, env: &Env) -> Result<u8> {
     let files = files(&path)?;
     for file in &files {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let first = findings.len();
         let mut check = Check { file, text: &text, findings: &mut findings, runtime: &runtime };
-        if let Some(name) = check.file()
-            && let Some(first) = names.insert(name.clone(), file.clone())
+        let found = check.file();
+        check.findings[first..].sort_by_key(|finding| (finding.line, finding.column));
+        if let Some(name) = found
+            && let Some(other) = names.insert(name.clone(), file.clone())
         {
-            check.at(0, &format!("network {name:?} is in {} too, which is used if it goes first", first.display()));
+            check.at(0, &format!("network {name:?} is in {} too, which is used if it goes first", other.display()));
         }
     }
-    let mut stdout = io::stdout().lock();
-    for finding in &findings {
-        writeln!(stdout, "{finding}")?;
+    if validate.output.output == Format::Json {
+        print_json(&findings.iter().map(Finding::json).collect::<Value>())?;
+        return Ok(u8::from(findings.iter().any(|finding| !finding.harmless)));
     }
+    let mut stdout = io::stdout().lock();
+    for Finding { file, line, column, text, harmless } in &findings {
+        let kind = if *harmless { "warning: " } else { "" };
+        writeln!(stdout, "{}:{line}:{column}: {kind}{text}", file.display())?;
+    }
+    let (warnings, mistakes): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.harmless);
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    writeln!(io::stderr(), "{}, {}", count(files.len(), "file"), count(findings.len(), "mistake"))?;
-    Ok(u8::from(!findings.is_empty()))
+    let warnings = match warnings.len() {
+        0 => String::new(),
+        n => format!(", {}", count(n, "warning")),
+    };
+    writeln!(io::stderr(), "{}, {}{warnings}", count(files.len(), "file"), count(mistakes.len(), "mistake"))?;
+    Ok(u8::from(!mistakes.is_empty()))
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
@@ -51,20 +70,42 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Something wrong, and where.
+struct Finding {
+    file: PathBuf,
+    line: usize,
+    column: usize,
+    text: String,
+    /// It is only worth a warning: ADD would go on regardless.
+    harmless: bool,
+}
+
+impl Finding {
+    fn json(&self) -> Value {
+        let Self { file, line, column, text, harmless } = self;
+        json!({ "file": file, "line": line, "column": column, "message": text, "harmless": harmless })
+    }
+}
+
 struct Check<'a> {
     file: &'a Path,
     text: &'a str,
-    findings: &'a mut Vec<String>,
+    findings: &'a mut Vec<Finding>,
     runtime: &'a Runtime,
 }
 
 impl Check<'_> {
     /// Adds a finding at a byte offset.
     fn at(&mut self, offset: usize, text: &str) {
+        self.found(offset, text, false);
+    }
+
+    fn found(&mut self, offset: usize, text: &str, harmless: bool) {
         let before = &self.text[..offset.min(self.text.len())];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        self.findings.push(format!("{}:{line}:{column}: {text}", self.file.display()));
+        let (file, text) = (self.file.to_owned(), text.to_owned());
+        self.findings.push(Finding { file, line, column, text, harmless });
     }
 
     /// The network's name, if there is one.
@@ -102,8 +143,15 @@ impl Check<'_> {
             }
         }
         let list = self.file.extension().is_some_and(|e| e == "conflist") || object.contains_key("plugins");
+        // What every plugin of a list is given.
+        let mut given = Map::new();
+        if list {
+            for key in ["name", "cniVersion"] {
+                given.extend(object.get(key).map(|value| (key.to_owned(), self.plain(value))));
+            }
+        }
         if !list {
-            self.plugin(&value);
+            self.plugin(&value, &given);
             return name;
         }
         match object.get("plugins") {
@@ -112,7 +160,7 @@ impl Check<'_> {
                 Some(plugins) if plugins.is_empty() => self.at(plugins.start(), "`plugins` is empty"),
                 Some(plugins) => {
                     for plugin in plugins.iter() {
-                        self.plugin(plugin);
+                        self.plugin(plugin, &given);
                     }
                 }
                 None => self.at(plugins.start(), "`plugins` is not a list"),
@@ -154,14 +202,19 @@ impl Check<'_> {
         }
     }
 
-    fn plugin(&mut self, plugin: &spanned::Value) {
+    fn plugin(&mut self, plugin: &spanned::Value, given: &Map<String, Value>) {
         let Some(object) = plugin.as_span_object() else {
             self.at(plugin.start(), "a plugin's configuration is a JSON object");
             return;
         };
         match object.get("type") {
             None => self.at(plugin.start(), "`type` is missing"),
-            Some(kind) => self.kind(kind),
+            Some(kind) => {
+                self.kind(kind);
+                if let Some(kind) = kind.as_string() {
+                    self.settings(kind, plugin, given);
+                }
+            }
         }
         if let Some(ipam) = object.get("ipam") {
             match ipam.as_span_object() {
@@ -187,6 +240,28 @@ impl Check<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// A value without its places.
+    fn plain(&self, value: &spanned::Value) -> Value {
+        self.text.get(value.start()..value.end()).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// What the plugin itself says is wrong, where it is a component. That it cannot be found is said elsewhere.
+    fn settings(&mut self, kind: &str, plugin: &spanned::Value, given: &Map<String, Value>) {
+        let Value::Object(mut config) = self.plain(plugin) else { return };
+        config.extend(given.clone());
+        match self.runtime.mistakes(kind, &Value::Object(config).to_string()) {
+            Ok(mistakes) => {
+                for mistake in mistakes {
+                    let key = if mistake.key.is_empty() { String::new() } else { format!("`{}`: ", mistake.key) };
+                    let offset = key_path::find(plugin, &mistake.key);
+                    self.found(offset, &format!("{key}{}", mistake.msg), mistake.harmless);
+                }
+            }
+            Err(error) if self.runtime.locate(kind).is_ok() => self.at(plugin.start(), &error.to_string()),
+            Err(_) => {}
         }
     }
 

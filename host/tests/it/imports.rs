@@ -28,10 +28,12 @@ const LAYERS: &[(&str, u32)] = &[
     ("wasm-cni-kernel", 1),
     ("wasm-cni-spec", 1),
     ("wasm-cni-state", 2),
-    ("wasm-cni-capabilities", 3),
-    ("wasm-cni", 4),
-    ("wasm-cni-bundled", 5),
-    ("wasm-cni-cli", 6),
+    ("wasm-cni-policy", 3),
+    ("wasm-cni-context", 4),
+    ("wasm-cni-capabilities", 5),
+    ("wasm-cni", 6),
+    ("wasm-cni-bundled", 7),
+    ("wasm-cni-cli", 8),
 ];
 
 /// The only dependency of a plugin in this workspace.

@@ -24,6 +24,7 @@ mod machine;
 mod manual;
 mod many_leases;
 mod outside;
+mod plan;
 mod plugin_mode;
 mod policy;
 mod processes;

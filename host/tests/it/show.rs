@@ -195,6 +195,40 @@ fn validate_finds_every_mistake_with_its_place() {
     assert_eq!(out.lines().count(), 9, "{out}");
 }
 
+#[test]
+fn validate_has_every_plugin_judge_its_own_settings() {
+    let machine = Machine::new();
+    let list = "{\n  \"name\": \"a\",\n  \"cniVersion\": \"1.0.0\",\n  \"plugins\": [{\n    \"type\": \"bridge\",\n    \
+                \"isGatway\": true,\n    \"isGateway\": \"yes\",\n    \"vlan\": 5000,\n    \
+                \"bridge\": \"a-name-of-21-characte\",\n    \"ipam\": {\n      \"type\": \"host-local\",\n      \
+                \"ranges\": [[{\"subnet\": \"10.0.0.0/33\"}], [{\"subnet\": \"10.2.0.0/16\", \"gateway\": \"10.71.0.300\"}]]\n    \
+                }\n  }]\n}\n";
+    fs::write(machine.conf_dir().join("10-a.conflist"), list).unwrap();
+    let output = machine.wasm_cni(&["validate"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let out = String::from_utf8(output.stdout).unwrap();
+    for (place, words) in [
+        (":6:17: warning: ", "isGateway"),
+        (":7:18: ", "isGateway"),
+        (":8:13: ", "5000"),
+        (":9:15: ", "bridge"),
+        (":12:30: ", "10.0.0.0/33"),
+        (":12:85: ", "10.71.0.300"),
+    ] {
+        assert!(
+            out.lines().any(|line| line.contains(place) && line.contains(words)),
+            "{place} {words} is not in\n{out}"
+        );
+    }
+    let output = machine.wasm_cni(&["validate", "--output", "json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = found.as_array().unwrap();
+    assert_eq!(found.len(), out.lines().count());
+    assert!(found.iter().any(|finding| finding["line"] == 8 && finding["harmless"] == false), "{found:?}");
+    assert!(found.iter().any(|finding| finding["line"] == 6 && finding["harmless"] == true), "{found:?}");
+}
+
 /// `inspect -o json`, and its exit status.
 fn inspect(machine: &Machine, arguments: &[&str]) -> (Value, Option<i32>) {
     let mut command = machine.wasm_cni(&["inspect", "-o", "json"]);

@@ -26,13 +26,14 @@ pub struct Scribe<'a> {
     /// The guest's handles.
     pub table: &'a ResourceTable,
     left: usize,
+    whole: bool,
 }
 
 impl<'a> Scribe<'a> {
-    /// With a whole budget.
+    /// With room for what a trace shows; all the room there is if it shows values `whole`.
     #[must_use]
-    pub fn new(table: &'a ResourceTable) -> Self {
-        Self { table, left: BUDGET }
+    pub fn new(table: &'a ResourceTable, whole: bool) -> Self {
+        Self { table, left: if whole { usize::MAX } else { BUDGET }, whole }
     }
 
     /// A call's arguments, an object.
@@ -49,6 +50,9 @@ impl<'a> Scribe<'a> {
         if self.left == 0 && !text.is_empty() {
             return json!(format!("… ({} octets)", text.len()));
         }
+        if self.whole {
+            return text.into();
+        }
         let shown = cut(text);
         // As JSON has it: `\u0000`.
         let octets = |c: char| if c.is_control() { 6 } else { c.len_utf8() };
@@ -59,7 +63,8 @@ impl<'a> Scribe<'a> {
     /// A list, as much of it as there is room for.
     pub fn list<T>(&mut self, items: &[T], describe: impl Fn(&T, &mut Self) -> Value) -> Value {
         let mut list = Vec::new();
-        for item in items.iter().take(MAX_ITEMS) {
+        let most = if self.whole { usize::MAX } else { MAX_ITEMS };
+        for item in items.iter().take(most) {
             if self.left == 0 {
                 break;
             }

@@ -7,7 +7,7 @@ use crate::{
 };
 
 fn text(value: &dyn Describe) -> Value {
-    value.describe(&mut Scribe::new(&ResourceTable::new()))
+    value.describe(&mut Scribe::new(&ResourceTable::new(), false))
 }
 
 fn network(address: &str) -> types::IpNet {

@@ -48,6 +48,7 @@ pub enum Protocol {
 pub const PROTOCOLS: [Protocol; 2] = [Protocol::V4, Protocol::V6];
 
 impl Protocol {
+    /// The program for this address's family.
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
@@ -61,6 +62,7 @@ impl Protocol {
         if self == Self::V4 { Family::Ip } else { Family::Ip6 }
     }
 
+    /// Multicast addresses of the family.
     pub fn multicast(self) -> &'static str {
         if self == Self::V4 { "224.0.0.0/4" } else { "ff00::/8" }
     }
@@ -81,6 +83,7 @@ impl<'a> Iptables<'a> {
         Self { context, space, who }
     }
 
+    /// Whether both programs are in PATH.
     pub fn is_installed(&self) -> bool {
         ["iptables", "iptables-restore"].iter().all(|program| self.find(program).is_some())
     }

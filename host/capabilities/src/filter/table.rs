@@ -9,8 +9,8 @@ use super::nft::comments;
 use crate::{
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     space::Space,
 };

@@ -1,23 +1,16 @@
-//! The one place where a guest's operations become effects: in their order, each by its file, with what the kernel's
-//! failures are tolerated for.
+//! What the operations of one commit share: its namespaces, what it has made, and doing an effect with its inverse noted.
 
 use std::sync::Arc;
 
 use wasm_cni_kernel as kernel;
-use wasmtime::component::Resource;
 
-use super::{
-    actions::with_change,
-    change::{self, Change},
-    sysctl,
-};
 use crate::{
     attempt::Note,
     bindings::{net, types},
     convert,
     facts::{Facts, Own},
     failure::{kernel_error, refuse},
-    handles::Pending,
+    grants::table::Operation,
     record::effect::Effect,
     space::{RouteSocket, Space},
     state::State,
@@ -30,54 +23,12 @@ pub type Failed = (usize, types::Error);
 pub struct Commit<'a> {
     /// Whose doing it is.
     pub state: &'a State,
-    spaces: &'a [Arc<Space>],
+    /// Its namespaces.
+    pub spaces: &'a [Arc<Space>],
     /// What the operations so far have made.
     pub made: Vec<Option<net::Made>>,
     /// Which failures of the current operation count as success.
     pub tolerance: net::Tolerance,
-}
-
-/// Does the operations in their order; see `net.commit`.
-///
-/// # Errors
-///
-/// The first operation that failed, and why.
-pub fn commit(
-    state: &mut State,
-    spaces: &[Arc<Space>],
-    operations: &[net::Op],
-) -> Result<Vec<Option<net::Made>>, Failed> {
-    // Whatever becomes of the list, changes are spent by it.
-    let mut others = Vec::with_capacity(operations.len());
-    for (at, operation) in operations.iter().enumerate() {
-        others.push(match &operation.act {
-            net::Action::Other(change) => Some(spend(state, change).map_err(|e| (at, e))?),
-            _ => None,
-        });
-    }
-    let made = Vec::with_capacity(operations.len());
-    let mut commit = Commit { state, spaces, made, tolerance: net::Tolerance::Strict };
-    let mut at = 0;
-    while let Some(operation) = operations.get(at) {
-        if commit.state.attempt.deadline.passed() {
-            return Err((at, refuse(types::Code::Timeout, "commit", "the time of this call is up")));
-        }
-        // A run of sysctls costs one visit to the namespace.
-        let run = sysctl::run(&operations[at..]);
-        if run > 0 {
-            sysctl::set(&mut commit, &operations[at..at + run]).map_err(|(i, e)| (at + i, e))?;
-            at += run;
-        } else {
-            commit.one(operation, others[at].as_ref()).map_err(|e| (at, e))?;
-            at += 1;
-        }
-    }
-    Ok(commit.made)
-}
-
-fn spend(state: &mut State, change: &Resource<Pending>) -> Result<Pending, types::Error> {
-    let change = state.table.delete(Resource::<Pending>::new_own(change.rep()));
-    change.map_err(|_| refuse(types::Code::Invalid, "commit", "a change of this commit has been done already"))
 }
 
 impl Commit<'_> {
@@ -91,33 +42,18 @@ impl Commit<'_> {
         space.ok_or_else(|| refuse(types::Code::Invalid, what, format!("there is no namespace {ns} in this commit")))
     }
 
-    fn one(&mut self, operation: &net::Op, other: Option<&Pending>) -> Result<(), types::Error> {
-        self.tolerance = operation.tolerate;
-        let mut apply = |change: &dyn Change| {
-            self.may_do(change)?;
-            let space = self.space(operation.ns, "commit")?;
-            change.apply(self, &space)
-        };
-        let done = with_change(&operation.act, other.and_then(change::described), &mut apply);
-        let unknown = || Err(refuse(types::Code::Invalid, "commit", "there is no such change"));
-        let made = done.unwrap_or_else(unknown)?;
-        self.made.push(made);
-        Ok(())
-    }
-
     /// Whether the grants name this kind of change.
     ///
     /// # Errors
     ///
     /// `denied`, with what to add to the policy.
-    pub fn may_do(&self, change: &dyn Change) -> Result<(), types::Error> {
-        let operation = change.operation();
+    pub fn may_do(&self, operation: Operation, what: &str) -> Result<(), types::Error> {
         if self.state.grants.operations.contains(&operation) {
             return Ok(());
         }
         let (name, plugin) = (operation.name(), &self.state.plugin);
         let text = format!("for operations of this kind: add {name:?} to `operations` of [plugins.{plugin}]");
-        self.state.deny(change.name(), &text)
+        self.state.deny(what, &text)
     }
 
     /// The index of a link.
@@ -213,7 +149,6 @@ impl Commit<'_> {
     }
 
     /// What the attempt has learned. Not to be held while something is asked of it again.
-    #[must_use]
     pub fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
         self.state.attempt.facts()
     }

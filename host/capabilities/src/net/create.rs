@@ -15,8 +15,8 @@ use crate::{
     failure::{kernel_error, refuse},
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     space::{HOST, Place, Space},
 };

@@ -21,8 +21,8 @@ use crate::{
     grants::table::Operation,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     space::{Place, Space},
 };

@@ -12,6 +12,7 @@ pub mod create;
 pub mod host_links;
 pub mod link;
 pub mod moves;
+mod perform;
 pub mod read;
 pub mod route;
 pub mod sysctl;
@@ -92,7 +93,7 @@ impl net::Host for State {
                 return Err(net::CommitError { at: 0, cause }.into());
             }
             let failed = |(at, cause)| net::CommitError { at: u32::try_from(at).unwrap_or(u32::MAX), cause };
-            Ok(commit::commit(state, &spaces, &ops).map_err(failed)?)
+            Ok(perform::commit(state, &spaces, &ops).map_err(failed)?)
         })
     }
 

@@ -17,8 +17,8 @@ use crate::{
     grants::pattern::matches_any,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::{Scene, tolerate_gone},
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared, tolerate_gone},
     },
     space::{Place, Space},
     state::State,

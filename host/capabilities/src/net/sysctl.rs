@@ -21,8 +21,8 @@ use crate::{
     },
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::{Scene, tolerate_gone},
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared, tolerate_gone},
     },
     space::{HOST, Place, SANDBOX, Space},
     state::State,
@@ -76,7 +76,9 @@ pub(super) fn set(commit: &mut Commit<'_>, run: &[net::Op]) -> Result<(), Failed
     let mut pairs = Vec::with_capacity(run.len());
     for (i, operation) in run.iter().enumerate() {
         let sysctl = sysctl(operation).expect("a run holds only these");
-        let checked = commit.may_do(&Set(sysctl)).and_then(|()| commit.may_set_sysctl(&space, sysctl));
+        let checked = commit
+            .may_do(Operation::SysctlSet, Set(sysctl).name())
+            .and_then(|()| commit.may_set_sysctl(&space, sysctl));
         checked.and_then(|()| convert::sysctl_value(&sysctl.value, &sysctl.key)).map_err(|e| (i, e))?;
         pairs.push((sysctl.key.as_str(), sysctl.value.as_str()));
     }

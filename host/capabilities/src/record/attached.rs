@@ -6,9 +6,10 @@ use nix::fcntl::OFlag;
 use wasm_cni_kernel::{Netns, open};
 
 use super::{
+    effect::Entry,
     format::{Heading, Line, MAX_FILE, VERSION},
     kinds,
-    scene::{Entry, Scene},
+    scene::Scene,
 };
 use crate::{
     context::Context,

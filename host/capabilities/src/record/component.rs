@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    effect::{Cleanup, Effect, Shared},
-    scene::Scene,
+    effect::{Cleanup, Effect},
+    scene::{Scene, Shared},
 };
 use crate::needs::Needs;
 

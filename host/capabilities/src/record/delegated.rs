@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use wasm_cni_state::deadline::Cancel;
 
 use super::{
-    effect::{Cleanup, Effect, Shared},
-    scene::Scene,
+    effect::{Cleanup, Effect},
+    scene::{Scene, Shared},
 };
 use crate::{
     exec::{self, ExecCall},

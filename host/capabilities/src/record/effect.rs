@@ -1,12 +1,11 @@
 //! What an effect is: plain data, written down before it happens, that knows how to take itself back.
 
-use std::{any::Any, fmt};
+use std::{any::Any, fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
-use wasm_cni_kernel::LinkRef;
 
-use super::scene::Scene;
-use crate::{needs::Needs, space::Place};
+use super::scene::{Scene, Shared};
+use crate::needs::Needs;
 
 /// One effect. Every function is required: what an effect leaves out here, a container that is gone would leave on the host.
 pub trait Effect: Serialize + DeserializeOwned + fmt::Display + fmt::Debug + Clone + Send + Sync + 'static {
@@ -50,15 +49,6 @@ pub enum Cleanup {
     Never,
 }
 
-/// What others may use too, so that it goes only if nobody does.
-#[derive(Clone, Copy, Debug)]
-pub enum Shared<'a> {
-    /// A bridge: used if it has ports.
-    Bridge(Place, LinkRef<'a>),
-    /// Something whose own inverse leaves it alone if it is in use.
-    Other,
-}
-
 /// An effect of whichever type.
 pub trait Recorded: fmt::Display + fmt::Debug + Send + Sync {
     /// See [`Effect::TAG`].
@@ -88,6 +78,9 @@ pub trait Recorded: fmt::Display + fmt::Debug + Send + Sync {
     /// For those who look for effects of one type.
     fn as_any(&self) -> &dyn Any;
 }
+
+/// An effect on the record.
+pub type Entry = Arc<dyn Recorded>;
 
 impl<E: Effect> Recorded for E {
     fn tag(&self) -> &'static str {

@@ -26,8 +26,8 @@ use wasm_cni_state::files::{create_directories, remove_created};
 
 use super::{
     directories::Directories,
+    effect::Entry,
     format::{self, Heading, Line, MAX_FILE, UNBORN, stuck},
-    scene::Entry,
 };
 
 /// Most effects of one attempt: to take them back takes time.

@@ -8,8 +8,7 @@ use super::{
     component::Component,
     delegated::Delegated,
     directories::{Directories, File},
-    effect::Effect,
-    scene::Entry,
+    effect::{Effect, Entry},
 };
 use crate::{filter, net, store};
 

@@ -10,6 +10,7 @@ pub mod journal;
 mod kinds;
 pub mod orphans;
 pub mod scene;
+pub mod undo;
 
 use std::path::PathBuf;
 

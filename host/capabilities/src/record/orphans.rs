@@ -80,9 +80,9 @@ mod tests {
     use crate::record::{
         attached::attached,
         directories,
+        effect::Entry,
         format::{Heading, VERSION},
         journal::Journal,
-        scene::Entry,
     };
 
     fn heading() -> Heading {

@@ -1,8 +1,4 @@
-//! Where effects are taken back, and the order in which that happens.
-//!
-//! What only one attempt made goes unconditionally. What is shared between attachments, a bridge, its addresses, a table of
-//! filters, a network's directory of leases, goes only if nobody else uses it by then, and while no other ADD is under way
-//! in the same namespace.
+//! Where effects are taken back.
 
 use std::{fmt, fs::File, os::fd::AsFd as _, sync::Arc, time::Duration};
 
@@ -14,7 +10,6 @@ use wasm_cni_kernel::{Error, LinkRef, Netns};
 use wasm_cni_spec::attachment::Owner;
 use wasm_cni_state::{deadline::Deadline, files::lock_file};
 
-use super::effect::{Recorded, Shared};
 use crate::{
     context::Context,
     space::{Place, RouteSocket, Space},
@@ -23,6 +18,15 @@ use crate::{
 
 /// Time for one lock while taking effects back.
 pub const LOCK_TIME: Duration = Duration::from_secs(2);
+
+/// What others may use too, so that it goes only if nobody does.
+#[derive(Clone, Copy, Debug)]
+pub enum Shared<'a> {
+    /// A bridge: used if it has ports.
+    Bridge(Place, LinkRef<'a>),
+    /// Something whose own inverse leaves it alone if it is in use.
+    Other,
+}
 
 /// Where effects are taken back.
 #[derive(Clone)]
@@ -92,59 +96,6 @@ pub fn tolerate_gone(result: Result<(), Error>) -> Result<(), String> {
         Err(e) if ![ENODEV, ENOENT, ESRCH, EADDRNOTAVAIL].contains(&e.errno()) => Err(e.to_string()),
         _ => Ok(()),
     }
-}
-
-/// An effect on the record.
-pub type Entry = Arc<dyn Recorded>;
-
-/// Takes effects back, the last first. Returns what could not be taken back, and why.
-pub fn undo<'a>(entries: impl DoubleEndedIterator<Item = &'a Entry>, scene: &Scene) -> Vec<String> {
-    let mut failures = Vec::new();
-    let mut shared = Vec::new();
-    for entry in entries.rev() {
-        if entry.shared(scene).is_some() {
-            shared.push(entry);
-        } else {
-            failures.extend(take_back(entry, scene));
-        }
-    }
-    failures.extend(undo_shared(&shared, scene));
-    failures
-}
-
-/// Takes back what is shared, where nobody else uses it.
-pub fn tidy(entries: &[Entry], scene: &Scene) -> Vec<String> {
-    let shared: Vec<_> = entries.iter().rev().filter(|entry| entry.shared(scene).is_some()).collect();
-    undo_shared(&shared, scene)
-}
-
-fn undo_shared(shared: &[&Entry], scene: &Scene) -> Vec<String> {
-    if shared.is_empty() {
-        return Vec::new();
-    }
-    let Some(_lock) = lock_exclusive(&scene.host.netns, &Deadline::after(LOCK_TIME)) else {
-        // Others are attaching all the time, so it is in use.
-        return Vec::new();
-    };
-    let is_unused = |entry: &&&Entry| match entry.shared(scene) {
-        Some(Shared::Bridge(at, link)) => scene.at(at).is_some_and(|space| !has_ports(space, link)),
-        _ => true,
-    };
-    shared.iter().filter(is_unused).filter_map(|entry| take_back(entry, scene)).collect()
-}
-
-/// Returns the failure, if it could not be taken back.
-fn take_back(entry: &Entry, scene: &Scene) -> Option<String> {
-    let done = scene.context.trace.undo(scene.who(""), entry, || entry.take_back(scene));
-    done.err().map(|reason| format!("{entry} ({reason})"))
-}
-
-fn has_ports(space: &Space, bridge: LinkRef<'_>) -> bool {
-    let ports = space.netlink(|netlink| {
-        let bridge = netlink.link_get(bridge)?.index;
-        Ok(netlink.links()?.iter().any(|link| link.master == bridge))
-    });
-    ports.unwrap_or(false)
 }
 
 /// Exclusive: no ADD is under way in this namespace.

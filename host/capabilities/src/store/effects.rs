@@ -21,8 +21,8 @@ use crate::{
     bindings::store::Entry,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::{LOCK_TIME, Scene},
+        effect::{Cleanup, Effect},
+        scene::{LOCK_TIME, Scene, Shared},
     },
 };
 

@@ -57,6 +57,10 @@ impl store::Host for State {
             let Some(path) = state.grants.store.clone() else {
                 return Err(state.deny::<()>("store", "for a store").unwrap_err().into());
             };
+            if let Some(rehearsal) = &state.attempt.rehearsal {
+                let entries = rehearsal.entries(&path);
+                return state.table.push(Transaction { entries }).map_err(Failure::handle);
+            }
             let tables = state.attempt.context.under_root("/run/wasm-cni/index");
             let opened = Directory::open(&path, Some(tables)).and_then(|directory| {
                 // On the record before the lock can fail: the directory is there now.

@@ -20,8 +20,8 @@ use crate::{
     needs::Needs,
     record::{
         directories::Directories,
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     state::State,
     world::World,
@@ -56,6 +56,9 @@ impl memo::Host for State {
             if value.len() > MAX_VALUE {
                 return Err(refuse(types::Code::Limit, "memo-put", "a value has at most 65536 bytes").into());
             }
+            if state.attempt.is_rehearsed() {
+                return Ok(());
+            }
             let old = read(&path)?;
             let created = path.parent().map(|directory| create_directories(directory, 0o700)).transpose();
             let created = created.map_err(|e| failed(&e.what, &e.source))?.unwrap_or_default();
@@ -70,7 +73,7 @@ impl memo::Host for State {
     fn forget(&mut self) -> Reply<()> {
         self.call("memo.forget", &[], |state| {
             let path = state.memo()?;
-            if let Some(value) = read(&path)? {
+            if let (false, Some(value)) = (state.attempt.is_rehearsed(), read(&path)?) {
                 state.note(Kept { path: path.clone(), value: Vec::new(), old: Some(value) })?;
                 remove(&path).map_err(|e| failed(&format!("remove {}", path.display()), &e))?;
             }

@@ -10,5 +10,5 @@ pub use self::locate::Location;
 pub(crate) use self::{
     load::world,
     locate::Found,
-    plugin::{Plugin, linker},
+    plugin::{Linked, Plugin, linker},
 };

@@ -24,8 +24,8 @@ use crate::{
     handles::Namespace,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     space::Space,
     state::State,
@@ -68,6 +68,9 @@ impl masquerade::Host for State {
             let owner = state.attempt.owner();
             // Half of it may be done when it fails: the note stays.
             state.note(Masqueraded { owner: owner.clone(), addresses: addresses.clone() })?;
+            if state.attempt.is_rehearsed() {
+                return Ok(());
+            }
             match state.backend(space, backend) {
                 masquerade::Backend::Nftables => state.by_nftables(space, &owner, &addresses),
                 masquerade::Backend::Iptables => {
@@ -91,6 +94,9 @@ impl masquerade::Host for State {
         let arguments: [(_, &dyn Describe); 2] = [("ns", &ns), ("addresses", &addresses)];
         self.filter("masquerade.remove", &arguments, &ns, self.grants.masquerade, what, |state, space| {
             let addresses = checked(&addresses, what)?;
+            if state.attempt.is_rehearsed() {
+                return Ok(());
+            }
             let owner = state.attempt.owner();
             let nft = by_nftables::unmasquerade(space, &owner).map_err(|e| kernel_error(&e));
             let iptables = by_iptables::remove(&state.iptables(space), &owner, &addresses);
@@ -102,6 +108,9 @@ impl masquerade::Host for State {
         let (granted, arguments) =
             (self.grants.masquerade && self.collects(), [("ns", &ns as &dyn Describe), ("live", &live)]);
         self.filter("masquerade.gc", &arguments, &ns, granted, "masquerade-gc", |state, space| {
+            if state.attempt.is_rehearsed() {
+                return Ok(());
+            }
             let (network, live) = (&state.attempt.network, state.live(live.clone()));
             let nft = by_nftables::retain_masquerade(space, network, &live).map_err(|e| kernel_error(&e));
             let iptables = by_iptables::retain(&state.iptables(space), network, &live);

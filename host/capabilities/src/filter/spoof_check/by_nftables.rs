@@ -38,7 +38,7 @@ impl SpoofCheck {
 const COMMENT: &str = "macspoofchk-";
 
 /// Puts an attachment's spoof check in place of the one that it has.
-pub fn check_spoofing(space: &Space, owner: &Owner, port: &str, mac: [u8; 6]) -> Result<(), Error> {
+pub(super) fn check_spoofing(space: &Space, owner: &Owner, port: &str, mac: [u8; 6]) -> Result<(), Error> {
     let names = SpoofCheck::of(owner);
     let SpoofCheck { comment, interface_chain, mac_chain } = &names;
     patiently(|| {
@@ -67,7 +67,7 @@ pub fn check_spoofing(space: &Space, owner: &Owner, port: &str, mac: [u8; 6]) ->
 }
 
 /// Removes an attachment's spoof check.
-pub fn uncheck_spoofing(space: &Space, owner: &Owner) -> Result<(), Error> {
+pub(super) fn uncheck_spoofing(space: &Space, owner: &Owner) -> Result<(), Error> {
     uncheck(space, &SpoofCheck::of(owner))
 }
 
@@ -92,7 +92,7 @@ fn uncheck(space: &Space, names: &SpoofCheck) -> Result<(), Error> {
 }
 
 /// Removes the checks of ports that are gone, but not those of `live`.
-pub fn retain_spoof_checks(space: &Space, live: &[Owner]) -> Result<(), Error> {
+pub(super) fn retain_spoof_checks(space: &Space, live: &[Owner]) -> Result<(), Error> {
     let rules = space.nftables(|nft| nft.rules(Family::Bridge, NAT, PREROUTING))?;
     if rules.is_empty() {
         return Ok(());

@@ -20,8 +20,8 @@ use crate::{
     handles::Namespace,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect, Shared},
-        scene::Scene,
+        effect::{Cleanup, Effect},
+        scene::{Scene, Shared},
     },
     space::Place,
     state::State,
@@ -61,6 +61,9 @@ impl spoof_check::Host for State {
                 state.note(Made::of(Table::SpoofCheck))?;
             }
             state.note(Checked { owner: owner.clone() })?;
+            if state.attempt.is_rehearsed() {
+                return Ok(());
+            }
             by_nftables::check_spoofing(space, &owner, &port, mac).map_err(failed)
         })
     }
@@ -80,6 +83,9 @@ impl spoof_check::Host for State {
         let (granted, arguments) =
             (self.grants.spoof_check && self.collects(), [("ns", &ns as &dyn Describe), ("live", &live)]);
         self.filter("spoof-check.gc", &arguments, &ns, granted, "spoof-check-gc", |state, space| {
+            if state.attempt.is_rehearsed() {
+                return Ok(());
+            }
             by_nftables::retain_spoof_checks(space, &state.live(live.clone())).map_err(|e| kernel_error(&e))
         })
     }

@@ -8,6 +8,7 @@
 use std::{
     io,
     path::Path,
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -22,21 +23,29 @@ use crate::{
 };
 
 /// Where the lines go, each with its newline.
-pub type TraceSink = Box<dyn Fn(&str) + Send + Sync>;
+pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Most arguments of a process in a line.
 const MAX_ARGUMENTS: usize = 64;
 
 /// The trace of a runtime, if it was asked for.
-#[derive(Default)]
-pub struct Trace(Option<TraceSink>);
+#[derive(Clone, Default)]
+pub struct Trace {
+    sink: Option<TraceSink>,
+    /// Whether values are shown whole, however long they are.
+    whole: bool,
+}
 
 /// Whose doing it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Who<'a> {
+    /// The container.
     pub container_id: &'a str,
+    /// The interface inside the container.
     pub ifname: &'a str,
+    /// The network's name.
     pub network: &'a str,
+    /// The plugin; empty for the host itself.
     pub plugin: &'a str,
     /// Delegations above the plugin.
     pub depth: u32,
@@ -57,6 +66,7 @@ pub struct Begun {
 }
 
 impl Begun {
+    /// Now.
     pub fn now() -> Self {
         Self { at: SystemTime::now(), since: Instant::now() }
     }
@@ -105,16 +115,30 @@ impl<'a> Line<'a> {
 }
 
 impl Trace {
+    /// A trace that goes to this sink.
     pub fn to(sink: TraceSink) -> Self {
-        Self(Some(sink))
+        Self { sink: Some(sink), whole: false }
     }
 
+    /// The same, with values whole, however long they are: for a program that reads them.
+    #[must_use]
+    pub fn whole(sink: TraceSink) -> Self {
+        Self { sink: Some(sink), whole: true }
+    }
+
+    /// Whether values are shown whole.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Whether lines are written.
     pub fn is_on(&self) -> bool {
-        self.0.is_some()
+        self.sink.is_some()
     }
 
     fn write(&self, line: &Line<'_>) {
-        let (Some(sink), Ok(mut text)) = (&self.0, serde_json::to_string(line)) else { return };
+        let (Some(sink), Ok(mut text)) = (&self.sink, serde_json::to_string(line)) else { return };
         text.push('\n');
         sink(&text);
     }
@@ -194,8 +218,11 @@ fn error_json(error: &CniError) -> Value {
 
 /// Runs executables and says so.
 pub struct Watched<'a> {
+    /// What runs them.
     pub exec: &'a dyn Exec,
+    /// Where the lines go.
     pub trace: &'a Trace,
+    /// Whose doing it is.
     pub who: Who<'a>,
 }
 
@@ -230,10 +257,7 @@ fn rfc3339(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{Arc, Mutex},
-        time::Duration,
-    };
+    use std::{sync::Mutex, time::Duration};
 
     use super::*;
 
@@ -255,7 +279,7 @@ mod tests {
     fn lines(act: impl FnOnce(&Trace)) -> Vec<Value> {
         let text = Arc::new(Mutex::new(String::new()));
         let sink = Arc::clone(&text);
-        act(&Trace::to(Box::new(move |line| sink.lock().unwrap().push_str(line))));
+        act(&Trace::to(Arc::new(move |line| sink.lock().unwrap().push_str(line))));
         let text = text.lock().unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

@@ -19,17 +19,18 @@ use std::{
 use nix::libc;
 use serde::Deserialize;
 
-use wasm_cni_capabilities::{grants::table::PluginTable, limits::Limits};
 use wasm_cni_engine::{Bundled, Grant};
 use wasm_cni_spec::error::{CniError, code};
 use wasm_cni_state::files::reason;
+
+use crate::{grants::table::PluginTable, limits::Limits};
 
 /// Largest file, bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 /// What operators have said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Policy {
+pub struct Policy {
     limits: LimitsTable,
     plugins: BTreeMap<String, PluginTable>,
 }
@@ -67,7 +68,7 @@ impl Policy {
     /// # Errors
     ///
     /// What is wrong with which file.
-    pub(crate) fn read(path: &Path, is_named: bool) -> Result<Self, CniError> {
+    pub fn read(path: &Path, is_named: bool) -> Result<Self, CniError> {
         let mut policy = Self::default();
         match read(path)? {
             Some(file) => policy.add(path, file)?,
@@ -99,12 +100,12 @@ impl Policy {
     }
 
     /// What it says of a plugin.
-    pub(crate) fn of(&self, kind: &str) -> Option<&PluginTable> {
+    pub fn of(&self, kind: &str) -> Option<&PluginTable> {
         self.plugins.get(kind)
     }
 
     /// The limits, with those that it sets in place of `limits`'.
-    pub(crate) fn limits(&self, limits: Limits) -> Limits {
+    pub fn limits(&self, limits: Limits) -> Limits {
         let LimitsTable { memory_mib, time_seconds, host_calls, argument_kib, .. } = self.limits;
         let LimitsTable { operations, log_kib, result_items, delegation_depth, .. } = self.limits;
         let mib = |n: u16| usize::from(n) << 20;
@@ -124,7 +125,7 @@ impl Policy {
 }
 
 /// The grants that a bundled plugin has by itself: its own `policy.toml`.
-pub(crate) fn of_bundled(plugin: &Bundled) -> PluginTable {
+pub fn of_bundled(plugin: &Bundled) -> PluginTable {
     let value = |grant: &Grant| match grant {
         Grant::Flag(flag) => toml::Value::Boolean(*flag),
         Grant::Texts(texts) => texts.iter().map(|text| toml::Value::from(*text)).collect::<Vec<_>>().into(),
@@ -135,7 +136,7 @@ pub(crate) fn of_bundled(plugin: &Bundled) -> PluginTable {
 }
 
 /// What `allow_host` gives to a third-party plugin: both namespaces, bridges and their ports, filters, delegation.
-pub(crate) fn of_allowed() -> PluginTable {
+pub fn of_allowed() -> PluginTable {
     toml::from_str(include_str!("allow_host.toml")).unwrap_or_default()
 }
 
@@ -184,7 +185,7 @@ fn invalid(path: &Path, text: &str) -> CniError {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use wasm_cni_capabilities::grants::table::Namespace;
+    use crate::grants::table::Namespace;
 
     use super::*;
 

@@ -8,13 +8,13 @@ use std::{
     sync::Arc,
 };
 
+use wasm_cni_policy::limits::Limits;
 use wasm_cni_state::files::under;
 
-use crate::{exec::Exec, limits::Limits, trace::Trace};
+use crate::{exec::Exec, trace::Trace};
 
 /// A line that a plugin logged.
 #[derive(Debug)]
-#[non_exhaustive]
 pub struct LogLine<'a> {
     /// `trace`, `debug`, `info`, `warn` or `error`.
     pub level: &'a str,
@@ -37,12 +37,13 @@ impl<'a> LogLine<'a> {
 }
 
 /// Where log lines go.
-pub type LogSink = Box<dyn Fn(&LogLine<'_>) + Send + Sync>;
+pub type LogSink = Arc<dyn Fn(&LogLine<'_>) + Send + Sync>;
 
 /// Where the standard error of native plugins that succeed goes.
-pub type StderrSink = Box<dyn Fn(&[u8]) + Send + Sync>;
+pub type StderrSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// Settings and sinks of a runtime.
+#[derive(Clone)]
 pub struct Context {
     /// Of each call.
     pub limits: Limits,
