@@ -22,6 +22,7 @@ use crate::{
     context::{Context, LogLine},
     facts::Facts,
     faults,
+    footprint::Footprint,
     record::{
         self,
         effect::{Effect, Entry},
@@ -297,7 +298,7 @@ impl Attempt {
         let _ = faults::at_host_call();
         let mut journal = std::mem::take(&mut *self.journal());
         let entries = if provisional { journal.all() } else { journal.keep(&self.record_path()) };
-        Footprint { entries, scene: self.scene(), journal: Mutex::new(journal) }
+        Footprint::new(entries, self.scene(), journal)
     }
 }
 
@@ -318,21 +319,3 @@ fn where_left<'a>(entries: impl Iterator<Item = &'a Entry>, failures: &[String])
 /// The number of a note, if it was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Note(Option<usize>);
-
-/// What an ADD did, to be tidied up when its attachment is gone.
-#[derive(Debug)]
-pub struct Footprint {
-    entries: Vec<Entry>,
-    scene: Scene,
-    /// Open for as long as it is provisional.
-    journal: Mutex<Journal>,
-}
-
-impl Footprint {
-    /// Its attachment has been detached: removes what outlives it where nobody uses it any more. Returns what could not be
-    /// removed, and why.
-    pub fn tidy(&self) -> Vec<String> {
-        self.journal.lock().expect("no panic with the lock held").close();
-        undo::tidy(&self.entries, &self.scene)
-    }
-}

@@ -18,6 +18,7 @@ pub mod describe;
 pub mod facts;
 pub mod failure;
 pub mod filter;
+pub mod footprint;
 pub mod handles;
 pub mod limits;
 pub mod link;

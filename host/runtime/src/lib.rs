@@ -90,7 +90,7 @@ pub mod config {
 
 /// What an ADD achieved, in every version of the specification.
 pub mod result {
-    pub use wasm_cni_capabilities::attempt::Footprint;
+    pub use wasm_cni_capabilities::footprint::Footprint;
     pub use wasm_cni_spec::{
         result::{Dns, Interface, IpConfig, Route, Success, parse_result as parse},
         schema::render_result as render,

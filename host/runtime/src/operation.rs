@@ -12,8 +12,9 @@ use std::{
 };
 
 use wasm_cni_capabilities::{
-    attempt::{Attempt, Footprint},
+    attempt::Attempt,
     call::{CallConfig, Labelled, Level, Verb},
+    footprint::Footprint,
 };
 use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use wasm_cni_capabilities::{
-    attempt::Footprint,
+    footprint::Footprint,
     space::{HOST, Space},
 };
 use wasm_cni_kernel::Netns;
@@ -77,6 +77,17 @@ impl Runtime {
     /// that attach a container only once. Returns what could not be removed, and why.
     pub fn tidy(&self, footprint: &Footprint) -> Vec<String> {
         footprint.tidy()
+    }
+
+    /// The footprint that [`Footprint::to_json`] named, for a runtime whose create and delete are different processes. Read
+    /// it before [`Runtime::del`], which removes the attachment's record, and pass it to [`Runtime::tidy`] afterwards. A
+    /// provisional ADD has no record.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not a footprint of this host and this boot; if the attachment has been detached.
+    pub fn footprint_from_json(&self, json: &str) -> Result<Footprint, CniError> {
+        Footprint::from_json(&self.host.context, &self.host_space()?, json)
     }
 
     /// The namespace that plugins are handed as the host's.

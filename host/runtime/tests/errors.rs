@@ -89,6 +89,37 @@ fn parameters_and_configurations() {
     assert_eq!(Network::parse_list(b"{").unwrap_err().kind(), ErrorKind::Config);
 }
 
+#[test]
+fn a_footprint_is_tidied_by_a_later_process() {
+    in_private_namespaces("inside_a_footprint_is_tidied_by_a_later_process");
+}
+
+#[test]
+#[ignore = "run by a_footprint_is_tidied_by_a_later_process"]
+fn inside_a_footprint_is_tidied_by_a_later_process() {
+    let root = tempfile::tempdir().unwrap();
+    let (first, later, netns) = (runtime(&root), runtime(&root), Netns::create().unwrap());
+    let network = network(r#"{"type":"bridge","bridge":"b0","ipam":{"type":"host-local","subnet":"10.1.0.0/24"}}"#);
+    let at = at(netns.path().to_str().unwrap());
+    let json = first.add(&network, &at).unwrap().footprint.to_json();
+    drop(first);
+    let footprint = later.footprint_from_json(&json).unwrap();
+    later.del(&network, &at).unwrap();
+    let has_bridge = || Command::new("ip").args(["link", "show", "b0"]).output().unwrap().status.success();
+    assert!(has_bridge(), "DEL leaves it");
+    assert_eq!(later.tidy(&footprint), [""; 0]);
+    assert!(!has_bridge());
+    // There is nothing in it but a name: what no ADD has recorded is not undone.
+    let gone = later.footprint_from_json(&json).unwrap_err();
+    assert!(gone.msg.contains("it was detached"), "{gone}");
+    for (from, to) in
+        [("\"c1\"", "\"../c1\""), ("\"version\":1", "\"version\":2"), ("[", "[1"), ("{", "{\"effects\":[],")]
+    {
+        let changed = json.replacen(from, to, 1);
+        assert!(changed != json && later.footprint_from_json(&changed).is_err(), "{changed}");
+    }
+}
+
 /// The same test program in private namespaces, with the privileges of their root.
 fn in_private_namespaces(test: &str) {
     let this = std::env::current_exe().unwrap();
