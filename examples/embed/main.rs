@@ -17,8 +17,9 @@ use std::{
     time::Duration,
 };
 
-use wasm_cni::{Added, AsyncRuntime, Attachment, CniError, Netns, Network, Runtime, config::Loaded};
-use wasm_cni_kernel::{LinkAttrs, LinkRef};
+use wasm_cni::{
+    Added, AsyncRuntime, Attachment, CniError, Netns, Network, Runtime, config::Loaded, sandbox::set_up_loopback,
+};
 
 /// Time limit of an attachment.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,9 +105,7 @@ struct Container {
 impl Container {
     fn new(id: String, networks: &[Network]) -> Result<Self> {
         let netns = Netns::create()?;
-        let mut netlink = netns.connect()?;
-        let lo = netlink.link_get(LinkRef::Name("lo"))?.index;
-        netlink.link_set(lo, &LinkAttrs { up: Some(true), ..LinkAttrs::default() })?;
+        set_up_loopback(&netns)?;
         // This process keeps the namespace alive, so there is no file to remove.
         let attachments = Attachment::new(id, "", netns.path()).numbered("eth", networks.to_vec());
         Ok(Self { netns: Arc::new(netns), attachments })

@@ -6,7 +6,6 @@
 mod args;
 mod commands;
 mod env;
-mod isolation;
 mod progress;
 mod start;
 mod table;

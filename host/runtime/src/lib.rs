@@ -47,6 +47,7 @@ mod digest;
 mod dispatch;
 mod dry_run;
 mod ended;
+mod footprint;
 mod grants;
 mod host;
 
@@ -61,6 +62,7 @@ mod plugins;
 mod progress;
 mod recover;
 mod runtime;
+pub mod sandbox;
 mod several;
 mod stand_alone;
 mod validate;

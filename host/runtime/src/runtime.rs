@@ -79,17 +79,6 @@ impl Runtime {
         footprint.tidy()
     }
 
-    /// The footprint that [`Footprint::to_json`] named, for a runtime whose create and delete are different processes. Read
-    /// it before [`Runtime::del`], which removes the attachment's record, and pass it to [`Runtime::tidy`] afterwards. A
-    /// provisional ADD has no record.
-    ///
-    /// # Errors
-    ///
-    /// If the text is not a footprint of this host and this boot; if the attachment has been detached.
-    pub fn footprint_from_json(&self, json: &str) -> Result<Footprint, CniError> {
-        Footprint::from_json(&self.host.context, &self.host_space()?, json)
-    }
-
     /// The namespace that plugins are handed as the host's.
     pub(crate) fn host_space(&self) -> Result<Arc<Space>, CniError> {
         Ok(Arc::new(Space::new(HOST, self.host_netns()?)))
