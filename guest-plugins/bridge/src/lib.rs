@@ -4,6 +4,7 @@ mod bridge;
 mod check;
 mod config;
 mod gateway;
+mod host_gateway;
 mod port;
 mod vlan;
 
@@ -133,7 +134,7 @@ fn layer3(
     }
     let has_v6 = output.ips.iter().any(|ip| IpAddr::from(ip.address.addr).is_ipv6());
     iface::configure(batch, sandbox, ifname, &output, has_v6)?;
-    let vlan_interface = bridge.set_gateways(host, config, &gateways)?;
+    let vlan_interface = host_gateway::set_up(host, config, bridge, &gateways)?;
     output.interfaces.extend(vlan_interface);
     if let Some(masquerade) = config.masquerade()? {
         masquerade.add(host, &output)?;

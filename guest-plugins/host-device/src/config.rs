@@ -1,11 +1,11 @@
-//! The configuration: what selects a device. Must not know: what is there.
+//! The configuration. Must not know: which devices there are.
 
 use cni_plugin::decode::{Document, Object};
 use cni_plugin::devices::Bus;
 use cni_plugin::netconf::{self, NetConf};
 use cni_plugin::{Dns, Failure, Mistake, link, validate};
 
-use crate::device::{NO_DEVICE, NOT_FOUND, kernel_path, parse_mac};
+use crate::selector::{NO_DEVICE, NOT_FOUND, Selector, kernel_path, parse_mac};
 
 /// What stands in front of faults of decoding.
 const FAILED: &str = "failed to load netconf: ";
@@ -30,16 +30,6 @@ pub(crate) struct Config {
     kernel_path: String,
     /// The runtime is to say which device, at ADD.
     told_later: bool,
-}
-
-/// How a configuration names its device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Selector {
-    Name(String),
-    Mac(String),
-    /// Below `/sys/devices`.
-    KernelPath(String),
-    Hardware(Bus, String),
 }
 
 impl Config {

@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod device;
 mod moves;
+mod selector;
 
 use cni_plugin::{
     Attachment, Batch, Call, Context, Failure, InterfacePlugin, Mistake, Netns, Output, iface, ipam, log, require_host,
@@ -28,7 +29,7 @@ impl InterfacePlugin for HostDevice {
         let ifname = &call.at.ifname;
         let mut interface = result::named(ifname, &call.netns);
         if !device.dpdk {
-            let link = device.find(host).context(|| device::NO_DEVICE.to_owned())?;
+            let link = device.find(host).context(|| selector::NO_DEVICE.to_owned())?;
             moves::take(host, sandbox, &link, ifname).map_err(|text| format!("failed to move link {text}"))?;
             interface.mac = device::mac_of(&link);
         }

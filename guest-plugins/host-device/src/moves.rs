@@ -3,8 +3,8 @@
 
 use cni_plugin::{Batch, Code, CommitFailed, Context, Failure, Link, LinkAttr, LinkRef, Netns, Tables, go, link, log};
 
-use crate::config::Selector;
 use crate::device::Device;
+use crate::selector::Selector;
 
 /// Moves a link of the host into the container, as `ifname`.
 pub(crate) fn take(host: &Netns, sandbox: &Netns, link: &Link, ifname: &str) -> Result<(), String> {

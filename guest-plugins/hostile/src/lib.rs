@@ -29,6 +29,7 @@
 //! | `change-never`, `change-hoard`, `change-flood` | one change, 2000, changes without end that no commit sees |
 //! | `change-half` | a dummy by a change, then a panic |
 //! | `bad-changes`, `bad-tables` | links, namespaces, numbers that there are not, in changes |
+//! | `tables-keep`, `tables-half` | routes, rules and neighbours of the sandbox's `t0` changed; and then a panic |
 //! | `foreign-parents` | dummies and macvlans on the host, and on its links |
 //! | `foreign-tables` | routes, rules and neighbours of the host |
 //! | `memo-large`, `memo-any`, `memo-flood` | memos that are too long, not granted, without end |
@@ -205,6 +206,14 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         }
         "bad-changes" => changes::bad(&scene),
         "bad-tables" => tables::bad(&scene),
+        "tables-keep" => {
+            tables::change(scene.sandbox()?)?;
+            Ok(effects::one_interface(&scene))
+        }
+        "tables-half" => {
+            tables::change(scene.sandbox()?)?;
+            panic!("hostile says: half done");
+        }
         "foreign-parents" => changes::foreign(&scene),
         "foreign-tables" => tables::foreign(&scene),
         "memo-large" => memos::large(),

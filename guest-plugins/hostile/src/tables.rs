@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use cni_plugin::neighbours::{self, Neighbour};
 use cni_plugin::routes::{self, Hop, How, Kind, Route};
 use cni_plugin::rules::{self, Family, Rule};
-use cni_plugin::{Failure, IpNet, LinkRef, OtherChange, Output, Tolerance, ip};
+use cni_plugin::{Batch, Failure, IpNet, LinkRef, Netns, OtherChange, Output, Tolerance, ip};
 
 use crate::Scene;
 use crate::probes::Record;
@@ -121,4 +121,47 @@ pub(crate) fn bad(scene: &Scene<'_>) -> Result<Output, Failure> {
         other(&format!("delete a neighbour with {what}"), neighbours::delete(&neighbour));
     }
     record.finish()
+}
+
+/// Each kind of change to what the test has put into the sandbox, on its link `t0`. What lists say
+/// of it must be what was asked for.
+pub(crate) fn change(sandbox: &Netns) -> Result<(), Failure> {
+    let net = |text: &str| ip::parse_cidr(text);
+    let via = |gateway: &str| -> Result<Hop, Failure> {
+        let gateway = gateway.parse::<IpAddr>().map_err(|error| error.to_string())?;
+        Ok(Hop { link: Some(named("t0")), ..Hop::via(gateway) })
+    };
+    let mut batch = Batch::on(sandbox);
+    let mut add = |route: &Route, how| {
+        batch.other(routes::add(route, how));
+    };
+    add(&Route { kind: Kind::Blackhole, ..Route::to(net("10.6.0.0/16")?, []) }, How::Create);
+    add(&Route { mtu: 1400, ..Route::to(net("10.7.0.0/16")?, [via("10.5.0.8")?, via("10.5.0.9")?]) }, How::Create);
+    add(&Route::to(net("10.8.0.0/16")?, [via("10.5.0.7")?]), How::Replace);
+    add(&Route::to(net("10.10.0.0/16")?, [via("10.5.0.7")?]), How::Append);
+    add(&Route { table: 7, ..Route::to(net("10.6.0.0/16")?, [via("10.5.0.7")?]) }, How::Replace);
+    add(&Route::to(net("fd08::/48")?, [via("fd05::7")?]), How::Replace);
+    add(&Route::to(net("fd07::/48")?, [via("fd05::7")?]), How::Create);
+    for dst in ["10.9.0.0/16", "10.11.0.0/16"] {
+        batch.other(routes::delete(&Route::to(net(dst)?, [])));
+    }
+    batch.other(routes::delete(&Route::to(net("fd09::/48")?, [via("fd05::9")?])));
+    batch.other(rules::add(&Rule::from_source(net("10.5.0.1/32")?, 7)));
+    batch.other(rules::add(&Rule { priority: Some(50), ..Rule::all(Family::Inet6, 7) }));
+    batch.other(rules::delete(&Rule { mark: Some((1, 0xff)), ..Rule::all(Family::Inet, 9) }));
+    let of_t0 = |ip: [u8; 4], mac: u8| Neighbour::permanent(named("t0"), ip.into(), vec![2, 0, 0, 0, 0, mac]);
+    batch.other(neighbours::add(&of_t0([10, 5, 0, 7], 7)));
+    batch.other(neighbours::add(&of_t0([10, 5, 0, 8], 7)));
+    batch.other(neighbours::delete(&of_t0([10, 5, 0, 9], 0)));
+    batch.other(neighbours::add(&Neighbour::proxy(named("t0"), [10, 5, 0, 77].into())));
+    batch.commit()?;
+    let listed = routes::list(sandbox, Some(0), Some(&named("t0")))?;
+    let multipath = listed.iter().find(|route| route.hops.len() == 2 && route.mtu == 1400);
+    let rules = rules::list(sandbox, Some(Family::Inet))?;
+    let neighbours = neighbours::list(sandbox, Some(&named("t0")))?;
+    let found = neighbours.iter().filter(|neighbour| neighbour.mac == [2, 0, 0, 0, 0, 7]).count();
+    if multipath.is_none() || !rules.iter().any(|rule| rule.table == 7) || found != 2 {
+        return Err(format!("not listed: {listed:?} {rules:?} {neighbours:?}").into());
+    }
+    Ok(())
 }

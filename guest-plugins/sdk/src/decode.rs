@@ -26,7 +26,7 @@ use std::cell::RefCell;
 use crate::Failure;
 use crate::fault::{Fault, FaultKind, Faults};
 use crate::json::Json;
-use crate::validate::Keys;
+use crate::keys::Keys;
 
 pub use value::Value;
 

@@ -57,6 +57,7 @@ pub mod iface;
 pub mod ip;
 pub mod ipam;
 mod json;
+mod keys;
 pub mod link;
 pub mod log;
 pub mod mac;

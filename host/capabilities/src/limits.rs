@@ -23,6 +23,16 @@ impl Meter {
     pub fn new(limits: &Limits) -> Self {
         Self { limit: limits.memory, used: 0 }
     }
+
+    /// Counts what the host keeps for the instance, until its end.
+    ///
+    /// # Errors
+    ///
+    /// Ends the guest if that is more than it may have.
+    pub fn keep(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.used = self.used.saturating_add(bytes);
+        if self.used > self.limit { Err(wasmtime::Error::new(Stop::Memory(self.limit))) } else { Ok(()) }
+    }
 }
 
 impl ResourceLimiter for Meter {
@@ -52,6 +62,9 @@ impl ResourceLimiter for Meter {
         8
     }
 }
+
+/// Most handles of one instance: namespaces, transactions, and changes that no commit has done.
+pub const MAX_HANDLES: usize = 1024;
 
 /// Most instances that a process of one call leaves to its end, each with all the
 /// memory that it has: a plugin and its IPAM plugin.
@@ -109,6 +122,9 @@ pub enum Stop {
     /// Its memory is used up.
     #[error("it wanted more than {} MiB of memory", .0 >> 20)]
     Memory(usize),
+    /// Its handles are used up.
+    #[error("it kept more than {MAX_HANDLES} handles")]
+    Handles,
     /// Its calls are used up.
     #[error("it made more than {0} host calls")]
     HostCalls(u32),

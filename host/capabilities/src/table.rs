@@ -4,7 +4,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::{
     capability::Capability,
-    delegate, filter, link, net,
+    delegate, filter, link, neighbour, net, route,
     state::State,
     store,
     system::{devices, log, memo, random, resolver},
@@ -16,6 +16,9 @@ pub static ALL: &[Capability] = &[
     net::CAPABILITY,
     link::dummy::CAPABILITY,
     link::macvlan::CAPABILITY,
+    route::routes::CAPABILITY,
+    route::rules::CAPABILITY,
+    neighbour::CAPABILITY,
     filter::masquerade::CAPABILITY,
     filter::spoof_check::CAPABILITY,
     delegate::CAPABILITY,

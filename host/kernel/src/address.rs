@@ -84,7 +84,7 @@ fn new_message(address: &Address) -> AddressMessage {
 }
 
 /// Reads an address; `None` for other messages, links and families.
-fn read(reply: &Reply, link: Option<u32>) -> Option<Result<Address, Error>> {
+pub(crate) fn read(reply: &Reply, link: Option<u32>) -> Option<Result<Address, Error>> {
     if reply.kind != RTM_NEWADDR {
         return None;
     }

@@ -61,13 +61,15 @@ pub(crate) fn acknowledged(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> 
         0 => &[],
         _ => request.get(skip.next_multiple_of(4)..).unwrap_or_default(),
     };
-    Err(Error::from_kernel(-code.get(), kernel_says(attributes)))
+    Err(Error::from_kernel(code.get().wrapping_neg(), kernel_says(attributes)))
 }
 
 /// Reads an `NLMSG_DONE`: `int error`, attributes.
 pub(crate) fn dumped(message: &NetlinkBuffer<&[u8]>) -> Result<(), Error> {
     match DoneBuffer::new_checked(message.payload()) {
-        Ok(done) if done.code() < 0 => Err(Error::from_kernel(-done.code(), kernel_says(done.extended_ack()))),
+        Ok(done) if done.code() < 0 => {
+            Err(Error::from_kernel(done.code().wrapping_neg(), kernel_says(done.extended_ack())))
+        }
         // Some kernels send no code.
         _ => Ok(()),
     }

@@ -83,7 +83,8 @@ fn message(vlan: &BridgeVlan) -> LinkMessage {
     message
 }
 
-fn read(payload: &[u8], link: u32) -> Result<Vec<BridgeVlan>, DecodeError> {
+/// Reads the VLANs of a port; none for other links.
+pub(crate) fn read(payload: &[u8], link: u32) -> Result<Vec<BridgeVlan>, DecodeError> {
     let mut vlans = Vec::new();
     if LinkHeader::parse(payload)?.index != link {
         return Ok(vlans);

@@ -31,6 +31,9 @@ mod answer;
 mod bridge_vlan;
 mod error;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod link;
 mod neighbour;
 mod netlink;

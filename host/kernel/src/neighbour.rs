@@ -91,7 +91,7 @@ fn message(neighbour: &Neighbour) -> NeighbourMessage {
 }
 
 /// Reads a neighbour; `None` for other messages, links and families.
-fn read(reply: &Reply, link: Option<u32>) -> Result<Option<Neighbour>, DecodeError> {
+pub(crate) fn read(reply: &Reply, link: Option<u32>) -> Result<Option<Neighbour>, DecodeError> {
     if reply.kind != RTM_NEWNEIGH {
         return Ok(None);
     }

@@ -167,7 +167,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 /// Reads a rule; `None` for other messages, actions and conditions.
-fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule>, DecodeError> {
+pub(crate) fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule>, DecodeError> {
     if reply.kind != RTM_NEWRULE {
         return Ok(None);
     }

@@ -19,7 +19,6 @@ use std::{
 use nix::libc;
 use serde::Deserialize;
 
-use wasm_cni_engine::{Bundled, Grant};
 use wasm_cni_spec::error::{CniError, code};
 use wasm_cni_state::files::reason;
 
@@ -122,17 +121,6 @@ impl Policy {
             depth: delegation_depth.map_or(limits.depth, u32::from),
         }
     }
-}
-
-/// The grants that a bundled plugin has by itself: its own `policy.toml`.
-pub fn of_bundled(plugin: &Bundled) -> PluginTable {
-    let value = |grant: &Grant| match grant {
-        Grant::Flag(flag) => toml::Value::Boolean(*flag),
-        Grant::Texts(texts) => texts.iter().map(|text| toml::Value::from(*text)).collect::<Vec<_>>().into(),
-    };
-    let table = plugin.grants.iter().map(|(key, grant)| ((*key).to_owned(), value(grant))).collect::<toml::Table>();
-    // A test reads those of every bundled plugin.
-    table.try_into().unwrap_or_default()
 }
 
 /// What `allow_host` gives to a third-party plugin: both namespaces, bridges and their ports, filters, delegation.

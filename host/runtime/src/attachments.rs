@@ -64,7 +64,10 @@ pub(crate) fn finish(attempt: &Attempt, failed: bool) -> Vec<String> {
 
 fn finish_one(attempt: &Attempt, path: &Path, failed: bool) -> Vec<String> {
     let Some(attached) = attached(path) else { return Vec::new() };
-    let failures = take_back(&attempt.context, &attempt.host, &attached, |cleanup| match cleanup {
+    // By now this process may not open it any more.
+    let sandbox = attempt.sandbox().ok().flatten();
+    let sandbox = sandbox.filter(|space| Some(space.netns.id()) == attached.sandbox);
+    let failures = take_back(&attempt.context, &attempt.host, &attached, sandbox, |cleanup| match cleanup {
         Cleanup::Detach => true,
         Cleanup::DetachAfterFailure => failed,
         Cleanup::Collect | Cleanup::Never => false,
@@ -86,7 +89,7 @@ pub(crate) fn collect(attempt: &Attempt, live: &[Attachment]) -> Vec<String> {
         if heading.network != attempt.network || live.iter().any(is_live) {
             continue;
         }
-        let left = take_back(&attempt.context, &attempt.host, &attached, |cleanup| cleanup != Cleanup::Never);
+        let left = take_back(&attempt.context, &attempt.host, &attached, None, |cleanup| cleanup != Cleanup::Never);
         if left.is_empty() {
             let _ = fs::remove_file(path);
         } else {
@@ -98,13 +101,15 @@ pub(crate) fn collect(attempt: &Attempt, live: &[Attachment]) -> Vec<String> {
 }
 
 /// What belongs to the attachment alone. Bridges, tables and directories stay, as after any DEL, and so does what goes with
-/// the container's interface.
+/// the container's interface. `sandbox` is the container's namespace, if it is open already.
 fn take_back(
     context: &Arc<Context>,
     host: &Arc<Space>,
     attached: &Attached,
+    sandbox: Option<Arc<Space>>,
     goes: impl Fn(Cleanup) -> bool,
 ) -> Vec<String> {
-    let scene = attached.scene(context, host);
+    let mut scene = attached.scene(context, host);
+    scene.sandbox = sandbox.or(scene.sandbox);
     undo::undo(attached.entries.iter().filter(|entry| goes(entry.cleanup())), &scene)
 }

@@ -87,7 +87,7 @@ fn crashed(kind: &str, during: &str, error: &wasmtime::Error, traces: &Traces) -
     let reason = match error.downcast_ref::<Stop>() {
         Some(Stop::Deadline(_)) => ErrorKind::TimedOut,
         Some(Stop::Cancelled) => ErrorKind::Cancelled,
-        Some(Stop::Memory(_) | Stop::HostCalls(_)) => ErrorKind::Limit,
+        Some(Stop::Memory(_) | Stop::HostCalls(_) | Stop::Handles) => ErrorKind::Limit,
         None => ErrorKind::Crashed,
     };
     let text = format!("plugin {kind:?} {verb} during {during}: {cause}");

@@ -13,7 +13,7 @@ use wasm_cni_capabilities::{
     call::{CallConfig, Level, Plugins, Verb},
     grants::Grants,
     handles::Namespace,
-    limits::{Meter, Stop},
+    limits::{MAX_HANDLES, Meter, Stop},
     space::Space,
     state::State,
     wire,
@@ -253,7 +253,7 @@ fn check_types(store: &mut Store<State>, instance: &Instance, world: World) -> w
 
 fn table() -> ResourceTable {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(1024);
+    table.set_max_capacity(MAX_HANDLES);
     table
 }
 

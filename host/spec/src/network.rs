@@ -97,6 +97,10 @@ impl Network {
     pub fn parse_single(source: &[u8]) -> Result<Self, CniError> {
         let value: Value = serde_json::from_slice(source)
             .map_err(|e| CniError::new(code::DECODE, format!("error parsing configuration: {e}")))?;
+        // The list, which the result cache keeps, is read again to a depth of 127, of which it uses two.
+        if !is_within(&value, 125) {
+            return Err(CniError::new(code::DECODE, "error parsing configuration: recursion limit exceeded"));
+        }
         let plugin = PluginConfig::new(&value)?;
         let text = |key: &str| match field(&plugin.object, key) {
             None => Ok(String::new()),
@@ -184,6 +188,15 @@ impl PluginConfig {
 pub fn field<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
     let folded = || object.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, value)| value);
     object.get(key).or_else(folded).filter(|value| !value.is_null())
+}
+
+/// Whether lists and objects are in each other no deeper than this.
+fn is_within(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(list) => depth > 0 && list.iter().all(|value| is_within(value, depth - 1)),
+        Value::Object(object) => depth > 0 && object.values().all(|value| is_within(value, depth - 1)),
+        _ => true,
+    }
 }
 
 /// Numbers as they are after a passage through Go's float64: `1e3` is 1000.
@@ -297,6 +310,16 @@ mod tests {
             error_of(&json!({ "name": "n", "plugins": [{}] })),
             "failed to parse plugin config 0: error parsing configuration: missing 'type'"
         );
+    }
+
+    #[test]
+    fn a_single_plugin_is_no_deeper_than_its_list_can_be_read() {
+        let single = |depth: usize| {
+            let lists = ["[".repeat(depth), "]".repeat(depth)].concat();
+            Network::parse_single(format!("{{\"type\":\"t\",\"a\":{lists}}}").as_bytes())
+        };
+        assert!(Network::parse_list(&single(124).unwrap().source).is_ok());
+        assert_eq!(single(125).unwrap_err().msg, "error parsing configuration: recursion limit exceeded");
     }
 
     #[test]

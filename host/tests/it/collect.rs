@@ -210,7 +210,7 @@ fn del_needs_no_plugin_that_is_not_installed_any_more() {
         let (ended, said) = call("add", &compiled());
         assert!(ended, "{said}");
         let (ended, said) = call("del", none);
-        assert!(ended && said.contains("what it did is removed all the same"), "{said}");
+        assert!(ended && said.contains("its recorded effects are removed anyway"), "{said}");
         assert_eq!((pairs(&machine).len(), machine.devices("-n c1 ")), (0, vec!["lo".to_owned()]));
         let state = machine.command("find").arg(machine.root()).args(["-type", "f"]).output().unwrap();
         let state = String::from_utf8(state.stdout).unwrap();

@@ -158,7 +158,7 @@ fn every_link_of_the_documents_leads_to_a_file() {
 
 /// The paths in the repository that a document names in backticks, without patterns.
 fn paths(text: &str) -> Vec<&str> {
-    let tops = ["host/", "guest-plugins/", "docs/", "tests/", "wit/", "packaging/", "examples/", ".ci/"];
+    let tops = ["host/", "guest-plugins/", "docs/", "tests/", "wit/", "packaging/", "examples/", "fuzz/", ".ci/"];
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "/._-".contains(c);
     let quoted = text.split('`').skip(1).step_by(2).filter_map(|words| words.split_whitespace().next());
     quoted.filter(|path| tops.iter().any(|top| path.starts_with(top)) && path.chars().all(plain)).collect()

@@ -45,6 +45,15 @@ fn scenes() -> Vec<Scene> {
                      until ip -br link show d0 | grep -q ' UP '; do sleep 0.05; done",
         },
         Scene {
+            name: "macvlan",
+            plugins: json!([{
+                "type": "macvlan", "master": "uplink",
+                "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.1.0.0/24" }]], "routes": [{ "dst": "0.0.0.0/0" }] },
+            }]),
+            before: "ip link add uplink type veth peer name wire; ip link set uplink up; ip link set wire up; \
+                     until ip -br link show uplink | grep -q ' UP '; do sleep 0.05; done",
+        },
+        Scene {
             name: "three plugins",
             plugins: json!([{ "type": "loopback" }, bridge(&["10.1.0.0/24"]), { "type": "loopback" }]),
             // It keeps its address from the first time that it is up.

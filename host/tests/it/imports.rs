@@ -34,6 +34,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("wasm-cni", 6),
     ("wasm-cni-bundled", 7),
     ("wasm-cni-cli", 8),
+    ("wasm-cni-fuzz-targets", 9),
 ];
 
 /// The only dependency of a plugin in this workspace.

@@ -194,6 +194,12 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
     missing.is_none()
 }
 
+/// Whether the kernel has links of this kind.
+pub(crate) fn has_link_kind(kind: &str) -> bool {
+    let add = ["--user", "--map-root-user", "--net", "ip", "link", "add", "probe0", "type", kind];
+    Command::new("unshare").args(add).stderr(Stdio::null()).status().unwrap().success()
+}
+
 /// A shell script inside the machine.
 pub(crate) fn script(machine: &Machine, script: &str) {
     let output = machine.command("sh").args(["-euc", script]).output().unwrap();

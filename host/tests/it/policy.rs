@@ -55,9 +55,13 @@ fn a_plugin_from_elsewhere_starts_with_nothing() {
     let half = json!({ "type": "hostile", "mode": "half", "ipam": { "type": "host-local", "subnet": "10.9.0.0/24" } });
     refused(&machine, half.clone(), &["grants do not name the host's network namespace"]);
     write(&machine, "policy.d/hostile.toml", "[plugins.hostile]\nnamespaces = [\"sandbox\", \"host\"]\n");
+    refused(&machine, half.clone(), &["has no grant for operations of this kind: add \"link-add\" to `operations`"]);
+    let operations =
+        "[plugins.hostile]\nnamespaces = [\"sandbox\", \"host\"]\noperations = [\"link-add\", \"addr-add\"]\n";
+    write(&machine, "policy.d/hostile.toml", operations);
     refused(&machine, half.clone(), &["has no grant for a bridge of this name"]);
-    let links = "[plugins.hostile]\nnamespaces = [\"sandbox\", \"host\"]\nhost-links = [\"half*\"]\n";
-    write(&machine, "policy.d/hostile.toml", links);
+    let links = format!("{operations}host-links = [\"half*\"]\n");
+    write(&machine, "policy.d/hostile.toml", &links);
     refused(&machine, half.clone(), &["has no grant to delegate to \"host-local\""]);
     write(&machine, "policy.d/hostile.toml", &format!("{links}delegates = [\"host-*\"]\n"));
     refused(&machine, half, &["hostile says: half done"]);

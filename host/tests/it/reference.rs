@@ -7,6 +7,7 @@ mod corpus;
 mod deviations;
 mod filters;
 mod host_device;
+mod macvlan;
 mod mixed;
 mod ptp;
 mod twins;

@@ -14,9 +14,10 @@ use crate::{
     grants::table::Operation,
     handles::Pending,
     net::{
-        change::{Change, Labels, pending},
+        change::{Change, Labels},
         commit::Commit,
         create::{self, Kind},
+        pending::size_of_attrs,
     },
     space::Space,
     state::State,
@@ -41,7 +42,7 @@ pub const CAPABILITY: Capability = Capability {
 impl dummy::Host for State {
     fn add(&mut self, name: String, attrs: Vec<net::LinkAttr>) -> wasmtime::Result<Resource<Pending>> {
         self.call_plain("dummy.add", &[("name", &name)], |state| {
-            Ok(state.table.push(pending(Add { name: name.clone(), attrs: attrs.clone() }))?)
+            state.keep(size_of_attrs(&attrs) + name.len(), Add { name: name.clone(), attrs: attrs.clone() })
         })
     }
 }

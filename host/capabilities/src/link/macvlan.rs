@@ -15,9 +15,10 @@ use crate::{
     grants::table::Operation,
     handles::{Namespace, Pending},
     net::{
-        change::{Change, Labels, pending},
+        change::{Change, Labels},
         commit::Commit,
         create::{self, Kind},
+        pending::{size_of_attrs, size_of_link},
         read,
     },
     space::Space,
@@ -55,7 +56,8 @@ impl macvlan::Host for State {
     ) -> wasmtime::Result<Resource<Pending>> {
         self.call_plain("macvlan.add", &[("name", &name)], |state| {
             let (name, parent, attrs) = (name.clone(), parent.clone(), attrs.clone());
-            Ok(state.table.push(pending(Add { name, parent, parent_ns, mode, bc_queue_len, attrs }))?)
+            let size = name.len() + size_of_link(&parent) + size_of_attrs(&attrs);
+            state.keep(size, Add { name, parent, parent_ns, mode, bc_queue_len, attrs })
         })
     }
 

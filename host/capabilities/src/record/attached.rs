@@ -51,6 +51,13 @@ pub fn attached(path: &Path) -> Option<Attached> {
     read(&text)
 }
 
+/// The record in these bytes. For fuzzing; everything else reads files.
+#[doc(hidden)]
+#[must_use]
+pub fn parse(text: &[u8]) -> Option<Attached> {
+    read(text)
+}
+
 /// None if it is not one of ours, or of another version.
 pub(super) fn read(text: &[u8]) -> Option<Attached> {
     let mut lines = text.split(|byte| *byte == b'\n');

@@ -10,7 +10,7 @@ use super::{
     directories::{Directories, File},
     effect::{Effect, Entry},
 };
-use crate::{filter, net, store};
+use crate::{filter, neighbour, net, route, store, system};
 
 /// How an effect is read, by its tag.
 type Kind = (&'static str, fn(Value) -> Option<Entry>);
@@ -23,6 +23,13 @@ const KINDS: &[Kind] = &[
     kind::<net::address::Removed>(),
     kind::<net::route::Added>(),
     kind::<net::route::Removed>(),
+    kind::<route::RouteAdded>(),
+    kind::<route::RouteReplaced>(),
+    kind::<route::RouteRemoved>(),
+    kind::<route::RuleAdded>(),
+    kind::<route::RuleRemoved>(),
+    kind::<neighbour::Set>(),
+    kind::<neighbour::Removed>(),
     kind::<net::vlans::Added>(),
     kind::<net::vlans::Removed>(),
     kind::<net::sysctl::Changed>(),
@@ -32,6 +39,7 @@ const KINDS: &[Kind] = &[
     kind::<store::effects::Opened>(),
     kind::<Directories>(),
     kind::<File>(),
+    kind::<system::memo::Kept>(),
     kind::<filter::masquerade::Masqueraded>(),
     kind::<filter::spoof_check::Checked>(),
     kind::<filter::table::Made>(),
@@ -52,9 +60,26 @@ pub(super) fn read(line: Map<String, Value>) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, fs, path::Path};
 
     use super::*;
+
+    /// The effects that the files below a directory define.
+    fn defined(directory: &Path) -> usize {
+        let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        paths.map(|path| if path.is_dir() { defined(&path) } else { of_file(&path) }).sum()
+    }
+
+    fn of_file(path: &Path) -> usize {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines().filter(|line| line.trim_start().starts_with("const TAG: &'static str = ")).count()
+    }
+
+    /// One that is not in the list would be noted, and not taken back by another process.
+    #[test]
+    fn every_effect_is_in_the_list() {
+        assert_eq!(KINDS.len(), defined(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")));
+    }
 
     #[test]
     fn no_two_effects_have_one_tag() {

@@ -51,7 +51,7 @@ pub(super) fn message(name: &str, macvlan: &Macvlan) -> LinkMessage {
 }
 
 /// Reads the mode from `IFLA_INFO_DATA`; `None` for one that [`MacvlanMode`] lacks.
-pub(super) fn mode(data: &[u8]) -> Result<Option<MacvlanMode>, DecodeError> {
+pub(crate) fn mode(data: &[u8]) -> Result<Option<MacvlanMode>, DecodeError> {
     for attribute in NlasIterator::new(data) {
         let attribute = attribute?;
         if attribute.kind() == IFLA_MACVLAN_MODE {

@@ -7,7 +7,7 @@ mod dummy;
 mod flags;
 mod macvlan;
 mod message;
-mod read;
+pub(crate) mod read;
 mod types;
 mod veth;
 
@@ -21,6 +21,8 @@ use nix::errno::Errno;
 
 use self::check::{check_mac, check_name};
 pub use self::flags::{IF_OPER_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_UP};
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::macvlan::mode as read_macvlan_mode;
 pub use self::macvlan::{Macvlan, MacvlanMode};
 pub(crate) use self::read::IFINFOMSG_LEN;
 pub use self::types::{Link, LinkAttrs, LinkKind, LinkRef, NewLink};

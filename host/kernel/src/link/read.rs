@@ -29,7 +29,7 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 
 /// Reads the link of an `RTM_NEWLINK`; `None` for any other message.
-pub(super) fn link(reply: &Reply) -> Option<Result<Link, Error>> {
+pub(crate) fn link(reply: &Reply) -> Option<Result<Link, Error>> {
     (reply.kind == RTM_NEWLINK).then(|| read_link(&reply.payload).map_err(Error::from_decode))
 }
 
@@ -56,7 +56,7 @@ fn read_link(payload: &[u8]) -> Result<Link, DecodeError> {
 }
 
 /// Reads `IFLA_INFO_KIND` and `IFLA_INFO_DATA` of a link; empty if it has none.
-pub(super) fn kind(reply: &Reply) -> Result<(String, Vec<u8>), DecodeError> {
+pub(crate) fn kind(reply: &Reply) -> Result<(String, Vec<u8>), DecodeError> {
     LinkHeader::parse(&reply.payload)?;
     let info = value_of(&reply.payload[IFINFOMSG_LEN..], IFLA_LINKINFO)?;
     Ok((parse_string(&value_of(&info, IFLA_INFO_KIND)?)?, value_of(&info, IFLA_INFO_DATA)?))

@@ -8,7 +8,7 @@ mod batch;
 mod expression;
 mod message;
 mod names;
-mod read;
+pub(crate) mod read;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use nix::errno::Errno;

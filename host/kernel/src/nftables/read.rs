@@ -50,7 +50,7 @@ pub struct ListedRule {
 }
 
 /// Reads the name of a chain; `None` for other messages and other tables.
-pub(super) fn chain(reply: &Reply, table: &str) -> Result<Option<String>, DecodeError> {
+pub(crate) fn chain(reply: &Reply, table: &str) -> Result<Option<String>, DecodeError> {
     if reply.kind != NFT_MSG_NEWCHAIN {
         return Ok(None);
     }
@@ -67,7 +67,7 @@ pub(super) fn chain(reply: &Reply, table: &str) -> Result<Option<String>, Decode
 }
 
 /// Reads a rule; `None` for other messages, tables and chains.
-pub(super) fn rule(reply: &Reply, table: &str, chain: &str) -> Result<Option<ListedRule>, DecodeError> {
+pub(crate) fn rule(reply: &Reply, table: &str, chain: &str) -> Result<Option<ListedRule>, DecodeError> {
     if reply.kind != NFT_MSG_NEWRULE {
         return Ok(None);
     }

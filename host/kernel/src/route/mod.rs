@@ -2,7 +2,7 @@
 //! Must not know: which routes are wanted.
 
 mod message;
-mod read;
+pub(crate) mod read;
 mod types;
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
@@ -43,14 +43,15 @@ impl Netlink {
     }
 
     /// Adds a route. `EEXIST` with [`RouteAdd::Create`] if the table has a route to
-    /// the same destination with the same metric, and with [`RouteAdd::Append`] if
-    /// it has an identical one. `ENETUNREACH` (IPv6: `EHOSTUNREACH`) if no address
+    /// the same destination with the same metric, and with [`RouteAdd::Append`] and
+    /// [`RouteAdd::Prepend`] if it has an identical one. `ENETUNREACH` (IPv6: `EHOSTUNREACH`) if no address
     /// of the link reaches the gateway. `EINVAL` for hops of a route that is not
     /// unicast, addresses of different families, a destination with host bits, and
     /// a weight of 0 or above 256. (`RTM_NEWROUTE`)
     pub fn full_route_add(&mut self, route: &FullRoute, how: RouteAdd) -> Result<(), Error> {
         let how = match how {
             RouteAdd::Append => NLM_F_APPEND,
+            RouteAdd::Prepend => 0,
             RouteAdd::Create => NLM_F_EXCL,
             RouteAdd::Replace => NLM_F_REPLACE,
         };

@@ -18,7 +18,7 @@ const RTM_NEWROUTE: u16 = 24;
 
 /// Reads a route. `None` for other messages, other families, and kinds that
 /// [`RouteKind`] lacks, such as local.
-pub(super) fn route(reply: &Reply, wanted: AddressFamily) -> Result<Option<FullRoute>, Error> {
+pub(crate) fn route(reply: &Reply, wanted: AddressFamily) -> Result<Option<FullRoute>, Error> {
     if reply.kind != RTM_NEWROUTE {
         return Ok(None);
     }

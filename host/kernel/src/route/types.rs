@@ -92,6 +92,9 @@ pub enum RouteAdd {
     /// They stay and precede the new one (`NLM_F_CREATE | NLM_F_APPEND`). In IPv6
     /// they become hops of one route.
     Append,
+    /// They stay and follow the new one (`NLM_F_CREATE` alone). In IPv6 they become
+    /// hops of one route.
+    Prepend,
     /// An existing route is an error (`NLM_F_CREATE | NLM_F_EXCL`).
     Create,
     /// The new one replaces the first of them, if any (`NLM_F_CREATE |

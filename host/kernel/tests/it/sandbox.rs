@@ -22,6 +22,7 @@ pub(crate) struct Sandbox {
 /// A process with threads can't enter a user namespace, and libtest has
 /// threads: the test binary runs itself once more, for this one test, under
 /// unshare(1).
+#[expect(clippy::disallowed_methods, reason = "how the test knows that it is inside already")]
 pub(crate) fn isolated<F: FnOnce(Sandbox)>(body: F) {
     const INSIDE: &str = "WASM_CNI_TEST_INSIDE";
     if env::var_os(INSIDE).is_some() {

@@ -1,5 +1,6 @@
 //! What a plugin may reach. Deny by default, key by key: what is not named is not linked, not lent and not done.
 
+pub mod bundled;
 pub mod pattern;
 pub mod requested;
 mod resolve;

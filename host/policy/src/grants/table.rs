@@ -49,6 +49,16 @@ pub enum Namespace {
     Host,
 }
 
+impl Namespace {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        match name {
+            "sandbox" => Some(Self::Sandbox),
+            "host" => Some(Self::Host),
+            _ => None,
+        }
+    }
+}
+
 /// A kind of change.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
@@ -88,6 +98,30 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every kind.
+    const ALL: [Self; 16] = [
+        Self::LinkAdd,
+        Self::LinkSet,
+        Self::LinkDel,
+        Self::AddrAdd,
+        Self::AddrDel,
+        Self::RouteAdd,
+        Self::RouteSet,
+        Self::RouteDel,
+        Self::RuleAdd,
+        Self::RuleDel,
+        Self::NeighbourAdd,
+        Self::NeighbourDel,
+        Self::VlanAdd,
+        Self::VlanDel,
+        Self::SysctlSet,
+        Self::Announce,
+    ];
+
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
     /// As a policy names it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -122,6 +156,16 @@ pub enum Filter {
     SpoofCheck,
 }
 
+impl Filter {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        match name {
+            "masquerade" => Some(Self::Masquerade),
+            "spoof-check" => Some(Self::SpoofCheck),
+            _ => None,
+        }
+    }
+}
+
 /// A key below /proc/sys/net with `*` for one part of it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
@@ -144,6 +188,13 @@ impl PluginTable {
     #[must_use]
     pub fn makes_links(&self, kind: &str) -> bool {
         self.links.as_ref().is_some_and(|links| links.iter().any(|link| link == kind))
+    }
+
+    /// Whether the plugin may make one of these changes in the container's namespace.
+    #[must_use]
+    pub fn changes_inside(&self, operations: &[Operation]) -> bool {
+        let inside = self.namespaces.as_ref().is_some_and(|namespaces| namespaces.contains(&Namespace::Sandbox));
+        inside && self.operations.iter().flatten().any(|operation| operations.contains(operation))
     }
 
     /// Whether the plugin is lent the host's namespace.

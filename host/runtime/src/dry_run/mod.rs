@@ -6,7 +6,9 @@
 mod entries;
 mod link;
 mod model;
+mod phrases;
 mod steps;
+mod table_words;
 mod words;
 mod world;
 
@@ -71,7 +73,7 @@ impl Runtime {
             // What the record takes back after the plugins.
             let entries = attached(&record).map(|attached| attached.entries).unwrap_or_default();
             let goes = entries.iter().rev().filter(|entry| entry.cleanup() == Cleanup::Detach);
-            planned.steps.extend(goes.map(|entry| PlannedStep::undo(entry)));
+            planned.steps.extend(goes.map(PlannedStep::undo));
         })
     }
 

@@ -215,7 +215,7 @@ impl RouteSocket for Socket {
     fn vlan_add(&mut self, vlan: &BridgeVlan) -> Result<(), Error> {
         self.vlans(vlan.link)?;
         self.with(|state| {
-            state.vlans.entry(vlan.link).or_default().push(vlan.clone());
+            state.vlans.entry(vlan.link).or_default().push(*vlan);
             Ok(())
         })
     }

@@ -2,6 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use super::{
+    phrases::{destination, link, plain, text},
+    table_words,
+};
+
 /// One change, as the trace shows it, in words.
 pub(super) fn of(function: &str, change: &Value) -> String {
     let nothing = Map::new();
@@ -33,6 +38,9 @@ fn operation(object: &Map<String, Value>) -> String {
     let nothing = Map::new();
     let fields = value.as_object().unwrap_or(&nothing);
     let link = || link(fields.get("link").unwrap_or(value));
+    if let Some(words) = table_words::of(name, fields, &place) {
+        return words;
+    }
     match name.as_str() {
         "link-set" => format!("set {}{place}: {}", link(), attributes(fields)),
         "link-del" => format!("delete {}{place}", link()),
@@ -85,11 +93,7 @@ fn attributes(fields: &Map<String, Value>) -> String {
 }
 
 fn route(fields: &Map<String, Value>) -> String {
-    let dst = match text(fields, "dst").as_str() {
-        "0.0.0.0/0" => "the IPv4 default route".to_owned(),
-        "::/0" => "the IPv6 default route".to_owned(),
-        dst => format!("a route to {dst}"),
-    };
+    let dst = destination(fields);
     match fields.get("gateway") {
         Some(gateway) => format!("{dst} via {}", plain(gateway)),
         None => dst,
@@ -113,29 +117,9 @@ fn entry(object: &Map<String, Value>) -> String {
     format!("release {}", text(object, "delete"))
 }
 
-/// How an operation names a link.
-fn link(value: &Value) -> String {
-    match value {
-        Value::String(name) => format!("{name:?}"),
-        Value::Number(index) => format!("link {index}"),
-        Value::Object(made) => {
-            format!("the link that operation {} makes", made.get("made").map_or_else(String::new, plain))
-        }
-        _ => "a link".to_owned(),
-    }
-}
-
 fn list(value: Option<&Value>) -> String {
     let texts = value.and_then(Value::as_array).into_iter().flatten().map(plain);
     texts.collect::<Vec<_>>().join(", ")
-}
-
-fn text(object: &Map<String, Value>, key: &str) -> String {
-    object.get(key).map(plain).unwrap_or_default()
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ impl Host {
                 Location::Component(path) | Location::Compiled(path) => (None, Some(digest(path)?.1)),
                 Location::Bundled { .. } | Location::Native(_) => (self.bundled(kind), None),
             };
-            let linked = OnceLock::new();
-            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component, digest, linked }))
+            let (table, linked) = (OnceLock::new(), OnceLock::new());
+            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component, digest, table, linked }))
         };
         let plugin = load();
         // A process of one call tries once, before it gives up being able to.

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use wasm_cni_capabilities::{state::State, table, wasi, world::World};
+use wasm_cni_capabilities::{grants::table::PluginTable, state::State, table, wasi, world::World};
 use wasm_cni_engine::Bundled;
 use wasmtime::{
     Engine,
@@ -18,6 +18,8 @@ pub(crate) struct Plugin {
     pub(crate) component: Component,
     /// SHA-256 of the file, if it is not part of this program.
     pub(crate) digest: Option<String>,
+    /// Its grants, by itself and as the policy says.
+    pub(crate) table: OnceLock<PluginTable>,
     pub(super) linked: OnceLock<Linked>,
 }
 

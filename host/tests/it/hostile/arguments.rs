@@ -5,14 +5,14 @@ use serde_json::json;
 use super::scene::refuses;
 
 #[test]
-fn unknown_handles_names_and_keys_are_refused() {
+pub(super) fn unknown_handles_names_and_keys_are_refused() {
     for mode in ["bad-handles", "bad-names", "bad-sysctl", "bad-moves", "bad-vlans"] {
         refuses(mode, json!({}));
     }
 }
 
 #[test]
-fn unknown_plugins_filters_and_devices_are_refused() {
+pub(super) fn unknown_plugins_filters_and_devices_are_refused() {
     for mode in ["delegate-path", "bad-filters", "bad-devices"] {
         refuses(mode, json!({}));
     }

@@ -6,7 +6,7 @@ use super::scene::{Scene, refuses};
 use crate::machine::{installed, script};
 
 #[test]
-fn links_that_are_neither_bridges_nor_ports_stay_unchanged() {
+pub(super) fn links_that_are_neither_bridges_nor_ports_stay_unchanged() {
     refuses("foreign-links", json!({}));
 }
 
@@ -53,7 +53,7 @@ fn its_own_links_get_only_assigned_addresses() {
 }
 
 #[test]
-fn filters_for_other_containers_are_refused() {
+pub(super) fn filters_for_other_containers_are_refused() {
     refuses("foreign-filters", json!({}));
 }
 
@@ -102,7 +102,7 @@ fn a_gc_keeps_attachments_that_the_caller_keeps() {
 }
 
 #[test]
-fn only_a_gc_removes_state_of_other_attachments() {
+pub(super) fn only_a_gc_removes_state_of_other_attachments() {
     refuses("wrong-verb", json!({}));
 }
 

@@ -13,7 +13,7 @@ fn a_panic_is_an_error_with_the_plugin_and_its_last_words() {
 }
 
 #[test]
-fn panic_messages_and_last_calls_are_cut_and_safe_for_a_terminal() {
+pub(super) fn panic_messages_and_last_calls_are_cut_and_safe_for_a_terminal() {
     says("last-words", json!({}), &["plugin \"hostile\" crashed during ADD: it panicked"]);
     says("last-call", json!({}), &["plugin \"hostile\" crashed during ADD: it panicked", "hostile says: refused"]);
 }
@@ -36,14 +36,14 @@ fn recursion_without_end_ends_with_the_stack() {
 }
 
 #[test]
-fn host_calls_without_end_end_with_a_limit() {
+pub(super) fn host_calls_without_end_end_with_a_limit() {
     says("call-flood", json!({}), &["plugin \"hostile\" was stopped during ADD: it made more than 10000 host calls"]);
     // Whichever comes first.
     says("read-flood", json!({}), &["plugin \"hostile\" was stopped during ADD: it "]);
 }
 
 #[test]
-fn operations_without_end_end_and_are_taken_back() {
+pub(super) fn operations_without_end_end_and_are_taken_back() {
     says(
         "commit-flood",
         json!({}),
@@ -57,7 +57,7 @@ fn links_without_end_end_and_are_taken_back() {
 }
 
 #[test]
-fn the_log_is_cut() {
+pub(super) fn the_log_is_cut() {
     let ended = add("log-flood", json!({}));
     ended.says("log-flood", &["plugin \"hostile\" was stopped during ADD: it made more than 10000 host calls"]);
 }
@@ -68,7 +68,7 @@ fn waiting_without_end_ends_with_its_time() {
 }
 
 #[test]
-fn delegation_without_end_ends() {
+pub(super) fn delegation_without_end_ends() {
     says("delegate-self", json!({ "ipam": { "type": "hostile" } }), &["delegates more than"]);
     let many = json!({ "ipam": { "type": "hostile_ipam", "mode": "ok" } });
     says("delegate-flood", many, &["plugin \"hostile\" was stopped during ADD: it "]);

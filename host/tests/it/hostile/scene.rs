@@ -96,12 +96,17 @@ pub(crate) struct Ended {
 
 impl Scene {
     pub(crate) fn new() -> Self {
+        Self::with_policy("")
+    }
+
+    /// With more in the operator's policy.
+    pub(crate) fn with_policy(policy: &str) -> Self {
         let machine = Machine::new();
         let netns = machine.netns("c1");
         script(&machine, FURNITURE);
         let folder = machine.root().join("etc/wasm-cni");
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("policy.toml"), POLICY).unwrap();
+        fs::write(folder.join("policy.toml"), format!("{POLICY}{policy}")).unwrap();
         let before = state(&machine);
         Self { machine, netns, before }
     }
@@ -183,13 +188,21 @@ fn peak_of(process: u32) -> Option<u64> {
 
 /// ADD of `hostile` in this mode fails, says this, and leaves no trace.
 pub(crate) fn says(mode: &str, more: Value, expected: &[&str]) {
-    let ended = add(mode, more);
-    ended.says(mode, expected);
+    add(mode, more).says(mode, expected);
+}
+
+/// The same with more in the operator's policy.
+pub(crate) fn says_under(policy: &str, mode: &str, expected: &[&str]) {
+    add_to(&Scene::with_policy(policy), mode, json!({})).says(mode, expected);
 }
 
 /// ADD of `hostile` in this mode leaves no trace; how it ended.
 pub(crate) fn add(mode: &str, more: Value) -> Ended {
-    let scene = Scene::new();
+    add_to(&Scene::new(), mode, more)
+}
+
+/// The same of this machine.
+pub(crate) fn add_to(scene: &Scene, mode: &str, more: Value) -> Ended {
     let mut plugin = json!({
         "type": "hostile", "mode": mode, "outside": "outside",
         "ipam": { "type": "host-local", "subnet": "10.99.0.0/24" },
@@ -205,7 +218,15 @@ pub(crate) fn add(mode: &str, more: Value) -> Ended {
 
 /// Every call that it lists was refused, and with a reason.
 pub(crate) fn refuses(mode: &str, more: Value) {
-    let ended = add(mode, more);
+    each_refused(mode, &add(mode, more));
+}
+
+/// The same with more in the operator's policy.
+pub(crate) fn refuses_under(policy: &str, mode: &str) {
+    each_refused(mode, &add_to(&Scene::with_policy(policy), mode, json!({})));
+}
+
+fn each_refused(mode: &str, ended: &Ended) {
     ended.says(mode, &[]);
     let (_, list) = ended.stderr.split_once("failed (add): ").unwrap_or_else(|| panic!("{mode}: {}", ended.stderr));
     let reasons = [

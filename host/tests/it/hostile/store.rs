@@ -17,12 +17,12 @@ fn ipam(mode: &str) -> Value {
 }
 
 #[test]
-fn keys_that_would_be_other_files() {
+pub(super) fn keys_that_would_be_other_files() {
     refuses("ipam-only", ipam("bad-keys"));
 }
 
 #[test]
-fn values_and_lists_that_are_too_long() {
+pub(super) fn values_and_lists_that_are_too_long() {
     refuses("ipam-only", ipam("bad-values"));
 }
 
@@ -33,7 +33,7 @@ fn what_the_host_stores_is_limited() {
 }
 
 #[test]
-fn entries_without_end_end_and_are_removed() {
+pub(super) fn entries_without_end_end_and_are_removed() {
     says("half", ipam("entries-flood"), &["it "]);
 }
 
@@ -47,7 +47,7 @@ fn a_log_without_end_is_cut() {
 }
 
 #[test]
-fn a_transaction_ends_with_its_instance() {
+pub(super) fn a_transaction_ends_with_its_instance() {
     let stopped = "plugin \"hostile_ipam\" was stopped during ADD: it ran longer than 3 s";
     says("half", ipam("hold"), &[stopped]);
     says("half", ipam("twice"), &["/var/lib/cni/networks/n1/lock: "]);
@@ -107,12 +107,9 @@ fn only_its_attachment_changes_a_lease() {
     scene.network(json!([{ "type": "hostile", "mode": "ipam-only", "ipam": ipam("others-leases", "") }]));
     let ended = scene.call("others' leases", &["add", "n1", &scene.netns]);
     ended.says("others' leases", &["\"10.99.0.9\": Code::Denied: refused"]);
-    let plugin = |on: &str| {
+    for (verb, mode) in [("check", "ipam-check"), ("del", "ipam-del")] {
         let ipam = ipam("ok", "others-leases");
-        json!([{ "type": "hostile", "on": on, "mode": format!("ipam-{on}"), "ipam": ipam }])
-    };
-    for verb in ["check", "del"] {
-        scene.network(plugin(verb));
+        scene.network(json!([{ "type": "hostile", "on": verb, "mode": mode, "ipam": ipam }]));
         if verb == "check" {
             assert_eq!(scene.call("add", &["add", "n1", &scene.netns]).code, Some(0));
         }
@@ -128,7 +125,7 @@ fn only_its_attachment_changes_a_lease() {
 }
 
 #[test]
-fn a_resolver_file_that_is_not_one_is_refused() {
+pub(super) fn a_resolver_file_that_is_not_one_is_refused() {
     for (file, expected) in [
         ("/dev/zero", "not a regular file"),
         ("/etc", "not a regular file"),

@@ -1,0 +1,4 @@
+//! See `wasm_cni_fuzz_targets::result`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| wasm_cni_fuzz_targets::result(bytes));
