@@ -17,8 +17,9 @@ use std::{
     time::Duration,
 };
 
-use wasm_cni::{Added, AsyncRuntime, Attachment, CniError, Netns, Network, Runtime};
-use wasm_cni_kernel::{LinkAttrs, LinkRef};
+use wasm_cni::{
+    Added, AsyncRuntime, Attachment, CniError, Netns, Network, Runtime, config::Loaded, sandbox::set_up_loopback,
+};
 
 /// Time limit of an attachment.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,18 +79,16 @@ fn runtime() -> std::result::Result<Runtime, CniError> {
         .plugin_dirs(env::split_paths(&directories))
         .env(env::vars_os())
         .root(root)
+        .timeout(TIMEOUT)
         .log(|line| eprintln!("{} {} {}: {}", line.level, line.container_id, line.plugin, line.message))
         .build()
 }
 
 /// Every network of the directory that can be used; reports the others.
 fn networks(directory: &Path) -> Result<Vec<Network>> {
-    let mut networks = Vec::new();
-    for file in wasm_cni::survey_networks(directory)? {
-        match file.network {
-            Ok(network) => networks.push(network),
-            Err(error) => eprintln!("embed: skipping {}: {error}", file.path.display()),
-        }
+    let Loaded { networks, broken, .. } = wasm_cni::config::load_all(directory, usize::MAX)?;
+    for file in broken {
+        eprintln!("embed: skipping {}: {}", file.path.display(), file.error);
     }
     if networks.is_empty() {
         return Err(format!("no networks in {}", directory.display()).into());
@@ -106,21 +105,9 @@ struct Container {
 impl Container {
     fn new(id: String, networks: &[Network]) -> Result<Self> {
         let netns = Netns::create()?;
-        let mut netlink = netns.connect()?;
-        let lo = netlink.link_get(LinkRef::Name("lo"))?.index;
-        netlink.link_set(lo, &LinkAttrs { up: Some(true), ..LinkAttrs::default() })?;
+        set_up_loopback(&netns)?;
         // This process keeps the namespace alive, so there is no file to remove.
-        let path = netns.path().display().to_string();
-        let attachment = |(i, network): (usize, &Network)| {
-            let at = Attachment {
-                container_id: id.clone(),
-                ifname: format!("eth{i}"),
-                netns: path.clone(),
-                ..Attachment::default()
-            };
-            (network.clone(), at)
-        };
-        let attachments = networks.iter().enumerate().map(attachment).collect();
+        let attachments = Attachment::new(id, "", netns.path()).numbered("eth", networks.to_vec());
         Ok(Self { netns: Arc::new(netns), attachments })
     }
 
@@ -128,7 +115,7 @@ impl Container {
     async fn live(self, runtime: &AsyncRuntime, command: Vec<String>) -> Result<(u8, Vec<Added>)> {
         // In order, so that the first network gets the default routes. If one fails, the
         // ones before it are undone.
-        let added = runtime.add_in_order(&self.attachments, Some(TIMEOUT)).await?;
+        let added = runtime.add_in_order(&self.attachments).await?;
         for (added, (_, at)) in added.iter().zip(&self.attachments) {
             for ip in &added.result.ips {
                 eprintln!("{} {}: {}", at.container_id, at.ifname, ip.address);
@@ -136,9 +123,7 @@ impl Container {
         }
         // Ctrl-C ends the command; wait for it, and then detach.
         let ended = self.command(command).await;
-        for (network, at) in self.attachments.iter().rev() {
-            runtime.del(network, at, Some(TIMEOUT)).await?;
-        }
+        runtime.del_all(&self.attachments).await?;
         Ok((ended?, added))
     }
 

@@ -5,6 +5,7 @@ use std::{ffi::OsString, ops::RangeInclusive, path::PathBuf};
 use clap::{
     Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind, parser::ValueSource,
 };
+use wasm_cni::AttachmentId;
 
 const GLOBAL: &str = "Global options";
 
@@ -28,7 +29,7 @@ pub(crate) struct Global {
     /// Directory of network configurations [env: NETCONFPATH] [default: /etc/cni/net.d]
     #[arg(long, value_name = "DIR")]
     pub(crate) conf_dir: Option<PathBuf>,
-    /// Colon-separated plugin directories, searched after the bundled plugins [env: CNI_PATH]
+    /// Colon-separated plugin directories, searched after the bundled plugins [env: CNI_PATH] [default: /opt/cni/bin]
     #[arg(long, value_name = "DIRS")]
     pub(crate) plugin_path: Option<String>,
     /// Directory that contains all state [env: WASM_CNI_ROOT] [default: /]
@@ -251,15 +252,15 @@ pub(crate) struct Gc {
     pub(crate) network: Named,
     /// Keep this attachment
     #[arg(long, value_name = "ID/IFNAME", value_parser = attachment)]
-    pub(crate) keep: Vec<(String, String)>,
+    pub(crate) keep: Vec<AttachmentId>,
     /// Keep attachments whose namespace exists
     #[arg(long)]
     pub(crate) keep_alive: bool,
 }
 
-fn attachment(text: &str) -> Result<(String, String), String> {
+fn attachment(text: &str) -> Result<AttachmentId, String> {
     let (id, ifname) = text.split_once('/').ok_or("expected ID/IFNAME, for example c1/eth0")?;
-    Ok((id.to_owned(), ifname.to_owned()))
+    Ok(AttachmentId::new(id, ifname))
 }
 
 #[derive(clap::Args)]

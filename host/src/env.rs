@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use wasm_cni::{CniError, LogLine, Runtime, code};
+use wasm_cni::{CniError, Runtime, error::code, settings::LogLine};
 
 use crate::{args::TIMEOUT, progress, trace};
 
@@ -155,7 +155,8 @@ impl Env {
             builder = builder.timeout(timeout);
         }
         builder = builder.prefer_native(self.prefer_native()?);
-        if cfg!(debug_assertions) {
+        #[cfg(debug_assertions)]
+        {
             builder = builder.fault(&self.text("WASM_CNI_FAULT"));
         }
         for plugin in self.list("WASM_CNI_ALLOW_HOST", ',') {

@@ -6,7 +6,6 @@
 mod args;
 mod commands;
 mod env;
-mod isolation;
 mod progress;
 mod start;
 mod table;
@@ -19,7 +18,7 @@ use std::{
     path::Path,
 };
 
-use wasm_cni::{CniError, LogLine};
+use wasm_cni::{CniError, settings::LogLine};
 
 use crate::env::Env;
 
@@ -44,6 +43,9 @@ fn run(arguments: Vec<OsString>) -> u8 {
             Err(error) => {
                 progress::clear();
                 let _ = writeln!(io::stderr(), "Error: {error:#}");
+                if let Some(hint) = error.downcast_ref().and_then(CniError::hint) {
+                    let _ = writeln!(io::stderr(), "hint: {hint}");
+                }
                 1
             }
         },
@@ -70,7 +72,8 @@ fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
         env::print_log(&LogLine::warning(name, network, container_id, message));
     }
     let env = &*env;
-    let reply = wasm_cni::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
+    let reply =
+        wasm_cni::protocol::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
     // Nobody can be told that the reader is gone.
     let _ = io::stderr().write_all(reply.stderr.as_bytes());
     print(reply.stdout.as_bytes());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use terminal_size::{Width, terminal_size_of};
-use wasm_cni::Progress;
+use wasm_cni::settings::Progress;
 
 /// For a terminal that does not report its width.
 const COLUMNS: u16 = 80;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::libc;
-use wasm_cni::{CniError, code};
+use wasm_cni::{CniError, error::code};
 
 /// Opens it for appending. A new file is accessible to its owner only.
 ///

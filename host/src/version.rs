@@ -41,7 +41,7 @@ pub(crate) fn of_file(path: &Path) -> io::Result<Option<String>> {
 
 /// For `--version`: the build and its components.
 pub(crate) fn long() -> &'static str {
-    let engine = wasm_cni::ENGINE_KEY.trim_start_matches("wasm-cni-");
+    let engine = wasm_cni::settings::ENGINE_KEY.trim_start_matches("wasm-cni-");
     let (wasmtime, settings) = engine.rsplit_once('-').unwrap_or((engine, ""));
     let mut text = format!("{}\n", build());
     text += &format!("engine   wasmtime {wasmtime}, settings {settings}\n");

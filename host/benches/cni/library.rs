@@ -97,12 +97,7 @@ fn shares(network: &Network, attachments: &[Attachment]) -> Result<Shares> {
 }
 
 fn attachment(number: usize, netns: &std::path::Path) -> Attachment {
-    Attachment {
-        container_id: format!("library-{number}"),
-        ifname: "eth0".to_owned(),
-        netns: netns.display().to_string(),
-        ..Attachment::default()
-    }
+    Attachment::new(format!("library-{number}"), "eth0", netns)
 }
 
 #[derive(Default)]

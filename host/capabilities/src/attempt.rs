@@ -14,7 +14,7 @@ use wasm_cni_kernel::{Netns, OpenError};
 use wasm_cni_spec::{
     attachment::Owner,
     command::Command,
-    error::{CniError, code},
+    error::{CniError, Effect as Left, ErrorKind, code},
 };
 use wasm_cni_state::deadline::Deadline;
 
@@ -22,6 +22,7 @@ use crate::{
     context::{Context, LogLine},
     facts::Facts,
     faults,
+    footprint::Footprint,
     record::{
         self,
         effect::{Effect, Entry},
@@ -169,7 +170,7 @@ impl Attempt {
         match Netns::open(Path::new(path)) {
             Ok(netns) => self.as_sandbox(netns).map(Some),
             Err(OpenError::Missing { .. }) if self.command == Command::Del => Ok(None),
-            Err(e) => Err(CniError::internal(e.to_string())),
+            Err(e) => Err(CniError::internal(e.to_string()).of_kind(ErrorKind::Netns).caused_by(e)),
         }
     }
 
@@ -267,20 +268,21 @@ impl Attempt {
     }
 
     /// Ends it: everything that was done is taken back. What could not be is
-    /// named.
-    pub fn roll_back(self: Arc<Self>) -> Vec<String> {
+    /// named, and where it is.
+    pub fn roll_back(self: Arc<Self>) -> (Vec<String>, Left) {
         let mut journal = std::mem::take(&mut *self.journal());
         let scene = self.scene();
         // Others' roll-backs wait for it, and this one too.
         drop(self.attaching.lock().unwrap_or_else(PoisonError::into_inner).take());
         let failures = undo::undo(journal.entries(), &scene);
+        let left = where_left(journal.entries(), &failures);
         // What is left is for `recover` to try again.
         if failures.is_empty() {
             journal.vanish();
         } else {
             journal.leave();
         }
-        failures
+        (failures, left)
     }
 
     /// Where the record of its attachment is kept.
@@ -296,28 +298,24 @@ impl Attempt {
         let _ = faults::at_host_call();
         let mut journal = std::mem::take(&mut *self.journal());
         let entries = if provisional { journal.all() } else { journal.keep(&self.record_path()) };
-        Footprint { entries, scene: self.scene(), journal: Mutex::new(journal) }
+        Footprint::new(entries, self.scene(), journal)
     }
+}
+
+/// Where the effects are that these failures are about, each of which starts with its effect's text.
+fn where_left<'a>(entries: impl Iterator<Item = &'a Entry>, failures: &[String]) -> Left {
+    if failures.is_empty() {
+        return Left::Nothing;
+    }
+    let entries: Vec<_> = entries.map(|entry| (entry.is_inside(), entry.to_string())).collect();
+    let is_inside = |failure: &String| {
+        let mut about = entries.iter().filter(|(_, text)| failure.starts_with(text)).peekable();
+        // What is about none of them may be anywhere.
+        about.peek().is_some() && about.all(|(inside, _)| *inside)
+    };
+    if failures.iter().all(is_inside) { Left::ContainerOnly } else { Left::Host }
 }
 
 /// The number of a note, if it was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Note(Option<usize>);
-
-/// What an ADD did, to be tidied up when its attachment is gone.
-#[derive(Debug)]
-pub struct Footprint {
-    entries: Vec<Entry>,
-    scene: Scene,
-    /// Open for as long as it is provisional.
-    journal: Mutex<Journal>,
-}
-
-impl Footprint {
-    /// Its attachment has been detached: removes what outlives it where nobody uses it any more. Returns what could not be
-    /// removed, and why.
-    pub fn tidy(&self) -> Vec<String> {
-        self.journal.lock().expect("no panic with the lock held").close();
-        undo::tidy(&self.entries, &self.scene)
-    }
-}

@@ -4,7 +4,7 @@
 /// Plugins that make interfaces, and every import.
 pub mod interface {
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "wit",
         world: "interface-plugin",
         imports: { default: trappable },
         with: {
@@ -17,7 +17,7 @@ pub mod interface {
 /// Plugins that hand out addresses.
 pub mod ipam {
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "wit",
         world: "ipam-plugin",
         imports: { default: trappable },
         with: {

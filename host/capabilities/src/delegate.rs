@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use wasm_cni_spec::{command::Command, error::CniError, names::check_plugin_type};
+use wasm_cni_spec::{
+    command::Command,
+    error::{CniError, ErrorKind},
+    names::check_plugin_type,
+};
 
 use wasmtime::component::HasSelf;
 
@@ -11,6 +15,7 @@ use crate::{
     bindings::{cni, delegate, types},
     call::{Labelled, Level, Verb},
     capability::Capability,
+    cause::Cause,
     describe::Describe,
     failure::{Reply, refuse},
     state::State,
@@ -74,6 +79,7 @@ impl State {
             Ok(result) => Ok(reply(result)),
             Err(error) => {
                 state.remember(&refuse(types::Code::Other, format!("delegate {kind:?}"), error.to_string()));
+                state.remember_cause(Cause::of_delegate(&error));
                 Err(wire::failure(error).into())
             }
         })
@@ -83,17 +89,17 @@ impl State {
         check_plugin_type(kind)?;
         if !self.grants.delegates.iter().any(|granted| granted == kind) {
             let text = format!("plugin {:?} has no grant to delegate to {kind:?}", self.plugin);
-            return Err(CniError::internal(text));
+            return Err(CniError::internal(text).of_kind(ErrorKind::Denied));
         }
         // A GC in an ADD would free what all others have.
         let (wanted, command) = (verb.command(), self.attempt.command);
         if wanted != command && (wanted, command) != (Command::Del, Command::Add) {
             let text = format!("plugin {:?} has no grant to delegate {wanted} during {command}", self.plugin);
-            return Err(CniError::internal(text));
+            return Err(CniError::internal(text).of_kind(ErrorKind::Denied));
         }
         if self.depth >= self.attempt.context.limits.depth {
             let text = format!("plugin {:?} delegates more than {} deep", self.plugin, self.depth);
-            return Err(CniError::internal(text));
+            return Err(CniError::internal(text).of_kind(ErrorKind::Limit));
         }
         if matches!(verb, Verb::Call(Command::Add))
             && let Some(effect) = self.plugins.undo_delegation(&self.attempt, kind, &self.config)?

@@ -6,6 +6,7 @@ use wasmtime::component::ResourceTableError;
 
 use crate::{
     bindings::{cni, net, store, types},
+    cause::Cause,
     text::for_people,
 };
 
@@ -43,6 +44,9 @@ impl<E> Failure<E> {
 pub trait GuestError {
     /// What the report quotes if the guest then traps: operation and reason, on one line.
     fn summary(&self) -> Option<String>;
+
+    /// What an error of the guest is about, if it comes from this one.
+    fn cause(&self) -> Option<Cause>;
 }
 
 impl GuestError for types::Error {
@@ -50,11 +54,19 @@ impl GuestError for types::Error {
         let errno = if self.errno == 0 { String::new() } else { format!(" (errno {})", self.errno) };
         Some(for_people(&format!("{}: {}{errno}", self.what, self.msg)))
     }
+
+    fn cause(&self) -> Option<Cause> {
+        Some(Cause::of_refusal(self))
+    }
 }
 
 impl GuestError for net::CommitError {
     fn summary(&self) -> Option<String> {
         self.cause.summary()
+    }
+
+    fn cause(&self) -> Option<Cause> {
+        self.cause.cause()
     }
 }
 
@@ -62,11 +74,19 @@ impl GuestError for store::ChangeError {
     fn summary(&self) -> Option<String> {
         self.cause.summary()
     }
+
+    fn cause(&self) -> Option<Cause> {
+        self.cause.cause()
+    }
 }
 
 impl GuestError for cni::Failure {
     /// It does not say which plugin failed; whoever delegates to it does.
     fn summary(&self) -> Option<String> {
+        None
+    }
+
+    fn cause(&self) -> Option<Cause> {
         None
     }
 }

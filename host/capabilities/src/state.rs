@@ -14,6 +14,7 @@ use crate::{
     attempt::{Attempt, Note},
     bindings::types,
     call::{CallConfig, Plugins},
+    cause::{Cause, LastFailure},
     describe::{Describe, Scribe},
     failure::{Failure, GuestError, Reply, refuse},
     faults::{self, Fault},
@@ -48,8 +49,8 @@ pub struct State {
     pub depth: u32,
     /// Shared with the plugins above and below this one.
     pub allowance: Arc<Allowance>,
-    /// The last operation that failed, for the report if the guest traps.
-    pub last_failure: Arc<Mutex<Option<String>>>,
+    /// The last operation that failed, for the report if the guest traps or fails.
+    pub last_failure: Arc<Mutex<LastFailure>>,
     /// What the guest logged last at level error: a panic's message.
     pub last_words: Arc<Mutex<Option<String>>>,
     /// What it printed, if it has WASI.
@@ -148,11 +149,17 @@ impl State {
         self.attempt.context.trace.called(self.who(), begun, function, arguments, outcome);
     }
 
-    /// For the report, should the guest trap.
+    /// For the report, should the guest trap or fail.
     pub fn remember(&self, error: &impl GuestError) {
         if let Some(text) = error.summary() {
-            *self.last_failure.lock().expect("no panic with the lock held") = Some(text);
+            let mut last = self.last_failure.lock().expect("no panic with the lock held");
+            *last = LastFailure { summary: Some(text), cause: error.cause() };
         }
+    }
+
+    /// For the report, should the guest fail for the same reason.
+    pub fn remember_cause(&self, cause: Cause) {
+        self.last_failure.lock().expect("no panic with the lock held").cause = Some(cause);
     }
 
     /// Counts a host call.

@@ -2,7 +2,7 @@
 //! returns.
 
 use wasm_cni_spec::{
-    error::CniError,
+    error::{CniError, ErrorKind},
     result::{Dns, Interface, IpConfig, Route, Success},
 };
 
@@ -25,12 +25,12 @@ pub fn failure(error: CniError) -> Failure {
 /// A guest's error, fit for printing.
 #[must_use]
 pub fn error(failure: Failure) -> CniError {
-    let text = |text: String| {
+    let text = |text: String| -> String {
         let end = text.floor_char_boundary(MAX_TEXT.min(text.len()));
         // Line breaks may be meant; other control characters are not.
         text[..end].chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { ' ' } else { c }).collect()
     };
-    CniError { code: failure.code, msg: text(failure.msg), details: text(failure.details) }
+    CniError::new(failure.code, text(failure.msg)).details(text(failure.details)).of_kind(ErrorKind::Refused)
 }
 
 /// A result, for a guest.

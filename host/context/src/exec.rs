@@ -18,7 +18,7 @@ use nix::{
 use serde_json::Value;
 
 use wasm_cni_spec::{
-    error::{CniError, code},
+    error::{CniError, ErrorKind, code},
     gojson,
 };
 use wasm_cni_state::{deadline::Cancel, files::reason};
@@ -187,19 +187,23 @@ pub fn run(exec: &dyn Exec, call: &ExecCall) -> Result<ExecOutput, CniError> {
     let output = match exec.run(call) {
         Ok(output) => output,
         Err(e) if e.raw_os_error() == Some(Errno::ETIMEDOUT as i32) => {
-            let why = if call.cancel.is_cancelled() { "was cancelled" } else { "ran longer than it may" };
+            let (why, kind) = match call.cancel.is_cancelled() {
+                true => ("was cancelled", ErrorKind::Cancelled),
+                false => ("ran longer than it may", ErrorKind::TimedOut),
+            };
             let text = format!("plugin {:?} was stopped: {} {why}", call.kind, call.path.display());
-            return Err(CniError::internal(text));
+            return Err(CniError::internal(text).of_kind(kind).in_plugin(&call.kind));
         }
-        Err(e) => ExecOutput {
-            status: Err(format!("fork/exec {}: {}", call.path.display(), reason(&e))),
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-        },
+        Err(e) => {
+            let status = format!("fork/exec {}: {}", call.path.display(), reason(&e));
+            let text = format!("netplugin failed with no error message: {status}");
+            let error = CniError::new(code::UNKNOWN, text).of_kind(ErrorKind::Io).caused_by(e);
+            return Err(error.in_plugin(&call.kind));
+        }
     };
     match &output.status {
         Ok(()) => Ok(output),
-        Err(status) => Err(failure(&output, status)),
+        Err(status) => Err(failure(&output, status).of_kind(ErrorKind::Refused).in_plugin(&call.kind)),
     }
 }
 
@@ -227,7 +231,7 @@ fn failure(output: &ExecOutput, status: &str) -> CniError {
         Ok(Value::Object(object)) => {
             let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
             let number = object.get("code").and_then(Value::as_u64).and_then(|code| u32::try_from(code).ok());
-            CniError { code: number.unwrap_or(code::UNKNOWN), msg: text("msg"), details: text("details") }
+            CniError::new(number.unwrap_or(code::UNKNOWN), text("msg")).details(text("details"))
         }
         Ok(_) => unreadable("it is no JSON object".to_owned()),
     }

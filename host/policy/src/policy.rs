@@ -61,16 +61,18 @@ struct LimitsTable {
 }
 
 impl Policy {
-    /// The policy in a file and in the files `*.toml` of the folder beside it,
-    /// `policy.d` for `policy.toml`. That there is none is no mistake.
+    /// The policy in a file and in the files `*.toml` of the directory beside it,
+    /// `policy.d` for `policy.toml`. The file may be absent only if nobody named it.
     ///
     /// # Errors
     ///
     /// What is wrong with which file.
-    pub fn read(path: &Path) -> Result<Self, CniError> {
+    pub fn read(path: &Path, is_named: bool) -> Result<Self, CniError> {
         let mut policy = Self::default();
-        if let Some(file) = read(path)? {
-            policy.add(path, file)?;
+        match read(path)? {
+            Some(file) => policy.add(path, file)?,
+            None if is_named => return Err(unreadable(path, io::Error::from_raw_os_error(libc::ENOENT))),
+            None => {}
         }
         for path in more(&path.with_extension("d"))? {
             if let Some(file) = read(&path)? {
@@ -128,8 +130,7 @@ pub fn of_allowed() -> PluginTable {
 
 /// A file, if it is there. It must not be anybody's to write.
 fn read(path: &Path) -> Result<Option<File>, CniError> {
-    let failed =
-        |e: io::Error| CniError::new(code::IO, format!("cannot read the policy {}: {}", path.display(), reason(&e)));
+    let failed = |e| unreadable(path, e);
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
     let file = match options.open(path) {
@@ -149,8 +150,7 @@ fn read(path: &Path) -> Result<Option<File>, CniError> {
 
 /// The files of a folder, in order of their names.
 fn more(folder: &Path) -> Result<Vec<PathBuf>, CniError> {
-    let failed =
-        |e: io::Error| CniError::new(code::IO, format!("cannot read the policy {}: {}", folder.display(), reason(&e)));
+    let failed = |e| unreadable(folder, e);
     let mut paths = match fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(failed)?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -159,6 +159,10 @@ fn more(folder: &Path) -> Result<Vec<PathBuf>, CniError> {
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     Ok(paths)
+}
+
+fn unreadable(path: &Path, error: io::Error) -> CniError {
+    CniError::new(code::IO, format!("cannot read the policy {}: {}", path.display(), reason(&error))).caused_by(error)
 }
 
 fn invalid(path: &Path, text: &str) -> CniError {
@@ -178,7 +182,7 @@ mod tests {
         let path = folder.path().join("policy.toml");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        Policy::read(&path)
+        Policy::read(&path, true)
     }
 
     #[test]
@@ -189,7 +193,13 @@ mod tests {
         assert_eq!(policy.of("mine").unwrap().namespaces, Some(vec![Namespace::Sandbox]));
         assert_eq!(policy.of("mine").unwrap().devices, None);
         assert!(policy.of("other").is_none());
-        assert_eq!(Policy::read(Path::new("/nonexistent/policy.toml")).unwrap(), Policy::default());
+        assert_eq!(Policy::read(Path::new("/nonexistent/policy.toml"), false).unwrap(), Policy::default());
+    }
+
+    #[test]
+    fn a_policy_that_was_named_must_exist() {
+        let error = Policy::read(Path::new("/nonexistent/policy.toml"), true).unwrap_err();
+        assert_eq!(error.msg, "cannot read the policy /nonexistent/policy.toml: no such file or directory");
     }
 
     #[test]
@@ -217,7 +227,7 @@ mod tests {
         let path = folder.path().join("policy.toml");
         fs::write(&path, "").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(Policy::read(&path).unwrap_err().details.contains("can write to"));
+        assert!(Policy::read(&path, true).unwrap_err().details.contains("can write to"));
     }
 
     #[test]
@@ -233,9 +243,9 @@ mod tests {
         write("policy.d/b.toml", "[plugins.b]\ndevices = true\n");
         write("policy.d/notes.txt", "no policy");
         let path = folder.path().join("policy.toml");
-        let policy = Policy::read(&path).unwrap();
+        let policy = Policy::read(&path, true).unwrap();
         assert!(policy.of("a").is_some() && policy.of("b").is_some());
         write("policy.d/c.toml", "[plugins.a]\ndevices = false\n");
-        assert!(Policy::read(&path).unwrap_err().details.contains("plugin \"a\" is in another file"));
+        assert!(Policy::read(&path, true).unwrap_err().details.contains("plugin \"a\" is in another file"));
     }
 }

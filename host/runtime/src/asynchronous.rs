@@ -4,20 +4,34 @@
 
 use std::{sync::Arc, time::Duration};
 
-use wasm_cni_spec::{attachment::Attachment, error::CniError, network::Network};
+use wasm_cni_spec::{
+    attachment::{Attachment, AttachmentId},
+    error::{CniError, Effect, ErrorKind},
+    network::Network,
+};
 use wasm_cni_state::deadline::Cancel;
 
 use crate::{
+    call::Call,
     options::CallOptions,
     runtime::{Added, Runtime},
 };
 
 /// A [`Runtime`] whose operations are futures. Dropping one cancels its
-/// operation: a guest ends within 50 ms, a native plugin is killed, and what an
-/// ADD had done is taken back, behind the caller's back.
-#[derive(Clone)]
+/// operation, so `tokio::time::timeout` works: a guest ends within 50 ms, a
+/// native plugin is killed, and what an ADD had done is taken back, behind the
+/// caller's back.
+#[derive(Clone, Debug)]
 pub struct AsyncRuntime {
     runtime: Arc<Runtime>,
+}
+
+/// A call with a time-out of its own; see [`AsyncRuntime::call`].
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing until one of the operations is called"]
+pub struct AsyncCall {
+    runtime: Arc<Runtime>,
+    options: CallOptions,
 }
 
 impl AsyncRuntime {
@@ -33,33 +47,74 @@ impl AsyncRuntime {
         &self.runtime
     }
 
-    /// See [`Runtime::add`]. `timeout` goes before the runtime's limit.
+    /// A call with settings of its own.
+    pub fn call(&self) -> AsyncCall {
+        AsyncCall { runtime: Arc::clone(&self.runtime), options: CallOptions::default() }
+    }
+}
+
+impl AsyncRuntime {
+    /// See [`Runtime::add`].
     ///
     /// # Errors
     ///
-    /// The same; also when the time is up.
-    pub async fn add(&self, network: &Network, at: &Attachment, timeout: Option<Duration>) -> Result<Added, CniError> {
-        self.start_add(network, at, timeout).end().await
+    /// The same.
+    pub async fn add(&self, network: &Network, at: &Attachment) -> Result<Added, CniError> {
+        self.call().add(network, at).await
+    }
+
+    /// See [`Runtime::add_all`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn add_all(&self, all: &[(Network, Attachment)]) -> Result<Vec<Added>, CniError> {
+        self.call().add_all(all).await
+    }
+
+    /// See [`Runtime::add_in_order`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn add_in_order(&self, all: &[(Network, Attachment)]) -> Result<Vec<Added>, CniError> {
+        self.call().add_in_order(all).await
     }
 
     /// See [`Runtime::check`].
     ///
     /// # Errors
     ///
-    /// The same; also when the time is up.
-    pub async fn check(&self, network: &Network, at: &Attachment, timeout: Option<Duration>) -> Result<(), CniError> {
-        let (network, at) = (network.clone(), at.clone());
-        self.run(timeout, move |runtime, options| runtime.check_with(&network, &at, options)).await
+    /// The same.
+    pub async fn check(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
+        self.call().check(network, at).await
+    }
+
+    /// See [`Runtime::check_all`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn check_all(&self, all: &[(Network, Attachment)]) -> Result<(), CniError> {
+        self.call().check_all(all).await
     }
 
     /// See [`Runtime::del`].
     ///
     /// # Errors
     ///
-    /// The same; also when the time is up.
-    pub async fn del(&self, network: &Network, at: &Attachment, timeout: Option<Duration>) -> Result<(), CniError> {
-        let (network, at) = (network.clone(), at.clone());
-        self.run(timeout, move |runtime, options| runtime.del_with(&network, &at, options)).await
+    /// The same.
+    pub async fn del(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
+        self.call().del(network, at).await
+    }
+
+    /// See [`Runtime::del_all`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn del_all(&self, all: &[(Network, Attachment)]) -> Result<(), CniError> {
+        self.call().del_all(all).await
     }
 
     /// See [`Runtime::gc`].
@@ -67,9 +122,8 @@ impl AsyncRuntime {
     /// # Errors
     ///
     /// The same.
-    pub async fn gc(&self, network: &Network, live: Option<Vec<(String, String)>>) -> Result<(), CniError> {
-        let network = network.clone();
-        self.run(None, move |runtime, _| runtime.gc(&network, live.as_deref())).await
+    pub async fn gc(&self, network: &Network, live: Option<&[AttachmentId]>) -> Result<(), CniError> {
+        self.call().gc(network, live).await
     }
 
     /// See [`Runtime::status`].
@@ -78,125 +132,148 @@ impl AsyncRuntime {
     ///
     /// The same.
     pub async fn status(&self, network: &Network) -> Result<(), CniError> {
-        let network = network.clone();
-        self.run(None, move |runtime, _| runtime.status(&network)).await
+        self.call().status(network).await
+    }
+}
+
+type AttachAll = fn(&Call<'_>, &[(Network, Attachment)]) -> Result<Vec<Added>, CniError>;
+
+impl AsyncCall {
+    /// Time for each operation; see [`Call::timeout`].
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.options.timeout = Some(time);
+        self
     }
 
-    /// Attaches one container to several networks at the same time. If one
-    /// fails, the container is detached from the others again.
+    /// See [`Call::provisional`].
+    pub fn provisional(mut self) -> Self {
+        self.options.provisional = true;
+        self
+    }
+
+    /// See [`Runtime::add`].
     ///
     /// # Errors
     ///
-    /// The first failure in the order of `all`, with the others in its details.
-    pub async fn add_all(
-        &self,
-        all: &[(Network, Attachment)],
-        timeout: Option<Duration>,
-    ) -> Result<Vec<Added>, CniError> {
-        // All are under way before the first is waited for.
-        let running: Vec<_> = all.iter().map(|(network, at)| self.start_add(network, at, timeout)).collect();
-        let mut results = Vec::with_capacity(all.len());
-        for add in running {
-            results.push(add.end().await);
-        }
-        self.all_or_none(all, results).await
+    /// The same; also when the time is up.
+    pub async fn add(&self, network: &Network, at: &Attachment) -> Result<Added, CniError> {
+        let all = vec![(network.clone(), at.clone())];
+        let mut added = self.attach(all, |call, all| call.add_in_order(all)).await?;
+        added.pop().ok_or_else(|| CniError::internal("nothing was attached"))
     }
 
-    /// Attaches one container to several networks, one after the other. If one
-    /// fails the rest is not tried, and the container is detached from those
-    /// before it again.
+    /// See [`Runtime::add_all`].
     ///
     /// # Errors
     ///
-    /// The failure.
-    pub async fn add_in_order(
-        &self,
-        all: &[(Network, Attachment)],
-        timeout: Option<Duration>,
-    ) -> Result<Vec<Added>, CniError> {
-        let mut results = Vec::with_capacity(all.len());
-        for (network, at) in all {
-            let result = self.add(network, at, timeout).await;
-            let failed = result.is_err();
-            results.push(result);
-            if failed {
-                break;
-            }
-        }
-        self.all_or_none(all, results).await
+    /// The same; also when the time is up.
+    pub async fn add_all(&self, all: &[(Network, Attachment)]) -> Result<Vec<Added>, CniError> {
+        self.attach(all.to_vec(), |call, all| call.add_all(all)).await
     }
 
-    async fn all_or_none(
-        &self,
-        all: &[(Network, Attachment)],
-        results: Vec<Result<Added, CniError>>,
-    ) -> Result<Vec<Added>, CniError> {
-        if results.iter().all(Result::is_ok) {
-            return results.into_iter().collect();
-        }
-        let mut error: Option<CniError> = None;
-        let mut also = |e: CniError| {
-            error = Some(match error.take() {
-                None => e,
-                Some(first) => first.note(&e.to_string()),
-            });
-        };
-        for ((network, at), result) in all.iter().zip(results) {
-            match result {
-                Err(e) => also(e),
-                Ok(_) => {
-                    if let Err(e) = self.del(network, at, None).await {
-                        also(e);
-                    }
-                }
-            }
-        }
-        Err(error.unwrap_or_else(|| CniError::internal("nothing failed")))
+    /// See [`Runtime::add_in_order`].
+    ///
+    /// # Errors
+    ///
+    /// The same; also when the time is up.
+    pub async fn add_in_order(&self, all: &[(Network, Attachment)]) -> Result<Vec<Added>, CniError> {
+        self.attach(all.to_vec(), |call, all| call.add_in_order(all)).await
     }
 
-    fn start_add(&self, network: &Network, at: &Attachment, timeout: Option<Duration>) -> Operation<Added> {
+    /// See [`Runtime::check`].
+    ///
+    /// # Errors
+    ///
+    /// The same; also when the time is up.
+    pub async fn check(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
         let (network, at) = (network.clone(), at.clone());
-        self.start(timeout, move |runtime, options| runtime.add_with(&network, &at, options))
+        self.start(move |call| call.check(&network, &at)).await
     }
 
-    async fn run<T: Send + 'static>(
+    /// See [`Runtime::check_all`].
+    ///
+    /// # Errors
+    ///
+    /// The same; also when the time is up.
+    pub async fn check_all(&self, all: &[(Network, Attachment)]) -> Result<(), CniError> {
+        let all = all.to_vec();
+        self.start(move |call| call.check_all(&all)).await
+    }
+
+    /// See [`Runtime::del`].
+    ///
+    /// # Errors
+    ///
+    /// The same; also when the time is up.
+    pub async fn del(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
+        let (network, at) = (network.clone(), at.clone());
+        self.start(move |call| call.del(&network, &at)).await
+    }
+
+    /// See [`Runtime::del_all`].
+    ///
+    /// # Errors
+    ///
+    /// The same; also when the time is up.
+    pub async fn del_all(&self, all: &[(Network, Attachment)]) -> Result<(), CniError> {
+        let all = all.to_vec();
+        self.start(move |call| call.del_all(&all)).await
+    }
+
+    /// See [`Runtime::gc`].
+    ///
+    /// # Errors
+    ///
+    /// The same; also when the time is up.
+    pub async fn gc(&self, network: &Network, live: Option<&[AttachmentId]>) -> Result<(), CniError> {
+        let (network, live) = (network.clone(), live.map(<[_]>::to_vec));
+        self.start(move |call| call.gc(&network, live.as_deref())).await
+    }
+
+    /// See [`Runtime::status`].
+    ///
+    /// # Errors
+    ///
+    /// The same; also when the time is up.
+    pub async fn status(&self, network: &Network) -> Result<(), CniError> {
+        let network = network.clone();
+        self.start(move |call| call.status(&network)).await
+    }
+
+    async fn attach(&self, all: Vec<(Network, Attachment)>, attach: AttachAll) -> Result<Vec<Added>, CniError> {
+        let run = move |call: &Call<'_>| {
+            let added = attach(call, &all)?;
+            if call.options.cancel.is_cancelled() {
+                // The future was dropped when it was all done: nobody knows of it.
+                let failures = call.undo(all.iter().zip(added).collect::<Vec<_>>());
+                let error = CniError::internal("it was cancelled").of_kind(ErrorKind::Cancelled);
+                return Err(failures.iter().fold(error, |error, failure| error.note(&failure.to_string())));
+            }
+            Ok(added)
+        };
+        self.start(run).await
+    }
+
+    async fn start<T: Send + 'static>(
         &self,
-        timeout: Option<Duration>,
-        operation: impl FnOnce(&Runtime, &CallOptions) -> Result<T, CniError> + Send + 'static,
+        operation: impl FnOnce(&Call<'_>) -> Result<T, CniError> + Send + 'static,
     ) -> Result<T, CniError> {
-        self.start(timeout, operation).end().await
-    }
-
-    fn start<T: Send + 'static>(
-        &self,
-        timeout: Option<Duration>,
-        operation: impl FnOnce(&Runtime, &CallOptions) -> Result<T, CniError> + Send + 'static,
-    ) -> Operation<T> {
         let runtime = Arc::clone(&self.runtime);
         let cancel = Cancel::default();
-        let options = CallOptions { timeout, cancel: cancel.clone(), ..CallOptions::default() };
-        let task = tokio::task::spawn_blocking(move || operation(&runtime, &options));
-        Operation { task, cancel }
-    }
-}
-
-/// One that is under way; cancelled when dropped.
-struct Operation<T> {
-    task: tokio::task::JoinHandle<Result<T, CniError>>,
-    cancel: Cancel,
-}
-
-impl<T> Operation<T> {
-    async fn end(mut self) -> Result<T, CniError> {
-        match (&mut self.task).await {
+        let options = CallOptions { cancel: cancel.clone(), ..self.options.clone() };
+        let task = tokio::task::spawn_blocking(move || operation(&Call { runtime: &runtime, options }));
+        let _dropped = CancelOnDrop(cancel);
+        match task.await {
             Ok(result) => result,
-            Err(e) => Err(CniError::internal(format!("the operation did not end: {e}"))),
+            Err(e) => Err(CniError::internal(format!("the operation did not end: {e}")).leaving(Effect::Unknown)),
         }
     }
 }
 
-impl<T> Drop for Operation<T> {
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.cancel.cancel();
+        self.0.cancel();
     }
 }

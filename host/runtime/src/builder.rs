@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -11,7 +12,6 @@ use std::{
 use wasm_cni_capabilities::{
     context::{Context, LogLine, LogSink, StderrSink},
     exec::{Exec, Processes},
-    faults,
     limits::Limits,
     trace::Trace,
 };
@@ -78,6 +78,19 @@ impl Runtime {
     }
 }
 
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bundled: Vec<_> = self.bundled.iter().map(|plugin| plugin.name).collect();
+        f.debug_struct("Builder")
+            .field("bundled", &bundled)
+            .field("plugin_dirs", &self.plugin_dirs)
+            .field("root", &self.root)
+            .field("policy", &self.policy)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Builder {
     /// The plugins that are part of this program: those of the crate `wasm-cni-bundled`, say. By default there are none.
     #[must_use]
@@ -135,8 +148,9 @@ impl Builder {
     }
 
     /// The file with the operator's policy: what each plugin may do, and limits.
-    /// By default `/etc/wasm-cni/policy.toml` below the root, if it is there.
-    /// Further files lie in the directory beside it, `policy.d`.
+    /// By default `/etc/wasm-cni/policy.toml` below the root, if it is there; a file
+    /// that is named here must exist, or every operation fails. Further files lie in
+    /// the directory beside it, `policy.d`.
     #[must_use]
     pub fn policy(mut self, path: impl Into<PathBuf>) -> Self {
         self.policy = Some(path.into());
@@ -226,10 +240,11 @@ impl Builder {
     }
 
     /// A fault on purpose, `kill:7`, for tests; none in a release.
+    #[cfg(debug_assertions)]
     #[doc(hidden)]
     #[must_use]
     pub fn fault(self, plan: &str) -> Self {
-        faults::plan(plan);
+        wasm_cni_capabilities::faults::plan(plan);
         self
     }
 
@@ -252,8 +267,10 @@ impl Builder {
             let directories: Vec<&OsStr> = self.plugin_dirs.iter().map(|path| path.as_os_str()).collect();
             directories.join(OsStr::new(":"))
         });
-        let path = self.policy.unwrap_or_else(|| under(&self.root, Path::new("/etc/wasm-cni/policy.toml")));
-        let policy = Policy::read(&path);
+        let policy = match &self.policy {
+            Some(named) => Policy::read(named, true),
+            None => Policy::read(&under(&self.root, Path::new("/etc/wasm-cni/policy.toml")), false),
+        };
         let mut limits = self.limits;
         if let Ok(policy) = &policy {
             limits = policy.limits(limits);

@@ -12,7 +12,9 @@ use wasm_cni_state::files::reason;
 ///
 /// If it cannot be read.
 pub(crate) fn digest(path: &Path) -> Result<(u64, String), CniError> {
-    let failed = |e| CniError::new(code::IO, format!("cannot read {}: {}", path.display(), reason(&e)));
+    let failed = |e: std::io::Error| {
+        CniError::new(code::IO, format!("cannot read {}: {}", path.display(), reason(&e))).caused_by(e)
+    };
     // Not to be held up by a FIFO.
     if !path.metadata().map_err(failed)?.is_file() {
         return Err(CniError::new(code::IO, format!("cannot read {}: it is not a file", path.display())));

@@ -14,7 +14,7 @@ use wasm_cni_capabilities::{
 };
 use wasm_cni_spec::{
     command::Command,
-    error::{CniError, code},
+    error::{CniError, ErrorKind, code},
     result, version,
 };
 
@@ -60,6 +60,18 @@ pub(crate) fn run(
     verb: Verb,
     level: Level,
 ) -> Result<Option<Labelled>, CniError> {
+    run_found(host, attempt, kind, found, config, verb, level).map_err(|error| error.in_plugin(kind))
+}
+
+fn run_found(
+    host: &Arc<Host>,
+    attempt: &Arc<Attempt>,
+    kind: &str,
+    found: Result<Found, CniError>,
+    config: &Arc<CallConfig>,
+    verb: Verb,
+    level: Level,
+) -> Result<Option<Labelled>, CniError> {
     let found = match (found, &verb) {
         (Err(error), Verb::Call(Command::Del)) if attachments::has_run(attempt, kind) => {
             // What it did is on the record, and goes by that.
@@ -74,7 +86,7 @@ pub(crate) fn run(
             if let (Some(digest), Verb::Call(Command::Add)) = (&plugin.digest, &verb) {
                 let took_part = Component { kind: kind.to_owned(), digest: digest.clone() };
                 let noted = attempt.note(took_part);
-                noted.map_err(|e| CniError::new(code::IO, format!("cannot note an effect: {e}")))?;
+                noted.map_err(|e| CniError::new(code::IO, format!("cannot note an effect: {e}")).caused_by(e))?;
             }
             let world = plugin.world;
             let request = instance::Request { plugin, config: Arc::clone(config), verb, level };
@@ -156,12 +168,16 @@ fn with_attachments(config: &[u8], live: &[Attachment]) -> Result<Vec<u8>, CniEr
 
 /// Processes start in the namespace of the thread that starts them.
 fn in_host<T: Send>(attempt: &Attempt, f: impl FnOnce() -> Result<T, CniError> + Send) -> Result<T, CniError> {
-    attempt.host.netns.run(f).map_err(|e| CniError::internal(e.to_string()))?
+    let failed = |e: wasm_cni_kernel::Error| {
+        CniError::internal(e.to_string()).of_kind(ErrorKind::Kernel(e.errno())).caused_by(e)
+    };
+    attempt.host.netns.run(f).map_err(failed)?
 }
 
 /// What an executable printed for ADD.
 fn native_result(stdout: &[u8], version: &str) -> Result<Labelled, CniError> {
-    let failed = |text: &str| CniError::internal(format!("failed to unmarshal raw result: {text}"));
+    let invalid = |text: String| CniError::internal(text).of_kind(ErrorKind::Crashed);
+    let failed = |text: &str| invalid(format!("failed to unmarshal raw result: {text}"));
     if stdout.trim_ascii().is_empty() {
         return Err(failed("unexpected end of JSON input"));
     }
@@ -170,7 +186,7 @@ fn native_result(stdout: &[u8], version: &str) -> Result<Labelled, CniError> {
         json @ Value::Object(_) => json,
         _ => return Err(failed("it is no JSON object")),
     };
-    let (success, version) = result::parse(&json, version, None).map_err(CniError::internal)?;
+    let (success, version) = result::parse(&json, version, None).map_err(invalid)?;
     Ok(Labelled { success, version })
 }
 

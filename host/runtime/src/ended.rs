@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use wasm_cni_capabilities::{bindings::cni, limits::Stop, wire};
-use wasm_cni_spec::error::CniError;
+use wasm_cni_capabilities::{bindings::cni, cause::LastFailure, limits::Stop, wire};
+use wasm_cni_spec::error::{CniError, ErrorKind};
 use wasmtime::Trap;
 
 /// Why there is no result.
@@ -24,13 +24,20 @@ impl Ended {
     /// As an error. `during` is the command, or what else it was called for.
     pub(crate) fn error(self, kind: &str, during: &str, traces: &Traces) -> CniError {
         match self {
-            Self::Refused(failure) => wire::error(failure),
+            Self::Refused(failure) => {
+                let error = wire::error(failure);
+                match &traces.last_failure.lock().expect("no panic with the lock held").cause {
+                    Some(cause) => cause.explain(error),
+                    None => error,
+                }
+            }
             Self::InvalidResult(text) => {
-                CniError::internal(format!("plugin {kind:?} returned an invalid result of {during}: {text}"))
+                let text = format!("plugin {kind:?} returned an invalid result of {during}: {text}");
+                CniError::internal(text).of_kind(ErrorKind::Crashed)
             }
             Self::Unlinked(error) => {
                 let text = format!("plugin {kind:?} asks for a capability that it is not offered");
-                CniError::internal(text).details(format!("{error:#}"))
+                CniError::internal(text).details(format!("{error:#}")).of_kind(ErrorKind::NoPlugin)
             }
             Self::Crashed(error) => crashed(kind, during, &error, traces),
         }
@@ -41,7 +48,7 @@ impl Ended {
 #[derive(Clone, Default)]
 pub(crate) struct Traces {
     /// The last operation that failed.
-    pub(crate) last_failure: Arc<Mutex<Option<String>>>,
+    pub(crate) last_failure: Arc<Mutex<LastFailure>>,
     /// What it logged last at level error: a panic's message.
     pub(crate) last_words: Arc<Mutex<Option<String>>>,
 }
@@ -77,11 +84,18 @@ fn crashed(kind: &str, during: &str, error: &wasmtime::Error, traces: &Traces) -
         }
     };
     let verb = if error.is::<Stop>() { "was stopped" } else { "crashed" };
-    let mut failure = CniError::internal(format!("plugin {kind:?} {verb} during {during}: {cause}"));
+    let reason = match error.downcast_ref::<Stop>() {
+        Some(Stop::Deadline(_)) => ErrorKind::TimedOut,
+        Some(Stop::Cancelled) => ErrorKind::Cancelled,
+        Some(Stop::Memory(_) | Stop::HostCalls(_) | Stop::Handles) => ErrorKind::Limit,
+        None => ErrorKind::Crashed,
+    };
+    let text = format!("plugin {kind:?} {verb} during {during}: {cause}");
+    let mut failure = CniError::internal(text).of_kind(reason);
     if let Some(words) = words {
         failure = failure.note(&format!("its last words: {words}"));
     }
-    if let Some(operation) = last_failure.lock().expect("no panic with the lock held").as_deref() {
+    if let Some(operation) = &last_failure.lock().expect("no panic with the lock held").summary {
         failure = failure.note(&format!("the last operation that failed: {operation}"));
     }
     failure

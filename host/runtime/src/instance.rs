@@ -130,7 +130,7 @@ fn unopened(attempt: &Attempt, plugin: &Plugin, error: CniError) -> CniError {
     {
         return error;
     }
-    CniError { msg: format!("failed to open netns {:?}: {}", attempt.netns, error.msg), ..error }
+    error.reword(|msg| format!("failed to open netns {:?}: {msg}", attempt.netns))
 }
 
 /// Makes an instance, with its limits.

@@ -54,7 +54,7 @@ impl Runtime {
         let records = list(self.host.context.under_root("/run/wasm-cni/attachments")).flat_map(list);
         let heading = |path: PathBuf| {
             let Heading { network, container_id, ifname, netns, .. } = attached(&path)?.heading;
-            Some((network, Attachment { container_id, ifname, netns, ..Attachment::default() }))
+            Some((network, Attachment::new(container_id, ifname, netns)))
         };
         records.filter_map(heading).collect()
     }

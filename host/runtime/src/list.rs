@@ -1,6 +1,10 @@
 //! ADD, CHECK, DEL, GC and STATUS on a network: a plan of its list of plugins, and the result cache.
 
-use std::{collections::HashMap, fs::File, path::Path};
+use std::{
+    collections::HashMap,
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Map;
@@ -12,9 +16,9 @@ use wasm_cni_capabilities::{
 };
 use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{
-    attachment::Attachment,
+    attachment::{Attachment, AttachmentId},
     command::Command,
-    error::{CniError, code},
+    error::{CniError, ErrorKind, code},
     gojson,
     names::{check_container_id, check_ifname, check_network_name},
     network::Network,
@@ -31,24 +35,7 @@ use crate::{
 };
 
 impl Runtime {
-    /// Attaches a container: the plugins of the network in order, each given
-    /// the result of the one before.
-    ///
-    /// # Errors
-    ///
-    /// The plugin that failed and why. What components did has been taken back
-    /// then, and what could not be is named in the details; native plugins of
-    /// the list that had succeeded are left for [`Runtime::del`], as by libcni.
-    pub fn add(&self, network: &Network, at: &Attachment) -> Result<Added, CniError> {
-        self.add_with(network, at, &CallOptions::default())
-    }
-
-    /// [`Runtime::add`] with a time of its own, and that can be cancelled.
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn add_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<Added, CniError> {
+    pub(crate) fn attach(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<Added, CniError> {
         check_container_id(&at.container_id)?;
         check_network_name(&network.name)?;
         check_ifname(&at.ifname)?;
@@ -64,21 +51,7 @@ impl Runtime {
         Ok(Added { result, json, footprint })
     }
 
-    /// Asks every plugin whether the attachment is as ADD left it.
-    ///
-    /// # Errors
-    ///
-    /// What is not.
-    pub fn check(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
-        self.check_with(network, at, &CallOptions::default())
-    }
-
-    /// [`Runtime::check`] with a time of its own, and that can be cancelled.
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn check_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
+    pub(crate) fn examine(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
         if version_number(network)? < [0, 4, 0] {
             let text = format!("configuration version {:?} does not support the CHECK command", network.cni_version);
             return Err(CniError::new(code::VERSION, text));
@@ -93,23 +66,7 @@ impl Runtime {
         self.begin(Command::Check, network, at, options, Reach::default())?.check(previous)
     }
 
-    /// Detaches a container: the plugins in reverse. A plugin that fails does
-    /// not keep the others from cleaning up.
-    ///
-    /// # Errors
-    ///
-    /// The first failure, with the others in its details. The cached result
-    /// stays then.
-    pub fn del(&self, network: &Network, at: &Attachment) -> Result<(), CniError> {
-        self.del_with(network, at, &CallOptions::default())
-    }
-
-    /// [`Runtime::del`] with a time of its own, and that can be cancelled.
-    ///
-    /// # Errors
-    ///
-    /// The same.
-    pub fn del_with(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
+    pub(crate) fn detach(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<(), CniError> {
         let operation = self.begin(Command::Del, network, at, options, Reach::default())?;
         let _held = self.hold_cache(&operation.attempt, FlockArg::LockSharedNonblock);
         self.del_held(&operation, network, at)
@@ -131,72 +88,67 @@ impl Runtime {
         Ok(())
     }
 
-    /// Detaches every cached attachment of the network that is not in `live`
-    /// and, from CNI 1.1.0 on, tells the plugins which are. `None` says that
-    /// none is; plugins are not told that.
-    ///
-    /// # Errors
-    ///
-    /// All failures, a line each: one does not keep the rest from being done.
-    pub fn gc(&self, network: &Network, live: Option<&[(String, String)]>) -> Result<(), CniError> {
+    pub(crate) fn collect(
+        &self,
+        network: &Network,
+        live: Option<&[AttachmentId]>,
+        options: &CallOptions,
+    ) -> Result<(), CniError> {
         if network.disable_gc {
             return Ok(());
         }
         let own_process = self.host.context.own_process;
         let cached = if own_process { self.cache().of_network(&network.name)? } else { Vec::new() };
         let mut opened = through_processes(&cached);
-        let directories = cached.iter().filter_map(|cached| Path::new(&cached.attachment.netns).parent());
+        let directories = cached.iter().filter_map(|cached| cached.attachment.netns.parent());
         let reach = Reach { namespaces: directories.map(Path::to_owned).collect(), ..Reach::default() };
-        let options = CallOptions::default();
         let mut plan = self.plan(Command::Gc, network, &Attachment::default())?;
-        let attachment = |(id, ifname): &(String, String)| Live { container_id: id.clone(), ifname: ifname.clone() };
+        let attachment = |at: &AttachmentId| Live { container_id: at.container_id.clone(), ifname: at.ifname.clone() };
         plan.live = live.map(|live| live.iter().map(attachment).collect());
-        let operation = self.begin_plan(plan, &options, reach)?;
+        let operation = self.begin_plan(plan, options, reach)?;
         let held = self.hold_cache(&operation.attempt, FlockArg::LockExclusiveNonblock)?;
         let mut errors = Vec::new();
         let mut stale = self.cache().of_network(&network.name)?;
         stale.retain(|cached| {
-            let at = &cached.attachment;
-            let is_live = |(id, ifname): &(String, String)| *id == at.container_id && *ifname == at.ifname;
-            !live.is_some_and(|live| live.iter().any(is_live))
+            let id = cached.attachment.id();
+            !live.is_some_and(|live| live.contains(&id))
         });
         for (number, cached) in stale.iter().enumerate() {
             let at = &cached.attachment;
+            if options.cancel.is_cancelled() {
+                errors.push(CniError::internal("the GC was cancelled").of_kind(ErrorKind::Cancelled));
+                break;
+            }
             (self.host.progress)(&Progress::Detaching { attachment: at, number: number + 1, of: stale.len() });
-            let deleted = self.begin(Command::Del, network, at, &options, Reach::default()).and_then(|operation| {
+            let deleted = self.begin(Command::Del, network, at, options, Reach::default()).and_then(|operation| {
                 if let Some(netns) = opened.remove(&at.netns) {
                     operation.lend(netns)?;
                 }
                 self.del_held(&operation, network, at)
             });
             if let Err(e) = deleted {
-                errors.push(format!("failed to delete stale attachment {} {}: {e}", at.container_id, at.ifname));
+                let text = format!("failed to delete stale attachment {} {}: {e}", at.container_id, at.ifname);
+                errors.push(e.told_as(text));
             }
         }
         (self.host.progress)(&Progress::Over);
         drop(held);
         if version_number(network)? >= [1, 1, 0] {
-            errors.extend(operation.gc().iter().map(ToString::to_string));
+            errors.extend(operation.gc());
         } else if live.is_some() {
             let version = version_of(network);
             let text = format!("plugins are asked to collect from CNI 1.1.0 on, and this network is of {version}");
             operation.attempt.warn("", &text);
         }
-        if errors.is_empty() { Ok(()) } else { Err(CniError::internal(errors.join("\n"))) }
+        CniError::all_of(errors).map_or(Ok(()), Err)
     }
 
-    /// Asks the plugins, in order, whether they are ready for ADD. Before CNI
-    /// 1.1.0 there is nothing to ask.
-    ///
-    /// # Errors
-    ///
-    /// What the first that is not ready says.
-    pub fn status(&self, network: &Network) -> Result<(), CniError> {
+    pub(crate) fn ask(&self, network: &Network, options: &CallOptions) -> Result<(), CniError> {
         if version::parse(version_of(network)).is_ok_and(|number| number < [1, 1, 0]) {
             return Ok(());
         }
-        let (nothing, options) = (Attachment::default(), CallOptions::default());
-        self.begin(Command::Status, network, &nothing, &options, Reach::default())?.status()
+        let nothing = Attachment::default();
+        self.begin(Command::Status, network, &nothing, options, Reach::default())?.status()
     }
 
     pub(crate) fn cached_result(&self, network: &Network, at: &Attachment) -> Result<Option<Labelled>, String> {
@@ -218,11 +170,15 @@ impl Runtime {
 
     /// What an operation on a network is going to do.
     pub(crate) fn plan(&self, command: Command, network: &Network, at: &Attachment) -> Result<Plan, CniError> {
+        let netns = at.netns.to_str().ok_or_else(|| {
+            CniError::new(code::ENVIRONMENT, format!("the path of the namespace is not UTF-8: {:?}", at.netns))
+        })?;
+        let netns = netns.to_owned();
         let subject = Subject {
             network: network.name.clone(),
             container_id: at.container_id.clone(),
             ifname: at.ifname.clone(),
-            netns: at.netns.clone(),
+            netns,
             args: at.args.clone(),
             allow_host_netns: false,
             plugin: None,
@@ -232,8 +188,8 @@ impl Runtime {
         let nothing = Map::new();
         // For GC and STATUS name and version are all that is added.
         let capabilities = match command {
-            Command::Gc | Command::Status | Command::Version => &nothing,
             Command::Add | Command::Check | Command::Del => &at.capability_args,
+            _ => &nothing,
         };
         Ok(Plan { command, subject, steps: steps(&self.host, network, capabilities), live: None })
     }
@@ -257,7 +213,7 @@ impl Runtime {
 
 /// The namespaces of attachments whose paths lead through other processes: who has
 /// confined itself cannot follow them.
-fn through_processes(cached: &[Cached]) -> HashMap<String, Netns> {
-    let paths = cached.iter().map(|cached| &cached.attachment.netns).filter(|path| path.starts_with("/proc/"));
-    paths.filter_map(|path| Some((path.clone(), Netns::open(Path::new(path)).ok()?))).collect()
+fn through_processes(cached: &[Cached]) -> HashMap<PathBuf, Netns> {
+    let paths = cached.iter().map(|cached| &cached.attachment.netns).filter(|path| path.starts_with("/proc"));
+    paths.filter_map(|path| Some((path.clone(), Netns::open(path).ok()?))).collect()
 }

@@ -1,16 +1,25 @@
 //! Doing what a plan says: one attempt for all of its plugins, in a process that has given up what they do not need, within
 //! its time, and with everything taken back if an ADD fails.
 
-use std::{collections::BTreeSet, mem, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    mem,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use wasm_cni_capabilities::{
-    attempt::{Attempt, Footprint},
+    attempt::Attempt,
     call::{CallConfig, Labelled, Level, Verb},
+    footprint::Footprint,
 };
 use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{
     command::Command,
-    error::{CniError, code},
+    error::{CniError, Effect, ErrorKind, code},
 };
 use wasm_cni_state::deadline::Deadline;
 
@@ -27,6 +36,8 @@ pub(crate) struct Operation {
     host: Arc<Host>,
     plan: Plan,
     pub(crate) attempt: Arc<Attempt>,
+    /// Has an executable of the list been run? What it did is on no record.
+    native_ran: AtomicBool,
 }
 
 /// What an operation reaches beside its plugins: the result cache, namespaces of other attachments.
@@ -41,8 +52,12 @@ impl Operation {
     ///
     /// # Errors
     ///
-    /// What the kernel has, but refuses; a policy that cannot be read.
+    /// What the kernel has, but refuses; a policy that cannot be read; that it was cancelled.
     pub(crate) fn begin(host: &Arc<Host>, plan: Plan, deadline: Deadline, reach: Reach) -> Result<Self, CniError> {
+        if deadline.cancel.is_cancelled() {
+            let text = format!("{} was cancelled before it began", plan.command);
+            return Err(CniError::internal(text).of_kind(ErrorKind::Cancelled));
+        }
         let changes = matches!(plan.command, Command::Add | Command::Del | Command::Gc);
         if changes && plan.subject.rehearsal.is_none() {
             recover::recover(&host.context, &plan.subject.host);
@@ -50,7 +65,7 @@ impl Operation {
         let attempt = Attempt::new(Arc::clone(&host.context), plan.command, plan.subject.clone(), deadline);
         let plugins = plan.steps.iter().map(|step| (step.found.clone(), &step.config.requested));
         confine::before_plugins(host, &attempt, plugins, reach.directory, reach.namespaces)?;
-        Ok(Self { host: Arc::clone(host), plan, attempt })
+        Ok(Self { host: Arc::clone(host), plan, attempt, native_ran: AtomicBool::new(false) })
     }
 
     /// The container's namespace, opened by the caller.
@@ -96,6 +111,9 @@ impl Operation {
         for step in &self.plan.steps {
             let config = step.following(last.take());
             let result = self.run(&self.attempt, step, &config, Verb::Call(Command::Add));
+            if step.is_native() {
+                self.native_ran.store(true, Ordering::Relaxed);
+            }
             last = result.map_err(|e| step.failed("add", e))?;
         }
         let network = &self.plan.subject.network;
@@ -119,7 +137,9 @@ impl Operation {
             }
             Err(error) => {
                 drop(watchdog);
-                let left = self.attempt.roll_back();
+                let native = if self.native_ran.into_inner() { Effect::Unknown } else { Effect::Nothing };
+                let (left, effect) = self.attempt.roll_back();
+                let error = error.leaving(native).leaving(effect);
                 if left.is_empty() {
                     return Err(error);
                 }

@@ -4,16 +4,15 @@ use std::time::{Duration, Instant};
 
 use wasm_cni_state::deadline::{Cancel, Deadline};
 
-/// How one operation differs from the runtime's settings.
+/// How one call differs from the runtime's settings.
 #[derive(Clone, Debug, Default)]
-pub struct CallOptions {
-    /// Instead of [`Limits::time`](crate::Limits::time).
-    pub timeout: Option<Duration>,
+pub(crate) struct CallOptions {
+    /// Instead of the time in the limits.
+    pub(crate) timeout: Option<Duration>,
     /// To end it early.
-    pub cancel: Cancel,
-    /// Of an ADD: what it did lasts as long as this process. If that ends before
-    /// [`Runtime::tidy`](crate::Runtime::tidy), whoever comes next takes it back.
-    pub provisional: bool,
+    pub(crate) cancel: Cancel,
+    /// Of an ADD: what it did lasts as long as this process.
+    pub(crate) provisional: bool,
 }
 
 impl CallOptions {

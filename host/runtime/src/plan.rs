@@ -79,10 +79,15 @@ impl Step {
         })
     }
 
+    /// Whether it is an executable, whose effects are on no record.
+    pub(crate) fn is_native(&self) -> bool {
+        matches!(self.found, Ok(Found::Native(_)))
+    }
+
     /// Its failure, in the list's words.
     pub(crate) fn failed(&self, action: &str, error: CniError) -> CniError {
         match &self.name {
-            Some(name) => CniError { msg: format!("{name} ({action}): {}", error.msg), ..error },
+            Some(name) => error.reword(|msg| format!("{name} ({action}): {msg}")),
             None => error,
         }
     }
@@ -90,7 +95,10 @@ impl Step {
     /// The same of a GC, whose failures are a line each.
     pub(crate) fn failed_to_collect(&self, error: CniError) -> CniError {
         match &self.name {
-            Some(_) => CniError::internal(format!("failed to GC plugin {}: {error}", self.kind)),
+            Some(_) => {
+                let text = format!("failed to GC plugin {}: {error}", self.kind);
+                error.told_as(text)
+            }
             None => error,
         }
     }

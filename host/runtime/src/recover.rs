@@ -18,6 +18,7 @@ use crate::{progress::Progress, runtime::Runtime};
 
 /// An ADD that did not come to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Recovered {
     /// The network's name.
     pub network: String,

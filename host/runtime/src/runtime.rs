@@ -1,9 +1,9 @@
 //! The runtime, and what it knows without calling a plugin. `list` has what it does on a network.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use wasm_cni_capabilities::{
-    attempt::Footprint,
+    footprint::Footprint,
     space::{HOST, Space},
 };
 use wasm_cni_kernel::Netns;
@@ -22,8 +22,20 @@ pub struct Runtime {
     pub(crate) cache_dir: PathBuf,
 }
 
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("root", &self.host.context.root)
+            .field("cache_dir", &self.cache_dir)
+            .field("host_netns", &self.host_netns)
+            .field("plugin_dirs", &self.host.plugin_dirs)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What an ADD gave.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Added {
     /// The last plugin's result.
     pub result: Success,
@@ -75,7 +87,7 @@ impl Runtime {
     pub(crate) fn host_netns(&self) -> Result<Netns, CniError> {
         match &self.host_netns {
             Some(path) => Netns::open(path)
-                .map_err(|e| CniError::new(code::NETNS, format!("cannot open the host's namespace: {e}"))),
+                .map_err(|e| CniError::new(code::NETNS, format!("cannot open the host's namespace: {e}")).caused_by(e)),
             None => {
                 let own = Netns::current()
                     .map_err(|e| CniError::new(code::NETNS, format!("cannot open this process's namespace: {e}")))?;

@@ -33,6 +33,7 @@ const MAX_CONFIG: u64 = 8 << 20;
 
 /// What to print, and how to end.
 #[derive(Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reply {
     /// For standard output, as it is.
     pub stdout: String,
@@ -236,15 +237,14 @@ impl Call<'_> {
             Command::Check => operation.check(None).map(|()| nothing),
             Command::Del => operation.del(None).map(|()| nothing),
             Command::Status => operation.status().map(|()| nothing),
-            Command::Gc => match &operation.gc()[..] {
-                [] => Ok(nothing),
-                [error] => Err(error.clone()),
-                errors => {
-                    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-                    Err(CniError::internal(lines.join("\n")))
+            Command::Gc => {
+                let mut errors = operation.gc();
+                match errors.len() {
+                    1 => Err(errors.remove(0)),
+                    _ => CniError::all_of(errors).map_or(Ok(nothing), Err),
                 }
-            },
-            Command::Version => Ok(nothing),
+            }
+            _ => Ok(nothing),
         }
     }
 

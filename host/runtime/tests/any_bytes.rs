@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use wasm_cni::{
-    Attachment, Exec, ExecCall, ExecOutput, Network, PluginConfig, Reply, Runtime, Success, answer, parse_result,
-    render_result,
+    Attachment, Network, Runtime,
+    config::PluginConfig,
+    exec::{Exec, ExecCall, ExecOutput},
+    protocol::{Reply, answer},
+    result::{Success, parse as parse_result, render as render_result},
 };
 
 /// JSON of some depth, with the keys that mean something.
@@ -129,7 +132,7 @@ proptest! {
     #[test]
     fn results(json in value(), version in prop_oneof!["[0-9.]{0,6}", Just("1.0.0".to_owned())]) {
         if let Ok(success) = parse_result(&json, &version) {
-            for version in wasm_cni::SUPPORTED_VERSIONS {
+            for version in wasm_cni::result::SUPPORTED_VERSIONS {
                 let _ = render_result(&success, version);
             }
             let _ = render_result(&success, &version);
@@ -153,7 +156,7 @@ proptest! {
         let runtime = Runtime::builder().bundled(wasm_cni_bundled::PLUGINS).root(folder.path()).plugin_dirs(["/p".into()]).exec(said).build().unwrap();
         let list = br#"{"name":"n","cniVersion":"1.1.0","plugins":[{"type":"p"}]}"#;
         let network = Network::parse_list(list).unwrap();
-        let at = Attachment { container_id: "c".into(), ifname: "e".into(), ..Attachment::default() };
+        let at = Attachment::new("c", "e", "");
         let ended = match command {
             0 => runtime.add(&network, &at).map(drop),
             1 => runtime.del(&network, &at),

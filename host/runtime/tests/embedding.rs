@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wasm_cni::{AsyncRuntime, Attachment, Exec, ExecCall, ExecOutput, Network, Runtime};
+use wasm_cni::{
+    AsyncRuntime, Attachment, AttachmentId, Cancel, ErrorKind, Network, Runtime,
+    exec::{Exec, ExecCall, ExecOutput},
+};
 
 type Answer = dyn Fn(&Call) -> Result<String, String> + Send + Sync;
 
@@ -106,13 +109,7 @@ fn network(name: &str, version: &str, kinds: &[&str]) -> Network {
 }
 
 fn at(id: &str) -> Attachment {
-    Attachment {
-        container_id: id.to_owned(),
-        ifname: "eth0".to_owned(),
-        netns: format!("/ns/{id}"),
-        args: "A=b".to_owned(),
-        ..Attachment::default()
-    }
+    Attachment::new(id, "eth0", format!("/ns/{id}")).args("A=b")
 }
 
 fn empty(_: &Call) -> Result<String, String> {
@@ -215,7 +212,7 @@ fn core_40_gc_and_status() {
     for id in ["c1", "c2"] {
         world.runtime.add(&list, &at(id)).unwrap();
     }
-    world.runtime.gc(&list, Some(&[("c1".to_owned(), "eth0".to_owned())])).unwrap();
+    world.runtime.gc(&list, Some(&[AttachmentId::new("c1", "eth0")])).unwrap();
     let calls = world.script.calls();
     assert_eq!(world.script.order()[2..], ["DEL rec", "GC rec"]);
     assert_eq!((calls[2].env("CNI_CONTAINERID"), calls[2].env("CNI_ARGS")), ("c2", "A=b"));
@@ -243,7 +240,7 @@ fn a_network_is_valid_if_its_plugins_speak_its_version() {
         _ => Ok("{}".to_owned()),
     });
     assert_eq!(world.runtime.versions("old").unwrap(), ["0.1.0"]);
-    assert_eq!(world.runtime.versions("bridge").unwrap(), wasm_cni::SUPPORTED_VERSIONS);
+    assert_eq!(world.runtime.versions("bridge").unwrap(), wasm_cni::result::SUPPORTED_VERSIONS);
     let list = br#"{"name":"net","cniVersion":"1.1.0","plugins":[{"type":"bridge","capabilities":{"mac":true,"a":false}},{"type":"new"}]}"#;
     assert_eq!(world.runtime.validate(&Network::parse_list(list).unwrap()).unwrap(), ["mac"]);
     let call = &world.script.calls()[0];
@@ -275,15 +272,48 @@ async fn several_networks_at_the_same_time_or_in_order_are_all_or_none() {
     let script = world.script.clone();
     let runtime = AsyncRuntime::new(world.runtime);
     let pair = |kind: &str| (network(kind, "1.1.0", &[kind]), at("c1"));
-    assert_eq!(runtime.add_all(&[pair("a"), pair("b")], None).await.unwrap().len(), 2);
+    assert_eq!(runtime.add_all(&[pair("a"), pair("b")]).await.unwrap().len(), 2);
 
-    let error = runtime.add_in_order(&[pair("c"), pair("bad"), pair("d")], None).await.unwrap_err();
+    let error = runtime.add_in_order(&[pair("c"), pair("bad"), pair("d")]).await.unwrap_err();
     assert_eq!(error.code, 7);
     assert_eq!(script.order()[2..], ["ADD c", "ADD bad", "DEL c"]);
-    let error = runtime.add_all(&[pair("e"), pair("bad")], None).await.unwrap_err();
+    let error = runtime.add_all(&[pair("e"), pair("bad")]).await.unwrap_err();
     assert_eq!(error.code, 7);
     assert_eq!(script.order().last().unwrap(), "DEL e");
     assert_eq!(runtime.runtime().cached(None).len(), 2, "those of a and b");
+    runtime.check_all(&[pair("a"), pair("b")]).await.unwrap();
+    runtime.del_all(&[pair("a"), pair("b")]).await.unwrap();
+    assert_eq!(script.order()[script.order().len() - 2..], ["DEL b", "DEL a"]);
+}
+
+#[test]
+fn the_same_without_async() {
+    let world = world(|call| match (call.kind.as_str(), call.command.as_str()) {
+        ("bad", "ADD") | ("stuck", "DEL") => Err(r#"{"code":7,"msg":"bad"}"#.to_owned()),
+        _ => Ok("{}".to_owned()),
+    });
+    let (script, runtime) = (world.script, world.runtime);
+    let pair = |kind: &str| (network(kind, "1.1.0", &[kind]), at("c1"));
+    assert_eq!(runtime.add_all(&[pair("a"), pair("b")]).unwrap().len(), 2);
+    assert_eq!(runtime.add_all(&[pair("c"), pair("bad"), pair("d")]).unwrap_err().code, 7);
+    assert_eq!(script.order()[script.order().len() - 2..], ["DEL d", "DEL c"]);
+    runtime.add_in_order(&[pair("stuck"), pair("e")]).unwrap();
+    let error = runtime.del_all(&[pair("a"), pair("stuck"), pair("e")]).unwrap_err();
+    assert_eq!(error.plugin(), Some("stuck"));
+    assert_eq!(script.order()[script.order().len() - 3..], ["DEL e", "DEL stuck", "DEL a"]);
+    assert_eq!(runtime.cached(None).len(), 2, "b, and what could not be detached");
+}
+
+#[test]
+fn every_operation_can_be_cancelled() {
+    let world = world(empty);
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let (list, call) = (network("net", "1.1.0", &["bridge"]), world.runtime.call().cancel(&cancel));
+    world.runtime.add(&network("net", "1.1.0", &["rec"]), &at("c1")).unwrap();
+    assert_eq!(call.gc(&list, None).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(call.status(&list).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(world.runtime.cached(None).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -292,13 +322,13 @@ async fn a_call_ends_with_its_time_or_with_its_future() {
     let runtime = AsyncRuntime::new(world.runtime);
     let slow = network("net", "1.1.0", &["slow"]);
     let started = Instant::now();
-    let error = runtime.add(&slow, &at("c1"), Some(Duration::from_millis(100))).await.unwrap_err();
+    let error = runtime.call().timeout(Duration::from_millis(100)).add(&slow, &at("c1")).await.unwrap_err();
     assert!(error.msg.contains("ran longer than it may"), "{error}");
-    let dropped = tokio::time::timeout(Duration::from_millis(100), runtime.add(&slow, &at("c1"), None)).await;
+    let dropped = tokio::time::timeout(Duration::from_millis(100), runtime.add(&slow, &at("c1"))).await;
     assert!(dropped.is_err());
     assert!(started.elapsed() < Duration::from_secs(10));
     // The thread that it ran on is free again: its cache lock is gone.
-    runtime.gc(&slow, Some(Vec::new())).await.unwrap();
+    runtime.gc(&slow, Some(&[])).await.unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A command of the specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Command {
     /// Attach.
     Add,

@@ -2,6 +2,7 @@
 //! Pure: must not know files, namespaces or WebAssembly.
 
 pub mod attachment;
+pub mod capability;
 pub mod command;
 pub mod error;
 pub mod gojson;

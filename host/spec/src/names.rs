@@ -1,6 +1,6 @@
 //! Which texts may be the name of what: networks, containers, interfaces, plugins. All of them become parts of paths.
 
-use crate::error::{CniError, code};
+use crate::error::{CniError, ErrorKind, code};
 
 /// Whether a text is what the specification calls an alphanumeric name.
 pub fn is_name(text: &str) -> bool {
@@ -68,10 +68,10 @@ pub fn check_ifname(name: &str) -> Result<(), CniError> {
 /// The reference's texts.
 pub fn check_plugin_type(kind: &str) -> Result<(), CniError> {
     if kind.is_empty() {
-        return Err(CniError::internal("no plugin name provided"));
+        return Err(CniError::internal("no plugin name provided").of_kind(ErrorKind::Config));
     }
     if kind.contains('/') || kind == "." || kind == ".." || kind.contains('\0') {
-        return Err(CniError::internal(format!("invalid plugin name: {kind}")));
+        return Err(CniError::internal(format!("invalid plugin name: {kind}")).of_kind(ErrorKind::Config));
     }
     Ok(())
 }

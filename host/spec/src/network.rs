@@ -69,8 +69,7 @@ impl Network {
             Some(other) => return Err(list_error(&format!("invalid 'plugins' type {}", go_type(other)))),
         };
         let plugin = |(i, entry): (usize, &Value)| {
-            PluginConfig::new(entry)
-                .map_err(|e| CniError { msg: format!("failed to parse plugin config {i}: {}", e.msg), ..e })
+            PluginConfig::new(entry).map_err(|e| e.reword(|msg| format!("failed to parse plugin config {i}: {msg}")))
         };
         Ok(Self {
             name,
@@ -81,6 +80,13 @@ impl Network {
             plugins: plugins.iter().enumerate().map(plugin).collect::<Result<_, _>>()?,
             source: source.to_owned(),
         })
+    }
+
+    /// A network with nothing but `loopback`, which sets `lo` up: for the interface `lo` of a container.
+    #[must_use]
+    pub fn loopback() -> Self {
+        let list = br#"{"cniVersion":"1.1.0","name":"cni-loopback","plugins":[{"type":"loopback"}]}"#;
+        Self::parse_list(list).expect("it is valid")
     }
 
     /// Reads the configuration of a single plugin (`.conf`, `.json`) as a list of one.

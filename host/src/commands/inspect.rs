@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use wasm_cni::{Inspected, Location, WitInterface};
+use wasm_cni::inspect::{Inspected, Interface as WitInterface, Location};
 
 use super::places;
 use crate::{

@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
-use wasm_cni::{Attachment, LogLine, Network};
+use wasm_cni::{Attachment, Network, settings::LogLine};
 
 use crate::{
-    args::{Args, Command},
+    args::{Args, Command, PLUGINS},
     env::{Env, print_log},
     progress, table,
 };
@@ -48,6 +48,10 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
             env.set(name, value);
         }
     }
+    // As container runtimes do.
+    if env.plugin_directories().is_empty() {
+        env.set("CNI_PATH", PLUGINS);
+    }
     env.open_trace()?;
     progress::enable(&env.text("TERM"));
     table::measure();
@@ -66,7 +70,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         Command::Validate(validate) => validate::validate(&validate, &env),
         Command::Recover(recover) => recover::recover(&recover, &env),
         Command::Leases(leases) => leases::leases(&leases, &env),
-        Command::Doctor(output) => doctor::doctor(&output, env),
+        Command::Doctor(output) => doctor::doctor(&output, &env),
         Command::Install(install) => install::install(&install),
         Command::Uninstall(uninstall) => install::uninstall(&uninstall),
         Command::Completions(completions) => manual::completions(&completions),
@@ -86,9 +90,9 @@ fn is_path(network: &str) -> bool {
 /// reported, and do not affect other networks.
 fn find_network(network: &str, env: &Env) -> Result<Network> {
     if is_path(network) {
-        return Ok(wasm_cni::load_network(Path::new(network))?);
+        return Ok(wasm_cni::config::load(Path::new(network))?);
     }
-    let found = wasm_cni::find_network(&env.configurations(), network)?;
+    let found = wasm_cni::config::find(&env.configurations(), network)?;
     for file in found.broken {
         let message = &*format!("{}: {}", file.path.display(), file.error);
         print_log(&LogLine::warning("", network, "", message));
@@ -109,13 +113,10 @@ fn attachment(env: &Env, container_id: String, ifname: Option<&str>, netns: &Pat
             _ => bail!("invalid CNI_ARGS pair {pair:?}"),
         }
     }
-    Ok(Attachment {
-        container_id,
-        ifname,
-        netns: netns.to_str().context("the path of the namespace is not UTF-8")?.to_owned(),
-        args,
-        capability_args: capability_args(&env.text("CAP_ARGS"))?,
-    })
+    let netns = netns.to_str().context("the path of the namespace is not UTF-8")?;
+    let mut at = Attachment::new(container_id, ifname, netns).args(args);
+    at.capability_args = capability_args(&env.text("CAP_ARGS"))?;
+    Ok(at)
 }
 
 fn capability_args(text: &str) -> Result<Map<String, Value>> {

@@ -20,8 +20,8 @@ pub(crate) fn gc(gc: &Gc, env: &Env) -> Result<u8> {
     if gc.keep_alive {
         let attachments = runtime.cached(None).into_iter().filter(|cached| cached.network == network.name);
         // An attachment without a known namespace may be alive.
-        let alive = attachments.filter(|cached| cached.is_alive() != Some(false)).map(|cached| cached.attachment);
-        live.extend(alive.map(|at| (at.container_id, at.ifname)));
+        let alive = attachments.filter(|cached| cached.is_alive() != Some(false));
+        live.extend(alive.map(|cached| cached.attachment.id()));
     }
     let names_some = gc.keep_alive || !gc.keep.is_empty();
     runtime.gc(&network, names_some.then_some(&live))?;

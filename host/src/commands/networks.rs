@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use wasm_cni::{Network, Surveyed};
+use wasm_cni::{Network, config::Surveyed};
 
 use super::{is_path, places};
 use crate::{
@@ -54,7 +54,7 @@ fn judge(files: &[Surveyed]) -> Vec<(&Surveyed, Verdict)> {
 
 /// Returns 1 if a file cannot be used.
 pub(crate) fn networks(output: &Output, env: &Env) -> Result<u8> {
-    let files = wasm_cni::survey_networks(&env.configurations())?;
+    let files = wasm_cni::config::survey(&env.configurations())?;
     let judged = judge(&files);
     let status = u8::from(judged.iter().any(|(_, verdict)| *verdict == Verdict::Skipped));
     if output.output == Format::Json {
@@ -114,11 +114,11 @@ pub(crate) fn which(which: &Which, env: &Env) -> Result<u8> {
     let name = &which.network.network;
     let (given, files);
     let (considered, chosen) = if is_path(name) {
-        given = wasm_cni::load_network(Path::new(name))?;
+        given = wasm_cni::config::load(Path::new(name))?;
         let why = "the argument is its path".to_owned();
         (vec![Considered { path: Path::new(name), verdict: Verdict::Used, why }], Some(&given))
     } else {
-        files = wasm_cni::survey_networks(&env.configurations())?;
+        files = wasm_cni::config::survey(&env.configurations())?;
         consider(name, &files)
     };
     let line = |c: &Considered<'_>| format!("{}: {}: {}\n", c.path.display(), c.verdict.name(), c.why);

@@ -1,7 +1,7 @@
 //! Where plugins are found, for people and for programs.
 
 use serde_json::{Value, json};
-use wasm_cni::Location;
+use wasm_cni::inspect::Location;
 
 /// For people.
 pub(super) fn text(location: &Location) -> String {

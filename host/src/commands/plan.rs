@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use wasm_cni::{Planned, PlannedStep};
+use wasm_cni::inspect::{Planned, PlannedStep};
 
 use super::attach::prepare;
 use crate::{

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use wasm_cni::Recovered;
+use wasm_cni::inspect::Recovered;
 
 use crate::{
     args::{Format, Recover},

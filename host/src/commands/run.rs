@@ -17,14 +17,16 @@ use nix::{
     },
     unistd::Pid,
 };
-use wasm_cni::{CallOptions, LogLine};
-use wasm_cni_kernel::{LinkAttrs, LinkRef, Netns};
+use wasm_cni::{
+    Netns,
+    sandbox::{Sandbox, set_up_loopback},
+    settings::LogLine,
+};
 
 use super::{attachment, find_network};
 use crate::{
     args::Run,
     env::{Env, print_log},
-    isolation,
 };
 
 /// Signals that ask the process to end. They are handled between two steps, never
@@ -40,11 +42,9 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     let network = find_network(&args.network, &env)?;
     let signals = Signals::hold()?;
     if args.isolated {
-        let root = isolation::enter()?;
-        env.set("WASM_CNI_ROOT", root);
+        env.set("WASM_CNI_ROOT", Sandbox::enter()?.root());
         // Not the default, so that the machine does not change.
         env.set("WASM_CNI_CACHE_DIR", "");
-        set_up_loopback(&Netns::current()?)?;
     }
     if args.isolated || env.text("WASM_CNI_HOST_NETNS").is_empty() {
         env.set("WASM_CNI_HOST_NETNS", format!("/proc/{}/ns/net", std::process::id()));
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Run, mut env: Env) -> Result<u8> {
     env.go_on();
     let runtime = env.runtime()?;
     // If this process is killed, the next call undoes the attachment.
-    let added = runtime.add_with(&network, &at, &CallOptions { provisional: true, ..CallOptions::default() })?;
+    let added = runtime.call().provisional().add(&network, &at)?;
     let status = match signals.pending()? {
         Some(signal) => Ok(signal_status(signal)),
         None => run_command(args, &env, &netns, &signals),
@@ -108,13 +108,6 @@ fn private_sysfs() -> nix::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)?;
     mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>)
-}
-
-fn set_up_loopback(netns: &Netns) -> Result<()> {
-    let mut netlink = netns.connect()?;
-    let index = netlink.link_get(LinkRef::Name("lo"))?.index;
-    netlink.link_set(index, &LinkAttrs { up: Some(true), ..LinkAttrs::default() })?;
-    Ok(())
 }
 
 /// An ID that no other run has used.

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use wasm_cni::{Cached, Location};
+use wasm_cni::inspect::{Cached, Location};
 
 use super::{
     install::directory::{COMPILER, PROGRAM},
@@ -36,7 +36,8 @@ pub(crate) fn list(list: &List, env: &Env) -> Result<u8> {
             other => other.into(),
         };
         let (addresses, age) = (addresses(cached).join(" "), age(cached.since));
-        let names = [&cached.network, &at.container_id, &at.ifname, &addresses, &at.netns];
+        let netns = at.netns.display().to_string();
+        let names = [&cached.network, &at.container_id, &at.ifname, &addresses, &netns];
         let [network, id, ifname, addresses, netns] = names.map(|text| text.as_str().into());
         table.add([network, id, ifname, addresses, netns, state, age.into()]);
     }
@@ -44,7 +45,7 @@ pub(crate) fn list(list: &List, env: &Env) -> Result<u8> {
 }
 
 fn is_configured(name: &str, env: &Env) -> bool {
-    let files = wasm_cni::survey_networks(&env.configurations()).unwrap_or_default();
+    let files = wasm_cni::config::survey(&env.configurations()).unwrap_or_default();
     files.iter().any(|file| file.network.as_ref().is_ok_and(|network| network.name == name))
 }
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use json_spanned_value::{ErrorExt as _, Settings, spanned};
 use serde_json::{Map, Value, json};
-use wasm_cni::{Runtime, SUPPORTED_VERSIONS};
+use wasm_cni::{Runtime, result::SUPPORTED_VERSIONS};
 
 use super::key_path;
 use crate::{

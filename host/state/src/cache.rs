@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use wasm_cni_spec::{
     attachment::Attachment,
-    error::{CniError, code},
+    error::{CniError, ErrorKind, code},
     gojson,
 };
 
@@ -80,7 +80,7 @@ impl Cache {
             config: STANDARD.encode(config),
             if_name: at.ifname.clone(),
             network_name: network.to_owned(),
-            netns: at.netns.clone(),
+            netns: at.netns.to_string_lossy().into_owned(),
             cni_args: pairs.map(|(k, v)| [k.to_owned(), v.to_owned()]).collect(),
             capability_args: at.capability_args.clone(),
             result: Some(result),
@@ -124,7 +124,8 @@ impl Cache {
         match lock_linked(open, how, deadline) {
             Ok(held) => Ok((Some(held), created)),
             Err(e) if e.raw_os_error() == Some(libc::ETIMEDOUT) => {
-                Err(failed(format!("{} is held by another operation for too long", self.directory.display())))
+                let text = format!("{} is held by another operation for too long", self.directory.display());
+                Err(failed(text).of_kind(ErrorKind::TimedOut))
             }
             Err(_) => Ok((None, created)),
         }
@@ -146,7 +147,7 @@ impl Cache {
     pub fn of_network(&self, network: &str) -> Result<Vec<Cached>, CniError> {
         let entries = self.entries().map_err(|e| {
             let text = format!("cannot read the result cache {}: {}", self.directory.display(), reason(&e));
-            CniError::new(code::IO, text)
+            CniError::new(code::IO, text).caused_by(e)
         })?;
         Ok(entries.into_iter().filter(|cached| cached.network == network).collect())
     }
@@ -183,6 +184,7 @@ impl Cache {
 
 /// An attachment in the cache.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Cached {
     /// The network's name.
     pub network: String,
@@ -201,7 +203,7 @@ impl Cached {
     #[must_use]
     pub fn is_alive(&self) -> Option<bool> {
         let netns = &self.attachment.netns;
-        (!netns.is_empty()).then(|| Path::new(netns).exists())
+        (!netns.as_os_str().is_empty()).then(|| netns.exists())
     }
 
     fn read(path: &Path) -> Option<Self> {
@@ -212,15 +214,11 @@ impl Cached {
             true => sandbox(entry.result.as_ref(), &entry.if_name).unwrap_or_default().to_owned(),
         };
         let args: Vec<_> = entry.cni_args.iter().map(|[key, value]| format!("{key}={value}")).collect();
+        let mut attachment = Attachment::new(entry.container_id, entry.if_name, netns).args(args.join(";"));
+        attachment.capability_args = entry.capability_args;
         (entry.kind == KIND).then(|| Self {
             network: entry.network_name,
-            attachment: Attachment {
-                container_id: entry.container_id,
-                ifname: entry.if_name,
-                netns,
-                args: args.join(";"),
-                capability_args: entry.capability_args,
-            },
+            attachment,
             config: STANDARD.decode(entry.config).unwrap_or_default(),
             result: entry.result,
             since: fs::metadata(path).and_then(|m| m.modified()).ok(),

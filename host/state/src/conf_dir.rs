@@ -15,6 +15,7 @@ use crate::files::reason;
 
 /// A configuration file that could not be used.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Broken {
     /// The file.
     pub path: PathBuf,
@@ -24,6 +25,7 @@ pub struct Broken {
 
 /// The network that a name stands for.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Lookup {
     /// The network.
     pub network: Network,
@@ -55,12 +57,12 @@ pub fn find(directory: &Path, name: &str) -> Result<Lookup, CniError> {
     } else {
         format!("no net configuration with name {name:?} in {}", directory.display())
     };
-    let error = CniError::new(code::CONFIG, text);
-    Err(broken.iter().fold(error, |e, b| e.note(&format!("{}: {}", b.path.display(), b.error))))
+    Err(none_of(text, &broken))
 }
 
 /// A configuration file, and what it holds.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Surveyed {
     /// The file.
     pub path: PathBuf,
@@ -79,6 +81,63 @@ pub fn survey(directory: &Path) -> Result<Vec<Surveyed>, CniError> {
     Ok(list(directory)?.into_iter().map(load).collect())
 }
 
+/// The networks of a directory as [`load_all`] finds them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The networks.
+    pub networks: Vec<Network>,
+    /// Files that could not be used. They never hide another network.
+    pub broken: Vec<Broken>,
+}
+
+/// The network that containerd and CRI-O use of a directory: that of the first file by name, whatever its suffix. A file
+/// that cannot be used is skipped, as by CRI-O.
+///
+/// # Errors
+///
+/// If there is no network, with the broken files in the details.
+pub fn first(directory: &Path) -> Result<Lookup, CniError> {
+    let mut broken = Vec::new();
+    for path in by_name(directory)? {
+        match load_file(&path) {
+            Ok(network) => return Ok(Lookup { network, path, broken }),
+            Err(error) => broken.push(Broken { path, error }),
+        }
+    }
+    Err(none_of(format!("no net configurations found in {}", directory.display()), &broken))
+}
+
+/// The first networks of a directory, at most `max`, in the order of [`first`].
+///
+/// # Errors
+///
+/// If the directory cannot be read. No network is no error.
+pub fn load_all(directory: &Path, max: usize) -> Result<Loaded, CniError> {
+    let mut loaded = Loaded { networks: Vec::new(), broken: Vec::new() };
+    for path in by_name(directory)? {
+        if loaded.networks.len() >= max {
+            break;
+        }
+        match load_file(&path) {
+            Ok(network) => loaded.networks.push(network),
+            Err(error) => loaded.broken.push(Broken { path, error }),
+        }
+    }
+    Ok(loaded)
+}
+
+fn by_name(directory: &Path) -> Result<Vec<PathBuf>, CniError> {
+    let mut files = list(directory)?;
+    files.sort();
+    Ok(files)
+}
+
+fn none_of(text: String, broken: &[Broken]) -> CniError {
+    let error = CniError::new(code::CONFIG, text);
+    broken.iter().fold(error, |error, file| error.note(&format!("{}: {}", file.path.display(), file.error)))
+}
+
 /// Reads one file: a list, or by its suffix (`.conf`, `.json`) a single plugin.
 /// A `.json` that holds `plugins` is a list.
 ///
@@ -86,8 +145,7 @@ pub fn survey(directory: &Path) -> Result<Vec<Surveyed>, CniError> {
 ///
 /// Code 5 if it cannot be read, else what [`Network`] says, both with the path.
 pub fn load_file(path: &Path) -> Result<Network, CniError> {
-    let source = fs::read(path)
-        .map_err(|e| CniError::new(code::IO, format!("error reading {}: {}", path.display(), reason(&e))))?;
+    let source = fs::read(path).map_err(|e| unreadable(path, e))?;
     let single = match path.extension().and_then(|e| e.to_str()) {
         Some("conf") => true,
         Some("json") => !holds_plugins(&source),
@@ -108,8 +166,7 @@ fn with_directory(mut network: Network, directory: &Path) -> Result<Network, Cni
         files.retain(|path| path.extension().is_some_and(|e| e == "conf") && path.is_file());
         files.sort();
         for path in files {
-            let source = fs::read(&path)
-                .map_err(|e| CniError::new(code::IO, format!("error reading {}: {}", path.display(), reason(&e))))?;
+            let source = fs::read(&path).map_err(|e| unreadable(&path, e))?;
             let plugin = PluginConfig::parse(&source).map_err(|e| e.note(&format!("in {}", path.display())))?;
             network.plugins.push(plugin);
         }
@@ -129,10 +186,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, CniError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => {
-            let text = format!("error reading {}: {}", directory.display(), reason(&e));
-            return Err(CniError::new(code::IO, text));
-        }
+        Err(e) => return Err(unreadable(directory, e)),
     };
     let mut files: Vec<(u8, PathBuf)> = entries
         .filter_map(Result::ok)
@@ -146,6 +200,10 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, CniError> {
         .collect();
     files.sort();
     Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> CniError {
+    CniError::new(code::IO, format!("error reading {}: {}", path.display(), reason(&error))).caused_by(error)
 }
 
 #[cfg(test)]
@@ -167,6 +225,22 @@ mod tests {
         let error = find(directory.path(), "y").unwrap_err();
         assert_eq!(error.msg, format!("no net configuration with name \"y\" in {}", directory.path().display()));
         assert!(error.details.contains("10-broken.conflist"), "{error}");
+    }
+
+    #[test]
+    fn the_first_network_is_that_of_the_first_file_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(directory.path().join(file), text).unwrap();
+        write("00-broken.conflist", "{");
+        write("10-a.conf", r#"{"name":"a","type":"t"}"#);
+        write("20-b.conflist", r#"{"name":"b","plugins":[{"type":"t"}]}"#);
+        let Lookup { network, broken, .. } = first(directory.path()).unwrap();
+        assert_eq!((&*network.name, broken.len()), ("a", 1));
+        let names =
+            |max| load_all(directory.path(), max).unwrap().networks.into_iter().map(|n| n.name).collect::<Vec<_>>();
+        assert_eq!(names(1), ["a"]);
+        assert_eq!(names(9), ["a", "b"]);
+        assert!(first(Path::new("/nonexistent")).is_err() && load_all(Path::new("/nonexistent"), 9).is_ok());
     }
 
     #[test]

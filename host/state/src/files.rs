@@ -47,7 +47,7 @@ impl Failure {
 
 impl From<Failure> for CniError {
     fn from(failure: Failure) -> Self {
-        Self::new(code::IO, failure.to_string())
+        Self::new(code::IO, failure.to_string()).caused_by(failure)
     }
 }
 

@@ -45,7 +45,15 @@ fn unknown_plugins_and_networks() {
     let machine = Machine::new();
     let netns = machine.netns("c1");
     machine.network("n1", json!({ "type": "nope" }));
-    refused(&machine, "n1", &netns, "plugin type=\"nope\" failed (add): no paths provided");
+    refused(
+        &machine,
+        "n1",
+        &netns,
+        "plugin type=\"nope\" failed (add): failed to find plugin \"nope\" in path [/opt/cni/bin]",
+    );
+    refused(&machine, "n1", &netns, "\nhint: plugin \"nope\" is not bundled, and it is not in these directories\n");
+    machine.network("n4", json!({ "type": "brigde" }));
+    refused(&machine, "n4", &netns, "\nhint: did you mean \"bridge\"?\n");
     machine.network("n2", json!({ "type": "../../bin/sh" }));
     refused(&machine, "n2", &netns, "invalid plugin name: ../../bin/sh");
     refused(&machine, "n3", &netns, "no net configuration with name \"n3\" in ");

@@ -115,6 +115,24 @@ fn a_mistake_allows_nothing() {
     refused(&machine, bridge(&["10.1.0.0/24"]), &["only root, or who runs this, can write to"]);
 }
 
+/// A misspelt path must not remove what the operator has forbidden.
+#[test]
+fn a_policy_that_was_named_must_exist() {
+    let machine = Machine::new();
+    let (network, netns) = (machine.network("n1", bridge(&["10.1.0.0/24"])), machine.netns("c1"));
+    let missing = machine.folder().join("polcy.toml");
+    let expected = format!("cannot read the policy {}: no such file or directory", missing.display());
+    for by_variable in [false, true] {
+        let mut command = machine.wasm_cni(&["add", &network, &netns]);
+        match by_variable {
+            true => command.env("WASM_CNI_POLICY", &missing),
+            false => command.arg("--policy").arg(&missing),
+        };
+        let output = command.output().unwrap();
+        assert!(!output.status.success() && text(&output).contains(&expected), "{}", text(&output));
+    }
+}
+
 #[test]
 fn limits_are_the_policy_s() {
     let machine = Machine::new();

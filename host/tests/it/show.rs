@@ -112,7 +112,7 @@ fn which_explains_the_choice() {
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     let verdicts: Vec<_> = json["files"].as_array().unwrap().iter().map(|file| &file["verdict"]).collect();
     assert_eq!(verdicts, ["skipped", "used", "shadowed"]);
-    assert!(json["plugins"][1]["missing"].as_str().unwrap().contains("no paths provided"), "{json}");
+    assert!(json["plugins"][1]["missing"].as_str().unwrap().contains("in path [/opt/cni/bin]"), "{json}");
 }
 
 /// What a command prints on a terminal.
@@ -140,7 +140,7 @@ fn status_is_silent_but_on_a_terminal_or_as_json() {
     machine.network("broken", json!({ "type": "nope" }));
     let (broken, status) = json("broken");
     assert_eq!((&broken["ready"], status), (&json!(false), Some(1)));
-    assert!(broken["error"].as_str().is_some_and(|text| text.contains("no paths provided")), "{broken}");
+    assert!(broken["error"].as_str().is_some_and(|text| text.contains("in path [/opt/cni/bin]")), "{broken}");
     if installed(&["script"]) {
         let said = on_a_terminal(&machine, "status n1", &[("NO_COLOR", "1")]);
         assert_eq!(said, "network n1 is ready: bridge\n");
@@ -327,5 +327,9 @@ fn inspect_names_the_import_that_keeps_a_plugin_from_running() {
     assert!(module["refused"].as_str().unwrap().contains("exports neither"), "{module}");
 
     let output = machine.wasm_cni(&["inspect", "nope"]).output().unwrap();
-    assert!(text(&output).contains("Error: no paths provided"), "{}", text(&output));
+    assert!(
+        text(&output).contains("Error: failed to find plugin \"nope\" in path [/opt/cni/bin]\nhint: "),
+        "{}",
+        text(&output)
+    );
 }

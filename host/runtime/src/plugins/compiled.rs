@@ -29,7 +29,7 @@ use nix::{libc, unistd::geteuid};
 use sha2::{Digest as _, Sha256};
 use wasm_cni_capabilities::{exec, trace::Who};
 use wasm_cni_engine::Bundled;
-use wasm_cni_spec::error::CniError;
+use wasm_cni_spec::error::{CniError, ErrorKind};
 use wasm_cni_state::files::{create_directories, reason, replace};
 use wasmtime::{Engine, component::Component};
 
@@ -75,7 +75,7 @@ pub(crate) fn bundled(engine: &Engine, plugin: &'static Bundled) -> Result<Compo
     // is held, and what is in it is never dropped.
     let component = unsafe { Component::deserialize_raw(engine, NonNull::from(plugin.native)) };
     let component = component
-        .map_err(|e| CniError::internal(format!("cannot load the bundled plugin {:?}: {e:#}", plugin.name)))?;
+        .map_err(|e| unusable(plugin.name, format!("cannot load the bundled plugin {:?}: {e:#}", plugin.name)))?;
     loaded.insert(plugin.name, component.clone());
     Ok(component)
 }
@@ -83,8 +83,7 @@ pub(crate) fn bundled(engine: &Engine, plugin: &'static Bundled) -> Result<Compo
 /// Loads a plugin from a `.wasm` file, compiling it first if that has not been
 /// done.
 pub(crate) fn outside(host: &Host, kind: &str, path: &Path) -> Result<Component, CniError> {
-    let failed =
-        |text: String| CniError::internal(format!("cannot load plugin {kind:?} from {}: {text}", path.display()));
+    let failed = |text: String| unusable(kind, format!("cannot load plugin {kind:?} from {}: {text}", path.display()));
     let wasm = read(path).map_err(|e| failed(reason(&e)))?;
     let digest = format!("{:x}", Sha256::digest(&wasm));
     let directory = host.context.under_root("/var/cache/wasm-cni").join(wasm_cni_engine::KEY);
@@ -105,12 +104,16 @@ pub(crate) fn outside(host: &Host, kind: &str, path: &Path) -> Result<Component,
 pub(crate) fn ahead(engine: &Engine, kind: &str, path: &Path) -> Result<Component, CniError> {
     load(engine, path).ok_or_else(|| {
         let text = format!("cannot load plugin {kind:?} from {}", path.display());
-        CniError::internal(text).details(format!(
+        unusable(kind, text).details(format!(
             "native code is loaded if only its owner, root or this user, can write to it and its directory, and if it was \
              compiled for this engine ({})",
             wasm_cni_engine::KEY
         ))
     })
+}
+
+fn unusable(kind: &str, text: String) -> CniError {
+    CniError::internal(text).of_kind(ErrorKind::NoPlugin).in_plugin(kind)
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use wasm_cni_capabilities::world::World;
-use wasm_cni_spec::error::CniError;
+use wasm_cni_spec::error::{CniError, ErrorKind};
 use wasmtime::component::Component;
 
 use super::{Location, Plugin, compiled};
@@ -39,7 +39,10 @@ impl Host {
             (Location::Bundled { .. }, Some(bundled)) => compiled::bundled(&self.engine, bundled),
             (Location::Component(path), _) => compiled::outside(self, kind, path),
             (Location::Compiled(path), _) => compiled::ahead(&self.engine, kind, path),
-            _ => Err(CniError::internal(format!("plugin {kind:?} is not a component"))),
+            _ => {
+                let error = CniError::internal(format!("plugin {kind:?} is not a component"));
+                Err(error.of_kind(ErrorKind::NoPlugin).in_plugin(kind))
+            }
         }
     }
 }
@@ -54,6 +57,7 @@ pub(crate) fn world(kind: &str, component: &Component) -> Result<World, CniError
     let exported = |world: &World| component.get_export_index(None, world.export()).is_some();
     worlds.into_iter().find(exported).ok_or_else(|| {
         let [plugin, ipam] = worlds.map(World::export);
-        CniError::internal(format!("plugin {kind:?} exports neither {plugin} nor {ipam}"))
+        let error = CniError::internal(format!("plugin {kind:?} exports neither {plugin} nor {ipam}"));
+        error.of_kind(ErrorKind::NoPlugin).in_plugin(kind)
     })
 }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use wasm_cni_engine::Bundled;
-use wasm_cni_spec::{error::CniError, names::check_plugin_type};
+use wasm_cni_spec::{
+    error::{CniError, ErrorKind},
+    names::check_plugin_type,
+};
 
 use super::Plugin;
 use crate::host::Host;
@@ -78,11 +81,26 @@ impl Host {
             compiled().or_else(component).or_else(|| native(std::slice::from_ref(directory)))
         };
         self.plugin_dirs.iter().find_map(in_directory).ok_or_else(|| {
-            if self.plugin_dirs.is_empty() {
-                return CniError::internal("no paths provided");
-            }
-            CniError::internal(format!("failed to find plugin {kind:?} in path [{}]", self.path()))
+            let text = match self.plugin_dirs.is_empty() {
+                true => "no paths provided".to_owned(),
+                false => format!("failed to find plugin {kind:?} in path [{}]", self.path()),
+            };
+            let error = CniError::internal(text).of_kind(ErrorKind::NoPlugin).in_plugin(kind);
+            error.hinting(&self.hint_for_missing(kind))
         })
+    }
+
+    fn hint_for_missing(&self, kind: &str) -> String {
+        let plugins = self.plugins();
+        let similar = plugins.iter().map(|(name, _)| (strsim::damerau_levenshtein(name, kind), name));
+        let places = match self.plugin_dirs.is_empty() {
+            true => "there are no plugin directories to search",
+            false => "it is not in these directories",
+        };
+        match similar.min().filter(|(distance, name)| *distance <= 2.max(name.len() / 4)) {
+            Some((_, name)) => format!("did you mean {name:?}?"),
+            None => format!("plugin {kind:?} is not bundled, and {places}"),
+        }
     }
 
     /// Every type that there is, with its sources in the order of [`Host::locate`].
@@ -123,7 +141,10 @@ impl Host {
     pub(crate) fn part_of_program(&self, kind: &str) -> Result<Arc<Plugin>, CniError> {
         match self.bundled(kind) {
             Some(bundled) => self.load(kind, &bundled.into()),
-            None => Err(CniError::internal(format!("plugin {kind:?} is not part of this program"))),
+            None => {
+                let error = CniError::internal(format!("plugin {kind:?} is not part of this program"));
+                Err(error.of_kind(ErrorKind::NoPlugin).in_plugin(kind))
+            }
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) fn look(report: &mut Report, env: &Env) -> Result<()> {
         Err(error) => report.fail("policy", error.to_string(), "fix it: no plugin runs until then"),
     }
     let directory = env.configurations();
-    let networks = match wasm_cni::survey_networks(&directory) {
+    let networks = match wasm_cni::config::survey(&directory) {
         Ok(networks) => networks,
         Err(error) => {
             report.warn(CONFIGURATION, error.to_string(), "create the directory, or set NETCONFPATH");

@@ -1,12 +1,12 @@
 //! The kernel's features, tested in a namespace that ends with this process.
 
+use wasm_cni::sandbox::Sandbox;
 use wasm_cni_kernel::{
     BaseChain, Batch, Chain, ChainKind, Error, Family, Hook, LinkAttrs, LinkKind, Netns, NewLink, Rule, Statement,
     VethPeer,
 };
 
 use super::Report;
-use crate::isolation;
 
 const KERNEL: &str = "kernel";
 
@@ -56,7 +56,7 @@ pub(super) fn look(report: &mut Report) {
     let netns = match Netns::create() {
         Ok(netns) => netns,
         // Without privileges.
-        Err(_) => match isolation::enter().and_then(|_| Ok(Netns::current()?)) {
+        Err(_) => match Sandbox::enter().map_err(anyhow::Error::from).and_then(|_| Ok(Netns::current()?)) {
             Ok(netns) => netns,
             Err(error) => {
                 let text = format!("cannot test the kernel's features: {error:#}");

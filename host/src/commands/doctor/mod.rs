@@ -12,7 +12,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    args::{Format, Output, PLUGINS},
+    args::{Format, Output},
     env::Env,
     table::{BAD, Cell, GOOD, NOTICE, Table, print_json, print_table},
 };
@@ -63,16 +63,12 @@ impl Report {
 }
 
 /// Returns 1 if something will fail.
-pub(crate) fn doctor(output: &Output, mut env: Env) -> Result<u8> {
-    if env.plugin_directories().is_empty() {
-        // The default of container runtimes.
-        env.set("CNI_PATH", PLUGINS);
-    }
+pub(crate) fn doctor(output: &Output, env: &Env) -> Result<u8> {
     let mut report = Report::default();
     process::look(&mut report);
     machine::look(&mut report);
-    files::look(&mut report, &env)?;
-    state::look(&mut report, &env)?;
+    files::look(&mut report, env)?;
+    state::look(&mut report, env)?;
     // Last: it may move the process into namespaces of its own.
     kernel::look(&mut report);
     let Report(findings) = report;

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use wasm_cni::{Lease, Runtime};
+use wasm_cni::{Runtime, inspect::Lease};
 
 use self::{
     ranges::Range,
@@ -75,7 +75,7 @@ type Directories = BTreeMap<(String, PathBuf), Vec<Range>>;
 /// The directories that configurations name, and the other ones in the default place.
 fn directories(runtime: &Runtime, env: &Env) -> Directories {
     let mut directories = Directories::new();
-    let surveyed = wasm_cni::survey_networks(&env.configurations()).unwrap_or_default();
+    let surveyed = wasm_cni::config::survey(&env.configurations()).unwrap_or_default();
     for network in surveyed.into_iter().filter_map(|file| file.network.ok()) {
         for plugin in &network.plugins {
             let Some(ipam) = plugin.object.get("ipam").and_then(Value::as_object) else { continue };

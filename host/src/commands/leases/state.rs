@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use wasm_cni::{Attachment, Lease, Runtime};
+use wasm_cni::{Attachment, Runtime, inspect::Lease};
 
 /// A lease younger than this may belong to an ADD in progress: it writes its result
 /// last.
@@ -48,9 +48,9 @@ impl Known {
         let attachment = self.cached.iter().find(is_its).or_else(|| self.recorded.iter().find(is_its));
         let young = || lease.since.and_then(|since| SystemTime::now().duration_since(since).ok());
         match attachment {
-            Some((_, at)) if at.netns.is_empty() => State::Unknown("its namespace is not known"),
-            Some((_, at)) if Path::new(&at.netns).exists() => State::Alive,
-            Some((_, at)) => State::Stale(format!("its namespace {} is gone", at.netns)),
+            Some((_, at)) if at.netns.as_os_str().is_empty() => State::Unknown("its namespace is not known"),
+            Some((_, at)) if at.netns.exists() => State::Alive,
+            Some((_, at)) => State::Stale(format!("its namespace {} is gone", at.netns.display())),
             None if !self.has_cache => State::Unknown("there is no result cache"),
             None if young().is_none_or(|age| age < YOUNG) => State::Unknown("an ADD may be in progress"),
             None => State::Stale("no attachment uses it".to_owned()),

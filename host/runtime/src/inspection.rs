@@ -45,6 +45,7 @@ pub struct Inspected {
 
 /// An interface of the WIT.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Interface {
     /// With its package and version: `wasm-cni:net/net@0.1.0`.
     pub name: String,
