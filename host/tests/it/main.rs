@@ -31,6 +31,7 @@ mod plugin_mode;
 mod policy;
 mod processes;
 mod progress;
+mod published;
 mod reboot;
 mod reference;
 mod reproducible;

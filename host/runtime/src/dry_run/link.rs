@@ -85,13 +85,13 @@ pub(super) fn make(world: &mut World, place: usize, new: &NewLink) -> Result<Lin
                 parent: index,
                 ..Link::default()
             };
-            there.links.insert(other.index, other);
+            there.put(other);
         }
         // Whatever comes later has its kind at least in its name.
         _ => {}
     }
     apply(&mut link, &new.attrs);
-    world.places[place].links.insert(index, link.clone());
+    world.places[place].put(link.clone());
     Ok(link)
 }
 
@@ -123,7 +123,7 @@ pub(super) fn set(world: &mut World, place: usize, index: u32, attrs: &LinkAttrs
             is_free(&world.places[place], attrs.name.as_deref().unwrap_or_default())?;
         }
         apply(&mut link, attrs);
-        world.places[place].links.insert(index, link);
+        world.places[place].put(link);
         return Ok(());
     };
     let there = world.at(fd).ok_or_else(|| Error::of_errno("link-set", ENODEV))?;
@@ -132,7 +132,7 @@ pub(super) fn set(world: &mut World, place: usize, index: u32, attrs: &LinkAttrs
     link.flags &= !IFF_UP;
     (link.operstate, link.master) = (OPER_DOWN, 0);
     apply(&mut link, attrs);
-    there.links.insert(index, link);
+    there.put(link);
     forget(&mut world.places[place], index);
     Ok(())
 }

@@ -101,7 +101,8 @@ impl Runtime {
             prefer_native: self.host.prefer_native,
             loaded: Mutex::new(HashMap::new()),
         });
-        let rehearsal: Arc<dyn Rehearsal> = Arc::new(DryRun::default());
+        let world: Arc<Mutex<World>> = Arc::default();
+        let rehearsal: Arc<dyn Rehearsal> = Arc::new(DryRun { world: Arc::clone(&world), ..DryRun::default() });
         let mut plan = self.plan(command, network, at)?;
         plan.subject.host = Arc::new(rehearsal.space(wasm_cni_capabilities::space::HOST, self.host_netns()?));
         plan.subject.rehearsal = Some(rehearsal);
@@ -110,7 +111,10 @@ impl Runtime {
         let mut planned = Planned { steps: Vec::new(), result: None, error: None };
         let mut after = Planned { steps: Vec::new(), result: None, error: None };
         run(operation, &mut after);
-        planned.steps = steps::of(&lines.lock().expect("no panic with the lock held"));
+        planned.steps = {
+            let world = world.lock().expect("no panic with the lock held");
+            steps::of(&lines.lock().expect("no panic with the lock held"), &world)
+        };
         planned.steps.append(&mut after.steps);
         (planned.result, planned.error) = (after.result, after.error);
         Ok(planned)
@@ -126,7 +130,7 @@ struct DryRun {
 
 impl Rehearsal for DryRun {
     fn space(&self, label: &'static str, netns: Netns) -> Space {
-        let model = Model::of(&self.world, &netns);
+        let model = Model::of(&self.world, label, &netns);
         Space::recorded(label, netns, Box::new(model))
     }
 

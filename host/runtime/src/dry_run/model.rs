@@ -26,16 +26,18 @@ pub(super) struct Model {
 
 impl Model {
     /// Asks the kernel what there is.
-    pub(super) fn of(world: &Arc<Mutex<World>>, netns: &Netns) -> Self {
+    pub(super) fn of(world: &Arc<Mutex<World>>, label: &'static str, netns: &Netns) -> Self {
         let mut real = netns.connect().ok();
         let mut ask = || {
             let real = real.as_mut()?;
             Some((real.links().ok()?, real.addresses(None).ok()?, real.routes(None).ok()?))
         };
         let (links, addresses, routes) = ask().unwrap_or_default();
-        let state = State {
+        let mut state = State {
             fd: netns.as_fd().as_raw_fd(),
-            links: links.into_iter().map(|link| (link.index, link)).collect(),
+            label,
+            links: BTreeMap::new(),
+            names: BTreeMap::new(),
             modes: BTreeMap::new(),
             addresses,
             routes,
@@ -47,6 +49,7 @@ impl Model {
             new_links: BTreeSet::new(),
             real,
         };
+        links.into_iter().for_each(|link| state.put(link));
         let mut all = world.lock().expect("no panic with the lock held");
         all.places.push(state);
         Self { world: Arc::clone(world), place: all.places.len() - 1 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use wasm_cni_capabilities::record::effect::Entry;
 
-use super::{link::MADE_UP, words};
+use super::{link::MADE_UP, words, world::World};
 
 /// One change that would be made.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,12 +46,12 @@ const CHANGING: &[(&str, Option<&str>)] = &[
 ];
 
 /// The changes of the calls on a trace, as far as they came: of a list that failed, those before the one that did.
-pub(super) fn of(lines: &[String]) -> Vec<PlannedStep> {
+pub(super) fn of(lines: &[String], world: &World) -> Vec<PlannedStep> {
     let lines = lines.iter().filter_map(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
-    lines.flat_map(|line| of_line(&line)).collect()
+    lines.flat_map(|line| of_line(&line, world)).collect()
 }
 
-fn of_line(line: &Map<String, Value>) -> Vec<PlannedStep> {
+fn of_line(line: &Map<String, Value>, world: &World) -> Vec<PlannedStep> {
     let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default();
     let (plugin, function) = (text("plugin"), text("function"));
     let Some((_, list)) = CHANGING.iter().find(|(name, _)| *name == function) else { return Vec::new() };
@@ -67,6 +67,7 @@ fn of_line(line: &Map<String, Value>) -> Vec<PlannedStep> {
         mark(&mut change);
         let mut named = change.clone();
         name(&mut named, &names);
+        name_by_index(&mut named, world);
         let text = words::of(function, &named);
         PlannedStep { plugin: plugin.to_owned(), function: function.to_owned(), change, text }
     };
@@ -93,6 +94,28 @@ fn name(value: &mut Value, names: &[Option<Value>]) {
     }
 }
 
+/// Names links that an operation has by their index in its namespace. A parent can be in another one.
+fn name_by_index(operation: &mut Value, world: &World) {
+    let Some(operation) = operation.as_object_mut() else { return };
+    let ns = operation.get("ns").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let put = |value: &mut Value, ns: &str| {
+        let index = value.as_u64().and_then(|index| u32::try_from(index).ok());
+        if let Some(name) = index.and_then(|index| world.name(ns, index)) {
+            *value = name.into();
+        }
+    };
+    for value in operation.values_mut() {
+        put(value, &ns);
+        let Some(fields) = value.as_object_mut() else { continue };
+        let parents = fields.get("parent-ns").and_then(Value::as_str).unwrap_or(&ns).to_owned();
+        for (key, ns) in [("link", &ns), ("master", &ns), ("parent", &parents)] {
+            if let Some(value) = fields.get_mut(key) {
+                put(value, ns);
+            }
+        }
+    }
+}
+
 /// Says of MAC addresses that were made up that the kernel chooses them.
 fn mark(value: &mut Value) {
     let start = MADE_UP.map(|byte| format!("{byte:02x}")).join(":");
@@ -115,7 +138,10 @@ mod tests {
         let ops = json!([{ "ns": "host", "link-del": "a" }, { "ns": "host", "link-del": "b" }]);
         let line =
             json!({ "plugin": "p", "function": "net.commit", "arguments": { "ops": ops }, "error": { "at": 1 } });
-        let steps = of(&[line.to_string(), json!({ "function": "net.read" }).to_string(), "no JSON".to_owned()]);
+        let steps = of(
+            &[line.to_string(), json!({ "function": "net.read" }).to_string(), "no JSON".to_owned()],
+            &World::default(),
+        );
         assert_eq!(steps.len(), 1);
         assert_eq!((&*steps[0].plugin, &steps[0].change["link-del"]), ("p", &json!("a")));
     }

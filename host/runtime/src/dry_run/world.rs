@@ -19,7 +19,11 @@ pub(super) struct World {
 pub(super) struct State {
     /// How attributes of links name it.
     pub(super) fd: RawFd,
+    /// How operations name it.
+    pub(super) label: &'static str,
     pub(super) links: BTreeMap<u32, Link>,
+    /// The first name of every link, also of those that would be gone.
+    pub(super) names: BTreeMap<u32, String>,
     pub(super) modes: BTreeMap<u32, MacvlanMode>,
     pub(super) addresses: Vec<Address>,
     pub(super) routes: Vec<Route>,
@@ -39,9 +43,20 @@ impl World {
     pub(super) fn at(&mut self, fd: RawFd) -> Option<&mut State> {
         self.places.iter_mut().find(|state| state.fd == fd)
     }
+
+    /// The name of a link in the namespace that operations name so.
+    pub(super) fn name(&self, label: &str, index: u32) -> Option<&str> {
+        self.places.iter().find(|state| state.label == label)?.names.get(&index).map(String::as_str)
+    }
 }
 
 impl State {
+    /// A link that is new, or not as it was.
+    pub(super) fn put(&mut self, link: Link) {
+        self.names.entry(link.index).or_insert_with(|| link.name.clone());
+        self.links.insert(link.index, link);
+    }
+
     /// What the kernel said the first time that it was asked.
     pub(super) fn recorded<T: Clone>(
         known: &mut Option<Vec<T>>,
