@@ -12,10 +12,11 @@
 //! | [`results`] | 22 | results, also an IPAM plugin's, and previous results that lie |
 //! | [`store`] | 21 | an IPAM plugin's keys, values, transactions, entries without end, others' leases, files of the resolver |
 //! | [`verbs`] | 12 | DEL, CHECK, STATUS and GC that panic, loop, eat memory |
+//! | [`validate`] | 5 | a judgement that reaches, does not end, has mistakes without end |
 //! | [`components`] | 29 | start functions, memories, tables, exports, imports; half a component; wrong bits |
 //! | [`wasi`] | 15 | a component with a standard library: files, sockets, output, waits, exit; WASI that there is not |
 //!
-//! 166 in all. Every one is looked at in the same way: see [`scene`]. [`table`] fails for an interface without a case.
+//! 171 in all. Every one is looked at in the same way: see [`scene`]. [`table`] fails for an interface without a case.
 
 mod arguments;
 mod changes;
@@ -27,5 +28,6 @@ mod results;
 pub(crate) mod scene;
 mod store;
 mod table;
+mod validate;
 mod verbs;
 pub(crate) mod wasi;
