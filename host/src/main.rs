@@ -62,7 +62,7 @@ fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
     // Even a bug of wasm-cni has to reach the runtime as a CNI error.
     std::panic::set_hook(Box::new(move |panic| {
         let text = format!("wasm-cni bug while running plugin {name:?}: {panic}");
-        print(CniError::internal(text).to_json().as_bytes());
+        let _ = print(CniError::internal(text).to_json().as_bytes());
         std::process::exit(1);
     }));
     // A full disk must not cost a container its network.
@@ -73,20 +73,22 @@ fn be_plugin(name: &'static str, env: &mut Env) -> u8 {
     }
     let env = &*env;
     let reply =
-        wasm_cni::protocol::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &|| env.runtime());
+        wasm_cni::protocol::answer(name, &|variable| env.text(variable), &mut io::stdin().lock(), &mut print, &|| {
+            env.runtime()
+        });
     // Nobody can be told that the reader is gone.
     let _ = io::stderr().write_all(reply.stderr.as_bytes());
-    print(reply.stdout.as_bytes());
     reply.status
 }
 
 /// Writes with one write(2); std would make one for each of the last two lines.
-fn print(mut text: &[u8]) {
+fn print(mut text: &[u8]) -> io::Result<()> {
     while !text.is_empty() {
         match nix::unistd::write(io::stdout(), text) {
             Ok(written) => text = &text[written..],
             Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => return,
+            Err(e) => return Err(e.into()),
         }
     }
+    Ok(())
 }

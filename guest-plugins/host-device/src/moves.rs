@@ -26,19 +26,21 @@ pub(crate) fn give_back(sandbox: &Netns, host: &Netns, ifname: &str) -> Result<(
     let found = link::by_name(sandbox, ifname).context(|| format!("failed to find {}", go::quoted(ifname)))?;
     let Some(link) = found else { return Ok(()) };
     let [now, old] = [ifname, &link.alias].map(go::quoted);
-    if link.alias.is_empty() {
-        return Err(format!("failed to find original ifname for {now} (alias is not set)").into());
-    }
-    let attrs = [LinkAttr::Name(link.alias.clone()), LinkAttr::Alias(String::new())];
-    rename_into(sandbox, host, &link, attrs).map_err(|failed| {
+    // The name is the host's to know, by its record: the container can change the alias.
+    let name = Some(&link.alias).filter(|alias| link::check_name(alias).is_ok()).cloned().map(LinkAttr::Name);
+    let attrs = [LinkAttr::Alias(String::new())].into_iter().chain(name);
+    rename_into(sandbox, host, &link, attrs).or_else(|failed| {
         let what = match failed.cause.code {
+            // The host brings the device home by its record, wherever it is.
+            Code::NotFound => {
+                log::warn(&format!("{now} stays in the container: {}", failed.cause.message()));
+                return Ok(());
+            }
             Code::Exists if link.alias == "lo" => format!("failed to rename device {now} to {old}"),
             Code::Exists => format!("failed to move {old} to hostNS"),
-            // The alias is not a name.
-            Code::Invalid if failed.cause.errno == 0 => format!("failed to rename device {now} to {old}"),
             _ => format!("failed to move {now} to tempNS"),
         };
-        format!("{what}: {}", failed.cause.message()).into()
+        Err(format!("{what}: {}", failed.cause.message()).into())
     })
 }
 
@@ -79,11 +81,11 @@ fn is_stray(link: &Link, ifname: &str) -> bool {
     put_here && link.flags & link::IFF_UP == 0 && is_name && link.alias != link.name
 }
 
-fn rename_into<const N: usize>(
+fn rename_into(
     from: &Netns,
     to: &Netns,
     link: &Link,
-    attrs: [LinkAttr; N],
+    attrs: impl IntoIterator<Item = LinkAttr>,
 ) -> Result<(), CommitFailed> {
     let mut batch = Batch::on(from);
     let target = LinkAttr::Netns(batch.add_namespace(to));

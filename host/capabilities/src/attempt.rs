@@ -4,13 +4,13 @@
 use std::{
     fs::File,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use nix::fcntl::{Flock, FlockArg};
-use wasm_cni_kernel::{Netns, OpenError};
+use wasm_cni_kernel::{self as kernel, Netns, OpenError, entries};
 use wasm_cni_spec::{
     attachment::Owner,
     command::Command,
@@ -25,6 +25,7 @@ use crate::{
     footprint::Footprint,
     record::{
         self,
+        attached::attached,
         effect::{Effect, Entry},
         format::{self, Heading},
         journal::Journal,
@@ -195,14 +196,17 @@ impl Attempt {
         if !self.undoes() {
             return Ok(Note(None));
         }
+        let failed = |e: kernel::Error| io::Error::from_raw_os_error(e.errno());
         let sandbox = self.sandbox.get().and_then(Option::as_ref).map(|space| space.netns.id());
+        let sandbox = sandbox.transpose().map_err(failed)?;
+        let host = self.host.netns.id().map_err(failed)?;
         let heading = || Heading {
             version: format::VERSION,
             network: self.network.clone(),
             container_id: self.container_id.clone(),
             ifname: self.ifname.clone(),
             netns: self.netns.clone(),
-            host: self.host.netns.id(),
+            host,
         };
         let directory = format::directory(&self.context);
         self.journal().note(&directory, heading, sandbox, Arc::new(effect)).map(|number| Note(Some(number)))
@@ -227,10 +231,10 @@ impl Attempt {
         }
     }
 
-    /// More is known of the effect now that it has happened: the index of a link, say.
-    pub fn amend(&self, note: Note, effect: impl Effect) {
+    /// The effect has come about, and this is what is known of it now: the index of a link, say.
+    pub fn done(&self, note: Note, effect: impl Effect) {
         if let Some(number) = note.0 {
-            self.journal().amend(number, Arc::new(effect));
+            self.journal().done(number, Arc::new(effect));
         }
     }
 
@@ -264,12 +268,18 @@ impl Attempt {
 
     fn scene(&self) -> Scene {
         let sandbox = self.sandbox.get().cloned().flatten();
-        Scene { host: Arc::clone(&self.host), sandbox, context: Arc::clone(&self.context), owner: self.owner() }
+        Scene {
+            host: Arc::clone(&self.host),
+            sandbox,
+            context: Arc::clone(&self.context),
+            owner: self.owner(),
+            netns: self.netns.clone(),
+        }
     }
 
     /// Ends it: everything that was done is taken back. What could not be is
     /// named, and where it is.
-    pub fn roll_back(self: Arc<Self>) -> (Vec<String>, Left) {
+    pub fn roll_back(&self) -> (Vec<String>, Left) {
         let mut journal = std::mem::take(&mut *self.journal());
         let scene = self.scene();
         // Others' roll-backs wait for it, and this one too.
@@ -285,21 +295,67 @@ impl Attempt {
         (failures, left)
     }
 
-    /// Where the record of its attachment is kept.
+    /// What is on the record of the attachment: of this attempt, and of the ADDs that were kept, by whichever way they were
+    /// called.
     #[must_use]
-    pub fn record_path(&self) -> std::path::PathBuf {
-        let name = format!("{}{}", record::prefix(self.plugin.as_deref()), record::name(&self.owner()));
-        record::attachments(&self.context, &self.host.netns).join(name)
+    pub fn recorded(&self) -> Vec<Entry> {
+        let mut entries: Vec<_> = self.journal().entries().cloned().collect();
+        entries.extend(self.record_paths().iter().filter_map(|path| attached(path)).flat_map(|kept| kept.entries));
+        entries
     }
 
-    /// Ends it: everything that was done stays; with `provisional`, as long as
-    /// the footprint and this process do.
-    pub fn keep(self: Arc<Self>, provisional: bool) -> Footprint {
-        let _ = faults::at_host_call();
-        let mut journal = std::mem::take(&mut *self.journal());
-        let entries = if provisional { journal.all() } else { journal.keep(&self.record_path()) };
-        Footprint::new(entries, self.scene(), journal)
+    /// Whether an ADD of this attachment is on record.
+    #[must_use]
+    pub fn has_record(&self) -> bool {
+        !self.record_paths().is_empty()
     }
+
+    /// The records of the attachment that are there: of a list of plugins also those of a runtime which calls each plugin by
+    /// its name.
+    #[must_use]
+    pub fn record_paths(&self) -> Vec<PathBuf> {
+        let Ok(path) = self.record_path() else { return Vec::new() };
+        if self.plugin.is_some() {
+            return if path.exists() { vec![path] } else { Vec::new() };
+        }
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let end = format!(":{}", record::name(&self.owner()));
+        let entries = entries(directory).unwrap_or_default().into_iter();
+        let is_its = |name: &std::ffi::OsString| name.as_encoded_bytes().ends_with(end.as_bytes());
+        entries.filter(|entry| is_its(&entry.name)).map(|entry| directory.join(entry.name)).collect()
+    }
+
+    /// Where the record of its attachment is kept.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot say which namespace the host's is.
+    pub fn record_path(&self) -> Result<PathBuf, kernel::Error> {
+        let name = format!("{}{}", record::prefix(self.plugin.as_deref()), record::name(&self.owner()));
+        Ok(record::attachments(&self.context, &self.host.netns)?.join(name))
+    }
+
+    /// Everything that was done stays; with `provisional`, as long as the footprint and this process do.
+    ///
+    /// # Errors
+    ///
+    /// If the record of the attachment cannot be kept: then it is to be rolled back.
+    pub fn keep(&self, provisional: bool) -> Result<Footprint, CniError> {
+        let _ = faults::at_host_call();
+        let mut journal = self.journal();
+        let entries = match provisional {
+            true => journal.all(),
+            false => self
+                .record_path()
+                .map_err(|e| unkept(&e))
+                .and_then(|path| journal.keep(&path).map_err(|e| unkept(&e)))?,
+        };
+        Ok(Footprint::new(entries, self.scene(), std::mem::take(&mut *journal)))
+    }
+}
+
+fn unkept(e: &dyn std::fmt::Display) -> CniError {
+    CniError::new(code::IO, format!("cannot keep the record of the attachment: {e}"))
 }
 
 /// Where the effects are that these failures are about, each of which starts with its effect's text.

@@ -4,6 +4,7 @@
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
+use wasm_cni_kernel::NetnsId;
 use wasm_cni_spec::attachment::Owner;
 
 use crate::record::{effect::Entry, format::VERSION, journal::Journal, scene::Scene, undo};
@@ -26,8 +27,8 @@ pub struct Stored {
     pub version: u32,
     /// Whose record it is.
     pub owner: Owner,
-    /// Device and inode of the host's namespace.
-    pub host: (u64, u64),
+    /// The host's namespace; none if the kernel could not say.
+    pub host: Option<NetnsId>,
 }
 
 impl Footprint {
@@ -41,7 +42,7 @@ impl Footprint {
     #[must_use]
     pub fn to_json(&self) -> String {
         let Scene { owner, host, .. } = &self.scene;
-        let stored = Stored { version: VERSION, owner: owner.clone(), host: host.netns.id() };
+        let stored = Stored { version: VERSION, owner: owner.clone(), host: host.netns.id().ok() };
         serde_json::to_string(&stored).expect("its keys are texts")
     }
 

@@ -10,6 +10,8 @@ pub struct Needs {
     pub processes: Processes,
     /// Directories to write in, there or yet to be made.
     pub directories: BTreeSet<PathBuf>,
+    /// Plugins whose memos are to be taken back, by their types.
+    pub memos: BTreeSet<String>,
     /// Files to read.
     pub files: BTreeSet<PathBuf>,
     /// Directories of namespaces that are yet to be opened.

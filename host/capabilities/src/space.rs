@@ -1,6 +1,11 @@
 //! A network namespace with the netlink sockets that an operation uses in it: one of a kind.
 
-use std::{net::IpAddr, os::fd::AsFd as _, sync::Mutex, time::Instant};
+use std::{
+    net::IpAddr,
+    os::fd::{AsFd as _, BorrowedFd},
+    sync::Mutex,
+    time::Instant,
+};
 
 use serde::{Deserialize, Serialize};
 use wasm_cni_kernel::{
@@ -68,6 +73,14 @@ route_socket! {
     fn link_del(&mut self, index: u32) -> ();
     /// See [`Netlink::link_get`].
     fn link_get(&mut self, link: LinkRef<'_>) -> Link;
+    /// See [`Netlink::link_get_in`].
+    fn link_get_in(&mut self, nsid: i32, index: u32) -> Link;
+    /// See [`Netlink::link_drop_alternative_names`].
+    fn link_drop_alternative_names(&mut self, index: u32) -> ();
+    /// See [`Netlink::nsid`].
+    fn nsid(&mut self, netns: BorrowedFd<'_>) -> Option<i32>;
+    /// See [`Netlink::nsid_in`].
+    fn nsid_in(&mut self, nsid: i32, target: i32) -> Option<i32>;
     /// See [`Netlink::links`].
     fn links(&mut self) -> Vec<Link>;
     /// See [`Netlink::address_add`].

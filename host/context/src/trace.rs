@@ -194,18 +194,18 @@ impl Trace {
     }
 
     /// An effect that is taken back.
-    pub fn undo(
+    pub fn undo<T>(
         &self,
         who: Who<'_>,
         effect: &dyn std::fmt::Display,
-        run: impl FnOnce() -> Result<(), String>,
-    ) -> Result<(), String> {
+        run: impl FnOnce() -> Result<T, String>,
+    ) -> Result<T, String> {
         if !self.is_on() {
             return run();
         }
         let begun = Begun::now();
         let done = run();
-        let outcome = done.as_ref().map(|()| json!("ok")).map_err(|text| cut(text).into());
+        let outcome = done.as_ref().map(|_| json!("ok")).map_err(|text| cut(text).into());
         let effect = Some(cut(&effect.to_string()));
         self.write(&Line { effect, ..Line::of(who, "undo", begun).ended(outcome, begun) });
         done

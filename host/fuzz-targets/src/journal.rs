@@ -25,7 +25,7 @@ pub fn journal(bytes: &[u8]) -> usize {
 fn written(attached: &Attached) -> Vec<u8> {
     let heading = format::line(&Line::Heading(attached.heading.clone()));
     let sandbox = attached.sandbox.map(|id| format::line(&Line::Sandbox(id)));
-    let effects = attached.entries.iter().map(|entry| format::effect(&**entry));
+    let effects = attached.entries.iter().enumerate().map(|(number, entry)| format::undo(number, &**entry));
     let lines = [heading].into_iter().chain(sandbox).chain(effects);
     lines.flat_map(|line| line.expect("what was read can be written")).collect()
 }

@@ -23,7 +23,7 @@
 //!
 //! Every [`Error`] keeps its errno. Callers match on [`Error::errno`]; the text is
 //! for people.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod address;
 mod announce;
@@ -38,7 +38,9 @@ mod link;
 mod neighbour;
 mod netlink;
 mod netns;
+mod netns_id;
 mod nftables;
+mod nsid;
 mod route;
 mod rule;
 mod socket;
@@ -51,11 +53,12 @@ pub use error::{Error, errno_text};
 pub use file::{Entry, entries, open};
 pub use link::{
     IF_OPER_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_UP, Link, LinkAttrs, LinkKind, LinkRef, Macvlan, MacvlanMode, NewLink,
-    VethPeer,
+    VethPeer, random_index,
 };
 pub use neighbour::Neighbour;
 pub use netlink::Netlink;
 pub use netns::{Netns, OpenError};
+pub use netns_id::NetnsId;
 pub use nftables::{
     BaseChain, Batch, Chain, ChainKind, Family, Hook, IpMatch, ListedRule, Nftables, Policy, Rule, Statement,
 };

@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::{Mode, fstat, stat};
 use nix::sys::statfs::fstatfs;
 
-use crate::{Error, Netlink};
+use crate::{Error, Netlink, NetnsId};
 
 /// The calling thread's, not the process's: they differ inside [`Netns::run`].
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -25,7 +25,10 @@ const OWN: &str = "/proc/thread-self/ns/net";
 #[derive(Debug)]
 pub struct Netns {
     fd: OwnedFd,
-    id: (u64, u64),
+    /// Device and inode. While both are open, they are equal only for the same
+    /// namespace. (ioctl_nsfs(2))
+    file: (u64, u64),
+    id: OnceLock<NetnsId>,
     /// A socket that was opened to find out whether the namespace can be entered.
     first: Mutex<Option<Netlink>>,
 }
@@ -117,15 +120,23 @@ impl Netns {
         PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.fd.as_raw_fd()))
     }
 
-    /// Device and inode of the namespace file. While both are open, they are equal only
-    /// for the same namespace. (ioctl_nsfs(2))
-    pub fn id(&self) -> (u64, u64) {
-        self.id
+    /// What the namespace is known by until the next boot. Opens a socket in it, which
+    /// [`Netns::connect`] then returns.
+    pub fn id(&self) -> Result<NetnsId, Error> {
+        if let Some(id) = self.id.get() {
+            return Ok(*id);
+        }
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            *first = Some(self.open_socket()?);
+        }
+        let socket = first.as_ref().expect("opened above").socket();
+        NetnsId::of(socket, self.file).map(|id| *self.id.get_or_init(|| id))
     }
 
     /// Whether both are the same namespace.
     pub fn is_same(&self, other: &Netns) -> bool {
-        self.id == other.id
+        self.file == other.file
     }
 
     /// Runs `f` in the namespace. The calling thread enters it and comes back, unless
@@ -134,15 +145,15 @@ impl Netns {
     /// Entering needs `CAP_SYS_ADMIN`. (setns(2))
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
         let here = match HOME.get() {
-            Some(home) => Some(AWAY.get().unwrap_or(home.id)),
+            Some(home) => Some(AWAY.get().unwrap_or(home.file)),
             None => stat(OWN).ok().map(|own| (own.st_dev, own.st_ino)),
         };
-        if here == Some(self.id) {
+        if here == Some(self.file) {
             return Ok(f());
         }
         let Some(way_back) = WayBack::find() else { return self.run_apart(f) };
         setns(&self.fd, CloneFlags::CLONE_NEWNET).map_err(|errno| Error::from_errno(errno).during("netns-enter"))?;
-        AWAY.set(Some(self.id));
+        AWAY.set(Some(self.file));
         let result = f();
         // Also when `f` panics.
         drop(way_back);
@@ -158,7 +169,7 @@ impl Netns {
         if let Ok(fd) = self.fd.try_clone()
             && setns(&fd, CloneFlags::CLONE_NEWNET).is_ok()
         {
-            let _ = HOME.set(Self { fd, id: self.id, first: Mutex::default() });
+            let _ = HOME.set(Self { fd, file: self.file, id: self.id.clone(), first: Mutex::default() });
         }
     }
 
@@ -167,7 +178,7 @@ impl Netns {
     pub fn run_apart<T: Send>(&self, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
         on_new_thread(|| {
             setns(&self.fd, CloneFlags::CLONE_NEWNET)?;
-            AWAY.set(Some(self.id));
+            AWAY.set(Some(self.file));
             Ok(f())
         })
         .map_err(|error| error.during("netns-enter"))
@@ -179,13 +190,17 @@ impl Netns {
         if let Some(netlink) = first {
             return Ok(netlink);
         }
+        self.open_socket()
+    }
+
+    fn open_socket(&self) -> Result<Netlink, Error> {
         self.run(|| Netlink::open(&[]))?.map_err(|error| error.during("netns-connect"))
     }
 
     fn from_file(path: &str) -> nix::Result<Self> {
         let fd = openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let stat = fstat(&fd)?;
-        Ok(Self { fd, id: (stat.st_dev, stat.st_ino), first: Mutex::new(None) })
+        Ok(Self { fd, file: (stat.st_dev, stat.st_ino), id: OnceLock::new(), first: Mutex::new(None) })
     }
 }
 

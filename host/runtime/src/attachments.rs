@@ -18,6 +18,7 @@ use wasm_cni_capabilities::{
     bindings::cni::Attachment,
     context::Context,
     record::{
+        self,
         attached::{Attached, attached},
         component::Component,
         effect::Cleanup,
@@ -31,7 +32,7 @@ use wasm_cni_kernel::entries;
 /// those by each of its plugins.
 pub(crate) fn all(attempt: &Attempt) -> Vec<PathBuf> {
     let prefix = if attempt.plugin.is_none() { String::new() } else { prefix(attempt.plugin.as_deref()) };
-    let directory = wasm_cni_capabilities::record::attachments(&attempt.context, &attempt.host.netns);
+    let Ok(directory) = record::attachments(&attempt.context, &attempt.host.netns) else { return Vec::new() };
     let entries = entries(&directory).unwrap_or_default();
     let ours = entries.into_iter().filter(|entry| entry.name.as_encoded_bytes().starts_with(prefix.as_bytes()));
     ours.map(|entry| directory.join(entry.name)).collect()
@@ -40,7 +41,7 @@ pub(crate) fn all(attempt: &Attempt) -> Vec<PathBuf> {
 /// What the attachment's record says of a component that is not there any more:
 /// did it take part, so that all it did is on the record?
 pub(crate) fn has_run(attempt: &Attempt, kind: &str) -> bool {
-    let Some(record) = attached(&attempt.record_path()) else { return false };
+    let Some(record) = attempt.record_path().ok().and_then(|path| attached(&path)) else { return false };
     let components = record.entries.iter().filter_map(|entry| entry.as_any().downcast_ref::<Component>());
     components.into_iter().any(|component| component.kind == kind)
 }
@@ -49,16 +50,7 @@ pub(crate) fn has_run(attempt: &Attempt, kind: &str) -> bool {
 /// they could not do it, what an executable did for them goes as well. Gives the
 /// failures.
 pub(crate) fn finish(attempt: &Attempt, failed: bool) -> Vec<String> {
-    let paths = match attempt.plugin {
-        Some(_) => vec![attempt.record_path()],
-        // Also that of a runtime which calls each plugin by its name.
-        None => {
-            let Attempt { network, container_id, ifname, .. } = attempt;
-            let end = format!(":{network}:{container_id}:{ifname}");
-            let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(&end));
-            all(attempt).into_iter().filter(is_it).collect()
-        }
-    };
+    let paths = attempt.record_paths();
     paths.iter().flat_map(|path| finish_one(attempt, path, failed)).collect()
 }
 
@@ -66,7 +58,7 @@ fn finish_one(attempt: &Attempt, path: &Path, failed: bool) -> Vec<String> {
     let Some(attached) = attached(path) else { return Vec::new() };
     // By now this process may not open it any more.
     let sandbox = attempt.sandbox().ok().flatten();
-    let sandbox = sandbox.filter(|space| Some(space.netns.id()) == attached.sandbox);
+    let sandbox = sandbox.filter(|space| attached.is_in(&space.netns));
     let failures = take_back(&attempt.context, &attempt.host, &attached, sandbox, |cleanup| match cleanup {
         Cleanup::Detach => true,
         Cleanup::DetachAfterFailure => failed,

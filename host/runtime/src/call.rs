@@ -1,6 +1,6 @@
 //! One call of a runtime, with a time-out and a cancellation of its own.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use wasm_cni_spec::{
     attachment::{Attachment, AttachmentId},
@@ -17,7 +17,7 @@ use crate::{
 /// A call that differs from the runtime's settings; see [`Runtime::call`].
 ///
 /// ```no_run
-/// # use std::time::Duration;
+/// # use std::{io, time::Duration};
 /// # use wasm_cni::{Attachment, Cancel, CniError, Network, Runtime};
 /// # fn add(runtime: &Runtime, network: &Network, at: &Attachment, stop: &Cancel) -> Result<(), CniError> {
 /// runtime.call().timeout(Duration::from_secs(5)).cancel(stop).add(network, at)?;
@@ -119,7 +119,22 @@ impl Call<'_> {
     ///
     /// The same; also when the time is up or the call is cancelled.
     pub fn add(&self, network: &Network, at: &Attachment) -> Result<Added, CniError> {
-        self.runtime.attach(network, at, &self.options)
+        self.runtime.attach(network, at, &self.options, |_| Ok(()))
+    }
+
+    /// [`Call::add`] for a process that has to hand on the result, as JSON, before it ends: the attachment is one when
+    /// `deliver` has returned. If it fails, or the process is killed before, the ADD is undone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Call::add`]; also if the result cannot be delivered.
+    pub fn add_delivering(
+        &self,
+        network: &Network,
+        at: &Attachment,
+        deliver: impl FnOnce(&str) -> io::Result<()>,
+    ) -> Result<Added, CniError> {
+        self.runtime.attach(network, at, &self.options, deliver)
     }
 
     /// See [`Runtime::check`].

@@ -41,8 +41,9 @@ impl Plugins for Dispatch {
         kind: &str,
         config: &CallConfig,
     ) -> Result<Option<Delegated>, CniError> {
-        let Found::Native(path) = self.0.find(kind)? else { return Ok(None) };
-        exec_call(attempt, kind, &path, config, &Verb::Call(Command::Del)).map(|call| Some(call.into()))
+        let Found::Native(_) = self.0.find(kind)? else { return Ok(None) };
+        let (kind, args) = (kind.to_owned(), attempt.args.clone());
+        Ok(Some(Delegated { kind, args, stdin: config.stdin()? }))
     }
 }
 

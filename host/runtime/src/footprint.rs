@@ -27,7 +27,8 @@ impl Runtime {
             return Err(invalid(format!("version {version} instead of {VERSION}")));
         }
         let host = self.host_space()?;
-        if of != host.netns.id() {
+        let here = host.netns.id().map_err(|e| CniError::internal(e.to_string()))?;
+        if of != Some(here) {
             return Err(invalid("it is of another host's namespace, or of an earlier boot".to_owned()));
         }
         // They become a path.
@@ -36,8 +37,9 @@ impl Runtime {
         check_ifname(&owner.ifname)?;
         let context = &self.host.context;
         let name = format!("{}{}", record::prefix(None), record::name(&owner));
-        let record = attached(&record::attachments(context, &host.netns).join(name));
-        let record = record.filter(|record| record.heading.owner() == owner && record.heading.host == of);
+        let directory = record::attachments(context, &host.netns).map_err(|e| CniError::internal(e.to_string()))?;
+        let record = attached(&directory.join(name));
+        let record = record.filter(|record| record.heading.owner() == owner && record.heading.host == here);
         let record = record.ok_or_else(|| {
             let Owner { network, container_id, ifname } = owner;
             let text = format!("there is no record of {container_id} {ifname} on network {network:?}: it was detached");

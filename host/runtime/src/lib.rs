@@ -138,7 +138,7 @@ pub mod settings {
 pub mod protocol {
     pub use wasm_cni_spec::command::Command;
 
-    pub use crate::stand_alone::{Reply, answer};
+    pub use crate::stand_alone::{Output, Reply, answer};
 }
 
 /// The examples of `docs/embedding.md` compile.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs::File,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +13,7 @@ use wasm_cni_capabilities::{
     attempt::{Attempt, Subject},
     bindings::cni::Attachment as Live,
     call::Labelled,
-    record::directories::{self, Directories},
+    record::directories::{CachedResult, Directories},
 };
 use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{
@@ -24,7 +25,7 @@ use wasm_cni_spec::{
     network::Network,
     result, schema, version,
 };
-use wasm_cni_state::cache::Cached;
+use wasm_cni_state::{cache::Cached, files::reason};
 
 use crate::{
     operation::{Operation, Reach},
@@ -35,7 +36,14 @@ use crate::{
 };
 
 impl Runtime {
-    pub(crate) fn attach(&self, network: &Network, at: &Attachment, options: &CallOptions) -> Result<Added, CniError> {
+    /// `deliver` gives the result to whoever asked for it: an attachment is one when its result has been delivered.
+    pub(crate) fn attach(
+        &self,
+        network: &Network,
+        at: &Attachment,
+        options: &CallOptions,
+        deliver: impl FnOnce(&str) -> io::Result<()>,
+    ) -> Result<Added, CniError> {
         check_container_id(&at.container_id)?;
         check_network_name(&network.name)?;
         check_ifname(&at.ifname)?;
@@ -44,8 +52,12 @@ impl Runtime {
         let ((result, json), footprint) = operation.add(options.provisional, held, |attempt, last| {
             let result = schema::versioned(&last.success, &last.version)?;
             let json = gojson::pretty(&result);
-            let _ = attempt.note(directories::File { path: self.cache().path(&network.name, at) });
+            if !self.cache().path(&network.name, at).exists() {
+                let directory = self.cache().directory().to_owned();
+                attempt.note(CachedResult { directory }).map_err(|e| unrecorded(&e))?;
+            }
             self.cache().put(&network.name, at, &network.source, result.sorted()?)?;
+            deliver(&json).map_err(|e| undelivered(&e))?;
             Ok((last.success, json))
         })?;
         Ok(Added { result, json, footprint })
@@ -209,6 +221,15 @@ impl Runtime {
         let reach = Reach { directory: Some(self.cache().directory().to_owned()), ..reach };
         Operation::begin(&self.host, plan, options.deadline(self.host.context.limits.time), reach)
     }
+}
+
+/// The ADD is undone then.
+pub(crate) fn undelivered(e: &io::Error) -> CniError {
+    CniError::new(code::IO, format!("cannot write the result to standard output: {}", reason(e)))
+}
+
+fn unrecorded(e: &io::Error) -> CniError {
+    CniError::new(code::IO, format!("cannot write the undo record: {}", reason(e)))
 }
 
 /// The namespaces of attachments whose paths lead through other processes: who has

@@ -127,13 +127,13 @@ impl Operation {
         provisional: bool,
         done: Result<T, CniError>,
     ) -> Result<(T, Footprint), CniError> {
-        match done {
-            Ok(value) => {
+        match done.and_then(|value| Ok((value, self.attempt.keep(provisional)?))) {
+            Ok(kept) => {
                 if self.host.context.own_process && self.attempt.plugin.is_some() {
                     // What is open ends with the process, and all at once.
                     mem::forget((Arc::clone(&self.attempt), watchdog));
                 }
-                Ok((value, self.attempt.keep(provisional)))
+                Ok(kept)
             }
             Err(error) => {
                 drop(watchdog);

@@ -42,7 +42,8 @@ impl Runtime {
     /// If the host's namespace can't be opened.
     pub fn recover(&self, dry_run: bool) -> Result<Vec<Recovered>, CniError> {
         let host = Arc::new(Space::new(HOST, self.host_netns()?));
-        let orphans = orphans(&format::directory(&self.host.context), host.netns.id(), true);
+        let id = host.netns.id().map_err(|e| CniError::internal(e.to_string()))?;
+        let orphans = orphans(&format::directory(&self.host.context), id, true);
         if dry_run {
             return Ok(orphans.iter().map(found).collect());
         }
@@ -60,7 +61,9 @@ impl Runtime {
 
 /// Before something else is done in this namespace.
 pub(crate) fn recover(context: &Arc<Context>, host: &Arc<Space>) {
-    for orphan in orphans(&format::directory(context), host.netns.id(), false) {
+    // What cannot be told from another's is left alone.
+    let Ok(id) = host.netns.id() else { return };
+    for orphan in orphans(&format::directory(context), id, false) {
         let recovered = take_back(context, host, orphan);
         let what = format!("took back {} effects of an ADD that was killed", recovered.effects.len());
         let message = match recovered.failures.is_empty() {
@@ -81,7 +84,8 @@ fn found(orphan: &Orphan) -> Recovered {
     }
 }
 
-fn take_back(context: &Arc<Context>, host: &Arc<Space>, orphan: Orphan) -> Recovered {
+fn take_back(context: &Arc<Context>, host: &Arc<Space>, mut orphan: Orphan) -> Recovered {
+    orphan.begin();
     let scene = orphan.attached.scene(context, host);
     let failures = undo::undo(orphan.attached.entries.iter(), &scene);
     let recovered = Recovered { failures, ..found(&orphan) };

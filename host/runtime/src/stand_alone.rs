@@ -1,7 +1,11 @@
 //! The plugin's side of the protocol: being called under a plugin's name, with
 //! parameters in the environment and the configuration on standard input.
 
-use std::{io::Read, mem, sync::Arc};
+use std::{
+    io::{self, Read},
+    mem,
+    sync::Arc,
+};
 
 use serde_json::{Map, Value, json};
 use wasm_cni_capabilities::{
@@ -22,6 +26,7 @@ use wasm_cni_spec::{
 use wasm_cni_state::{deadline::Deadline, files::reason};
 
 use crate::{
+    list::undelivered,
     operation::{Operation, Reach},
     plan::{Plan, Step},
     plugins::Found,
@@ -31,31 +36,37 @@ use crate::{
 /// Largest configuration, bytes.
 const MAX_CONFIG: u64 = 8 << 20;
 
-/// What to print, and how to end.
+/// What to print on standard error, and how to end.
 #[derive(Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reply {
-    /// For standard output, as it is.
-    pub stdout: String,
     /// For standard error.
     pub stderr: String,
     /// Exit status.
     pub status: u8,
 }
 
+/// Writes to standard output.
+pub type Output<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
+
 /// Answers a call of a bundled plugin.
 ///
 /// `runtime` is asked for when it is needed: not for VERSION, nor for what is
-/// wrong with the parameters.
+/// wrong with the parameters. An ADD whose result cannot be written to `stdout` is undone.
 pub fn answer(
     plugin: &str,
     env: &dyn Fn(&str) -> String,
     stdin: &mut dyn Read,
+    stdout: &mut Output<'_>,
     runtime: &dyn Fn() -> Result<Runtime, CniError>,
 ) -> Reply {
-    match serve(plugin, env, stdin, runtime) {
+    match serve(plugin, env, stdin, stdout, runtime) {
         Ok(reply) => reply,
-        Err(error) => Reply { stdout: error.to_json(), status: 1, ..Reply::default() },
+        Err(error) => {
+            // Nobody can be told that the reader is gone.
+            let _ = stdout(error.to_json().as_bytes());
+            Reply { status: 1, ..Reply::default() }
+        }
     }
 }
 
@@ -63,6 +74,7 @@ fn serve(
     plugin: &str,
     env: &dyn Fn(&str) -> String,
     stdin: &mut dyn Read,
+    stdout: &mut Output<'_>,
     runtime: &dyn Fn() -> Result<Runtime, CniError>,
 ) -> Result<Reply, CniError> {
     let name = env("CNI_COMMAND");
@@ -81,7 +93,8 @@ fn serve(
     if command == Some(Command::Version) {
         let newest = version::SUPPORTED[version::SUPPORTED.len() - 1];
         let answer = json!({ "cniVersion": newest, "supportedVersions": version::SUPPORTED });
-        return Ok(Reply { stdout: gojson::compact(&answer) + "\n", ..Reply::default() });
+        let _ = stdout((gojson::compact(&answer) + "\n").as_bytes());
+        return Ok(Reply::default());
     }
     let config = read_config(stdin)?;
     let Some(command) = command else {
@@ -90,12 +103,12 @@ fn serve(
     let version = check_version(command, &config.object)?;
     let runtime = runtime()?;
     let call = Call { runtime: &runtime, plugin, command, version: &version, config: &config, env };
-    let stdout = call.run();
+    let done = call.run(stdout);
     if runtime.host.context.own_process {
         // The kernel is faster.
         mem::forget(runtime);
     }
-    Ok(Reply { stdout: stdout?, ..Reply::default() })
+    done.map(|()| Reply::default())
 }
 
 /// The variables that are required and missing.
@@ -212,8 +225,8 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// What goes to standard output.
-    fn run(&self) -> Result<String, CniError> {
+    /// The result of an ADD goes to standard output.
+    fn run(&self, stdout: &mut Output<'_>) -> Result<(), CniError> {
         let host = &self.runtime.host;
         let deadline = Deadline::after(host.context.limits.time);
         let config = self.config();
@@ -228,23 +241,25 @@ impl Call<'_> {
         let plan = Plan { command: self.command, subject: self.subject()?, steps, live };
         let operation = Operation::begin(host, plan, deadline, Reach::default())?;
         operation.attempt.facts().record_addresses(&given);
-        let nothing = String::new();
         match self.command {
             Command::Add => {
-                let print = |last: Labelled| Ok(gojson::pretty(&schema::versioned(&last.success, self.version)?));
-                operation.add(false, |_| Ok(()), |_, last| print(last)).map(|(stdout, _)| stdout)
+                let mut print = |last: Labelled| {
+                    let result = gojson::pretty(&schema::versioned(&last.success, self.version)?);
+                    stdout(result.as_bytes()).map_err(|e| undelivered(&e))
+                };
+                operation.add(false, |_| Ok(()), |_, last| print(last)).map(drop)
             }
-            Command::Check => operation.check(None).map(|()| nothing),
-            Command::Del => operation.del(None).map(|()| nothing),
-            Command::Status => operation.status().map(|()| nothing),
+            Command::Check => operation.check(None),
+            Command::Del => operation.del(None),
+            Command::Status => operation.status(),
             Command::Gc => {
                 let mut errors = operation.gc();
                 match errors.len() {
                     1 => Err(errors.remove(0)),
-                    _ => CniError::all_of(errors).map_or(Ok(nothing), Err),
+                    _ => CniError::all_of(errors).map_or(Ok(()), Err),
                 }
             }
-            _ => Ok(nothing),
+            _ => Ok(()),
         }
     }
 

@@ -144,8 +144,13 @@ proptest! {
         let names = ["CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"];
         let env = |name: &str| names.iter().position(|n| *n == name).map(|i| values[i].clone()).unwrap_or_default();
         let runtime = || Err(wasm_cni::CniError::internal("not in this test"));
-        let Reply { status, stdout, .. } = answer("bridge", &env, &mut stdin.as_slice(), &runtime);
-        prop_assert!(status == 0 || serde_json::from_str::<wasm_cni::CniError>(&stdout).is_ok());
+        let mut stdout = Vec::new();
+        let mut write = |text: &[u8]| {
+            stdout.extend_from_slice(text);
+            Ok(())
+        };
+        let Reply { status, .. } = answer("bridge", &env, &mut stdin.as_slice(), &mut write, &runtime);
+        prop_assert!(status == 0 || serde_json::from_slice::<wasm_cni::CniError>(&stdout).is_ok());
     }
 
     #[test]

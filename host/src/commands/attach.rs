@@ -6,7 +6,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use sha2::{Digest as _, Sha512};
 use wasm_cni::{Attachment, Network};
 
@@ -15,8 +15,11 @@ use crate::{args::Target, env::Env};
 
 pub(crate) fn add(target: &Target, env: &Env) -> Result<u8> {
     let (network, at) = prepare(target, env)?;
-    let added = env.runtime()?.add(&network, &at)?;
-    io::stdout().write_all(added.json.as_bytes()).context("cannot write to standard output")?;
+    let print = |json: &str| {
+        let mut stdout = io::stdout();
+        stdout.write_all(json.as_bytes()).and_then(|()| stdout.flush())
+    };
+    env.runtime()?.call().add_delivering(&network, &at, print)?;
     Ok(0)
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -12,11 +13,11 @@ use nix::{
     fcntl::{Flock, FlockArg},
     libc,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 use wasm_cni_spec::{
-    attachment::Attachment,
+    attachment::{Attachment, Owner},
     error::{CniError, ErrorKind, code},
     gojson,
 };
@@ -90,6 +91,30 @@ impl Cache {
         let path = self.path(network, at);
         replace(&path, gojson::compact(&entry).as_bytes(), false)
             .map_err(|e| failed(format!("{}: {}", path.display(), reason(&e))))
+    }
+
+    /// Removes the file of an attachment if it is a result of it: another's names may make the same name of a file, by their
+    /// dashes.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read or removed.
+    pub fn remove_of(&self, owner: &Owner) -> io::Result<()> {
+        let Owner { network, container_id, ifname } = owner;
+        if [network, container_id, ifname].iter().any(|name| name.contains('/')) {
+            return Ok(());
+        }
+        let path = self.directory.join(format!("{network}-{container_id}-{ifname}"));
+        let text = match fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            text => text?,
+        };
+        let entry = serde_json::from_slice::<Entry<IgnoredAny>>(&text);
+        let is_its = entry.is_ok_and(|entry| {
+            entry.kind == KIND
+                && (&entry.network_name, &entry.container_id, &entry.if_name) == (network, container_id, ifname)
+        });
+        if is_its { fs::remove_file(&path) } else { Ok(()) }
     }
 
     /// The result of an attachment; none if there is no entry. A file that is

@@ -9,7 +9,7 @@ use super::nft::comments;
 use crate::{
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::Space,
@@ -107,8 +107,8 @@ impl Effect for Made {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
-        self.table.remove_if_unused(&scene.host).map_err(|e| e.to_string())
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        self.table.remove_if_unused(&scene.host).map(|()| Undone::All).map_err(|e| e.to_string())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     grants::table::Operation,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::{Place, Space},
@@ -118,7 +118,7 @@ impl Effect for Added {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.address_del(&self.address))
     }
 }
@@ -154,7 +154,7 @@ impl Effect for Removed {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.address_add(&self.address))
     }
 }

@@ -51,7 +51,8 @@ pub fn checked(
 #[must_use]
 pub fn before(link: &Link, attrs: &LinkAttrs) -> LinkAttrs {
     // By name, so that a new attribute is not forgotten here.
-    let LinkAttrs { up, mtu, mac, master, promisc, hairpin, isolated, name, alias, netns: _ } = attrs;
+    let LinkAttrs { up, mtu, mac, master, promisc, hairpin, isolated, name, alias, netns: _, index: _, in_nsid: _ } =
+        attrs;
     LinkAttrs {
         up: up.map(|_| link.flags & IFF_UP != 0),
         mtu: mtu.map(|_| link.mtu),
@@ -65,6 +66,8 @@ pub fn before(link: &Link, attrs: &LinkAttrs) -> LinkAttrs {
         name: name.as_ref().map(|_| link.name.clone()),
         alias: alias.as_ref().map(|_| link.alias.clone()),
         netns: None,
+        index: None,
+        in_nsid: None,
     }
 }
 

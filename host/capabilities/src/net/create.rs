@@ -15,7 +15,8 @@ use crate::{
     failure::{kernel_error, refuse},
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
+        link_id::{LinkId, random_mac},
         scene::{Scene, Shared},
     },
     space::{HOST, Place, Space},
@@ -70,16 +71,19 @@ pub fn create(
     if bridge && at.label == HOST {
         commit.may_have_bridge(name, what)?;
     }
-    let effect = Added { at: at.place(), name: name.to_owned(), index: None, bridge };
+    let mut link = kernel::NewLink { name: name.to_owned(), kind, attrs };
+    let Some(effect) = note_of(commit, at, &mut link, peer.as_ref(), what)? else {
+        let taken = kernel::Error::of_errno(format!("link-add {name}"), nix::libc::EEXIST);
+        return existing(commit, at, name, &taken);
+    };
     let note = commit.state.note(effect.clone())?;
-    let link = kernel::NewLink { name: name.to_owned(), kind, attrs };
     let done = match &parent {
         Some(parent) => at.link_new_by(parent, &link),
         None => at.netlink(|netlink| netlink.link_new(&link)),
     };
     match done {
         Ok(made) => {
-            commit.state.attempt.amend(note, Added { index: Some(made.index), ..effect });
+            commit.state.attempt.done(note, effect.made(&made));
             let own = |name: &str| Own { name: name.to_owned(), bridge, moved: false };
             let mut facts = commit.facts();
             facts.insert_own(at.place(), made.index, own(name));
@@ -90,27 +94,99 @@ pub fn create(
         }
         Err(e) => {
             commit.state.attempt.strike(note);
-            if e.errno() != nix::libc::EEXIST || !matches!(commit.tolerance, net::Tolerance::OkIfExists) {
-                return Err(kernel_error(&e));
-            }
-            let found = at.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(name)));
-            let found = found.map_err(|e| kernel_error(&e))?;
-            if at.label == HOST {
-                commit.facts().observe(&found);
-            }
-            Ok(net::Made { index: found.index, existed: true })
+            existing(commit, at, name, &e)
         }
     }
+}
+
+/// What the link is going to be known by, chosen beforehand: its MAC, which no other link has. If the plugin gives it a MAC,
+/// which others may have: none if there is a link of this name already.
+///
+/// udev leaves a MAC alone that was chosen (`addr_assign_type` is `NET_ADDR_SET`), and a bridge keeps it whatever ports it
+/// gets.
+fn note_of(
+    commit: &Commit<'_>,
+    at: &Space,
+    link: &mut kernel::NewLink,
+    peer: Option<&(Place, String)>,
+    what: &str,
+) -> Result<Option<Added>, types::Error> {
+    // A plan says that the kernel chooses, and where nothing is taken back there is nothing to know.
+    if !commit.state.attempt.undoes() {
+        return Ok(Some(Added {
+            at: at.place(),
+            link: LinkId::chosen(&link.name, "", &[]),
+            peer: None,
+            bridge: false,
+        }));
+    }
+    if link.attrs.mac.is_some() {
+        match at.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(&link.name))) {
+            Ok(_) => return Ok(None),
+            Err(e) if e.errno() == nix::libc::ENODEV => {}
+            Err(e) => return Err(kernel_error(&e)),
+        }
+    }
+    let random = || random_mac().map_err(|e| failed(what, &e));
+    let bridge = matches!(link.kind, kernel::LinkKind::Bridge { .. });
+    let mut other = None;
+    let kind = match &mut link.kind {
+        kernel::LinkKind::Bridge { .. } => "bridge",
+        kernel::LinkKind::Veth(pair) => {
+            let mac = match &pair.mac {
+                Some(mac) => mac.clone(),
+                None => pair.mac.insert(random()?).clone(),
+            };
+            other = peer.map(|(place, name)| (*place, LinkId::chosen(name, "veth", &mac)));
+            "veth"
+        }
+        kernel::LinkKind::Dummy => "dummy",
+        kernel::LinkKind::Macvlan(_) => "macvlan",
+        _ => "",
+    };
+    let mac = match &link.attrs.mac {
+        Some(mac) => mac.clone(),
+        None => link.attrs.mac.insert(random()?).clone(),
+    };
+    let id = LinkId::chosen(&link.name, kind, &mac);
+    Ok(Some(Added { at: at.place(), link: id, peer: other, bridge }))
+}
+
+fn failed(what: &str, e: &std::io::Error) -> types::Error {
+    let errno = e.raw_os_error().unwrap_or(nix::libc::EIO);
+    let msg = kernel::errno_text(errno);
+    types::Error { code: types::Code::Io, errno: errno.unsigned_abs(), what: what.to_owned(), msg }
+}
+
+/// It could not be made; if that is because there is a link of this name already, that may be as good.
+fn existing(commit: &Commit<'_>, at: &Space, name: &str, e: &kernel::Error) -> Result<net::Made, types::Error> {
+    if e.errno() != nix::libc::EEXIST || !matches!(commit.tolerance, net::Tolerance::OkIfExists) {
+        return Err(kernel_error(e));
+    }
+    let found = at.netlink(|netlink| netlink.link_get(kernel::LinkRef::Name(name)));
+    let found = found.map_err(|e| kernel_error(&e))?;
+    if at.label == HOST {
+        commit.facts().observe(&found);
+    }
+    Ok(net::Made { index: found.index, existed: true })
 }
 
 /// A link that was made.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Added {
     at: Place,
-    name: String,
-    /// Known once it is made, and to the process that made it.
-    index: Option<u32>,
+    link: LinkId,
+    /// The other end of a pair: a container may have its own end anywhere.
+    peer: Option<(Place, LinkId)>,
     bridge: bool,
+}
+
+impl Added {
+    /// What is known of it when it is there.
+    fn made(self, made: &kernel::Link) -> Self {
+        let peer = self.peer.map(|(place, peer)| (place, peer.of_pair(made)));
+        Self { link: LinkId::of(made), peer, ..self }
+    }
 }
 
 impl Effect for Added {
@@ -122,7 +198,7 @@ impl Effect for Added {
     }
 
     fn shared(&self, _: &Scene) -> Option<Shared<'_>> {
-        let link = self.index.map_or(kernel::LinkRef::Name(&self.name), kernel::LinkRef::Index);
+        let link = self.link.index.map_or(kernel::LinkRef::Name(&self.link.name), kernel::LinkRef::Index);
         self.bridge.then_some(Shared::Bridge(self.at, link))
     }
 
@@ -132,19 +208,22 @@ impl Effect for Added {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
-        scene.netlink(self.at, |netlink| {
-            let index = match self.index {
-                Some(index) => index,
-                None => netlink.link_get(kernel::LinkRef::Name(&self.name))?.index,
-            };
-            netlink.link_del(index)
-        })
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        let ends = [Some((self.at, &self.link)), self.peer.as_ref().map(|(at, peer)| (*at, peer))];
+        let mut undone = Undone::All;
+        for (at, end) in ends.into_iter().flatten() {
+            match scene.delete(at, end)? {
+                Some(Undone::All) => return Ok(Undone::All),
+                Some(another) => undone = another,
+                None => {}
+            }
+        }
+        Ok(undone)
     }
 }
 
 impl fmt::Display for Added {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "link {:?} in the {} namespace", self.name, self.at)
+        write!(f, "link {:?} in the {} namespace", self.link.name, self.at)
     }
 }

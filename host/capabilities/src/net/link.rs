@@ -21,7 +21,7 @@ use crate::{
     grants::table::Operation,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::{Place, Space},
@@ -183,7 +183,7 @@ impl Effect for Changed {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.link_set(self.index, &self.attrs))
     }
 }

@@ -8,8 +8,9 @@ use std::{
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
-use wasm_cni_kernel::{self as kernel, Address, Error, IFF_UP, Link, LinkAttrs, LinkRef, Route};
+use wasm_cni_kernel::{self as kernel, Link, LinkAttrs, LinkRef};
 
+use super::device::{Device, Whereabouts, free_index};
 use crate::{
     bindings::types,
     facts::Own,
@@ -17,41 +18,27 @@ use crate::{
     grants::pattern::matches_any,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
-        scene::{Scene, Shared, tolerate_gone},
+        effect::{Cleanup, Effect, Undone},
+        scene::{Scene, Shared},
     },
     space::{Place, Space},
     state::State,
 };
-
-/// `RTPROT_KERNEL` and `RTPROT_RA` (linux/rtnetlink.h): these come by themselves.
-const KERNELS_ROUTES: [u8; 2] = [2, 9];
 
 /// A link that went to another namespace.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Moved {
     from: Place,
     to: Place,
-    moved: Box<Device>,
-}
-
-/// The link, as it was before.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Device {
-    link: Link,
-    addresses: Vec<Address>,
-    routes: Vec<Route>,
-    /// What it is to be called there.
-    name: String,
-    /// Its index there. None if it may still be under its old name, or not there.
-    arrived: Option<u32>,
+    device: Box<Device>,
 }
 
 /// Moves a link, under the new name and alias of `attrs`.
 ///
 /// # Errors
 ///
-/// `exists` if the name is taken there; nothing is moved then.
+/// `exists` if the name is taken there; nothing is moved then. `not-found` for a link of the container that is not the
+/// device which went in.
 pub fn move_link(
     state: &State,
     from: &Arc<Space>,
@@ -69,16 +56,28 @@ pub fn move_link(
     if Arc::ptr_eq(from, to) {
         return Err(refuse(types::Code::Invalid, what, "the link is in that namespace already"));
     }
-    let found = from.netlink(|netlink| {
-        let link = netlink.link_get(LinkRef::Index(index))?;
-        Ok((link, netlink.addresses(Some(index))?, netlink.routes(Some(index))?))
-    });
-    let (link, addresses, routes) = found.map_err(|e| kernel_error(&e))?;
-    // Under its name on the host, be it where it comes from or where it goes to.
+    let link = from.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).map_err(|e| kernel_error(&e))?;
+    // Its name on the host, be it where it comes from or where it goes to, is what the policy is about.
+    let goes_home = from.place() != Place::Host;
+    let recorded = if goes_home { recorded(state, &link, to, from)? } else { None };
+    let attrs = match &recorded {
+        // What the container has made of its name and its alias does not count.
+        Some(device) => {
+            LinkAttrs { name: Some(device.link.name.clone()), alias: Some(device.link.alias.clone()), ..attrs.clone() }
+        }
+        None => attrs.clone(),
+    };
     let name = attrs.name.as_ref().unwrap_or(&link.name).clone();
-    let on_host = if from.place() == Place::Host { &link.name } else { &name };
+    let on_host = if goes_home { &name } else { &link.name };
     if !matches_any(&state.grants.move_links, on_host) {
         return denied(&format!("move link {on_host:?} between namespaces"));
+    }
+    if goes_home && recorded.is_none() && (attrs.name.is_none() || !comes_from_a_host(state, &link)) {
+        let text = format!(
+            "link {:?} of the container is not the device that was moved into it, by the attachment's record",
+            link.name
+        );
+        return Err(refuse(types::Code::NotFound, what, text));
     }
     // The kernel would move the link first, and find the name taken then.
     match to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))) {
@@ -86,27 +85,53 @@ pub fn move_link(
         Err(e) if e.errno() != Errno::ENODEV as i32 => return Err(kernel_error(&e)),
         Err(_) => {}
     }
-    let attrs = LinkAttrs { netns: Some(to.netns.as_fd().as_raw_fd()), ..attrs.clone() };
-    let device = Box::new(Device { link, addresses, routes, name: name.clone(), arrived: None });
-    let mut effect = Moved { from: from.place(), to: to.place(), moved: device };
+    move_free(state, from, link, to, attrs, &name)
+}
+
+/// The same, to where its name is free.
+fn move_free(
+    state: &State,
+    from: &Space,
+    link: Link,
+    to: &Space,
+    attrs: LinkAttrs,
+    name: &str,
+) -> Result<(), types::Error> {
+    let (host, sandbox) = if from.place() == Place::Host { (from, to) } else { (to, from) };
+    let index = link.index;
+    let there = free_index(to, index).map_err(|e| kernel_error(&e))?;
+    let attrs = LinkAttrs { netns: Some(to.netns.as_fd().as_raw_fd()), index: Some(there), ..attrs };
+    let is_bridge = link.kind == "bridge";
+    let device = Box::new(Device::of(link, from, there).map_err(|e| kernel_error(&e))?);
+    let mut effect = Moved { from: from.place(), to: to.place(), device };
     let note = state.note(effect.clone())?;
+    if from.place() != Place::Host {
+        // It would not go if the host had one of them.
+        let _ = from.netlink(|netlink| netlink.link_drop_alternative_names(index));
+    }
     match from.netlink(|netlink| netlink.link_set(index, &attrs)) {
         Ok(()) => {
             state.attempt.facts().remove_own(from.place(), index);
-            // Chained plugins may change its name and MAC.
-            if let Ok(link) = to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))) {
-                effect.moved.arrived = Some(link.index);
-                state.attempt.amend(note, effect);
-                let own = Own { name: link.name, bridge: link.kind == "bridge", moved: true };
-                state.attempt.facts().insert_own(to.place(), link.index, own);
+            // Before Linux 5.13, the kernel chooses the index.
+            if to.place() == Place::Sandbox
+                && let Ok(Whereabouts::Container(found)) = effect.device.find(host, sandbox)
+                && found.index != there
+            {
+                effect.device.index = found.index;
+                state.attempt.done(note, effect.clone());
             }
+            let arrived = if to.place() == Place::Sandbox { effect.device.index } else { there };
+            let own = Own { name: name.to_owned(), bridge: is_bridge, moved: true };
+            state.attempt.facts().insert_own(to.place(), arrived, own);
             Ok(())
         }
         Err(e) => {
             // It may have arrived and then been refused its name. The first
             // failure is the one to tell.
-            if from.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).is_err() {
-                let _ = move_back(from, to, &effect.moved);
+            if from.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).is_err()
+                && let Ok(at) = effect.device.find(host, sandbox)
+            {
+                let _ = effect.device.bring_home(&at, host, sandbox);
             }
             state.attempt.strike(note);
             Err(kernel_error(&e))
@@ -114,58 +139,29 @@ pub fn move_link(
     }
 }
 
+/// The device that a link of the container is, by what the attachment's ADD has recorded.
+fn recorded(state: &State, link: &Link, host: &Space, sandbox: &Space) -> Result<Option<Box<Device>>, types::Error> {
+    for entry in state.attempt.recorded() {
+        let Some(moved) = entry.as_any().downcast_ref::<Moved>().filter(|moved| moved.from == Place::Host) else {
+            continue;
+        };
+        let is_rehearsed = state.attempt.is_rehearsed() && moved.device.index == link.index;
+        let at = moved.device.find(host, sandbox).map_err(|e| kernel_error(&e))?;
+        if is_rehearsed || matches!(at, Whereabouts::Container(found) if found.index == link.index) {
+            return Ok(Some(moved.device.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Without any record, as when another implementation did the ADD: hardware comes from a host, as no container can make any.
+fn comes_from_a_host(state: &State, link: &Link) -> bool {
+    !link.device.is_empty() && !state.attempt.has_record()
+}
+
 fn taken(what: String) -> types::Error {
     let errno = Errno::EEXIST as i32;
     types::Error { code: types::Code::Exists, errno: errno.unsigned_abs(), what, msg: kernel::errno_text(errno) }
-}
-
-/// A link goes back to where it came from, as it was there.
-fn move_back(from: &Space, to: &Space, moved: &Device) -> Result<(), Error> {
-    let Device { link, addresses, routes, name, arrived } = moved;
-    // It did not come to that.
-    if arrived.is_none()
-        && from.netlink(|n| n.link_get(LinkRef::Index(link.index))).is_ok_and(|found| found.name == link.name)
-    {
-        return Ok(());
-    }
-    let get = |link: LinkRef<'_>| to.netlink(|netlink| netlink.link_get(link)).ok();
-    let is_it = |found: &Link| found.mac == link.mac && found.kind == link.kind;
-    let there = match arrived {
-        Some(index) => get(LinkRef::Index(*index)),
-        None => [name, &link.name].into_iter().filter_map(|name| get(LinkRef::Name(name))).find(is_it),
-    };
-    let Some(there) = there else { return Ok(()) };
-    // The kernel would move the link first, and find the name taken then.
-    if from.netlink(|netlink| netlink.link_get(LinkRef::Name(&link.name))).is_ok() {
-        return Err(Error::of_errno(format!("link {:?}", link.name), Errno::EEXIST as i32));
-    }
-    let attrs = LinkAttrs {
-        netns: Some(from.netns.as_fd().as_raw_fd()),
-        name: Some(link.name.clone()),
-        alias: Some(link.alias.clone()),
-        up: Some(link.flags & IFF_UP != 0),
-        // Chained plugins may have set them.
-        mtu: (there.mtu != link.mtu).then_some(link.mtu),
-        mac: (there.mac != link.mac).then(|| link.mac.clone()),
-        ..LinkAttrs::default()
-    };
-    to.netlink(|netlink| netlink.link_set(there.index, &attrs))?;
-    from.netlink(|netlink| {
-        let index = netlink.link_get(LinkRef::Name(&link.name))?.index;
-        if link.master != 0 {
-            netlink.link_set(index, &LinkAttrs { master: Some(link.master), ..LinkAttrs::default() })?;
-        }
-        for address in addresses {
-            // The kernel makes link-local ones by itself.
-            let _ = netlink.address_add(&Address { link: index, flags: 0, ..address.clone() });
-        }
-        // Gateways are reached by the routes without one.
-        let (near, far): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.gateway.is_none());
-        for route in near.into_iter().chain(far).filter(|route| !KERNELS_ROUTES.contains(&route.protocol)) {
-            let _ = netlink.route_add(&Route { link: index, ..route.clone() });
-        }
-        Ok(())
-    })
 }
 
 impl Effect for Moved {
@@ -180,23 +176,31 @@ impl Effect for Moved {
         None
     }
 
-    /// A device that could not go back at DEL stays where it is in use.
+    /// Whatever the plugin has found, the device goes home.
     fn cleanup(&self) -> Cleanup {
-        Cleanup::Collect
+        Cleanup::Detach
     }
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
-        match (scene.at(self.from), scene.at(self.to)) {
-            (Some(from), Some(to)) => tolerate_gone(move_back(from, to, &self.moved)),
-            _ => Ok(()),
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        // One that came home stays there.
+        if self.from != Place::Host {
+            return Ok(Undone::All);
         }
+        let Some(sandbox) = scene.at(Place::Sandbox) else { return Ok(Undone::All) };
+        let at = self.device.find(&scene.host, sandbox).map_err(|e| e.to_string())?;
+        if matches!(at, Whereabouts::Unknown) {
+            let text =
+                "it is neither in the container's namespace nor on the host: the container has moved or deleted it";
+            return Ok(Undone::Another(text.to_owned()));
+        }
+        self.device.bring_home(&at, &scene.host, sandbox).map(|()| Undone::All).map_err(|e| e.to_string())
     }
 }
 
 impl fmt::Display for Moved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "move of link {:?} to the {} namespace", self.moved.link.name, self.to)
+        write!(f, "move of link {:?} to the {} namespace", self.device.link.name, self.to)
     }
 }

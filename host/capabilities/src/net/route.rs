@@ -19,7 +19,7 @@ use crate::{
     grants::table::Operation,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::{Place, Space},
@@ -135,7 +135,7 @@ impl Effect for Added {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.route_del(&self.route))
     }
 }
@@ -171,7 +171,7 @@ impl Effect for Removed {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.route_add(&self.route))
     }
 }

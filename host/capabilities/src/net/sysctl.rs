@@ -21,7 +21,7 @@ use crate::{
     },
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared, tolerate_gone},
     },
     space::{HOST, Place, SANDBOX, Space},
@@ -222,8 +222,8 @@ impl Effect for Changed {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
-        scene.at(self.at).map_or(Ok(()), |space| {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        scene.at(self.at).map_or(Ok(Undone::All), |space| {
             let set = space.sysctls_set(&[(&self.key, &self.old)]);
             tolerate_gone(set.and_then(|results| results.into_iter().collect::<Result<(), _>>()))
         })

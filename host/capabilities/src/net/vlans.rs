@@ -18,7 +18,7 @@ use crate::{
     grants::table::Operation,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::{Place, Space},
@@ -120,7 +120,7 @@ impl Effect for Added {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.vlan_del(&self.vlan))
     }
 }
@@ -156,7 +156,7 @@ impl Effect for Removed {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.vlan_add(&self.vlan))
     }
 }

@@ -1,13 +1,13 @@
 //! What an attachment consists of, from its ADD to its DEL: the record of the ADD's effects, kept below `/run`, read again.
 
-use std::{io::Read as _, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io::Read as _, path::Path, sync::Arc};
 
 use nix::fcntl::OFlag;
-use wasm_cni_kernel::{Netns, open};
+use wasm_cni_kernel::{Netns, NetnsId, open};
 
 use super::{
     effect::Entry,
-    format::{Heading, Line, MAX_FILE, VERSION},
+    format::{Heading, Line, MAX_ENTRIES, MAX_FILE, VERSION},
     kinds,
     scene::Scene,
 };
@@ -21,23 +21,30 @@ use crate::{
 pub struct Attached {
     /// What they were for.
     pub heading: Heading,
-    /// Device and inode of the container's namespace.
-    pub sandbox: Option<(u64, u64)>,
+    /// The container's namespace.
+    pub sandbox: Option<NetnsId>,
     /// What its ADD did, the first first.
     pub entries: Vec<Entry>,
 }
 
 impl Attached {
+    /// Whether this is the container's namespace. If the kernel cannot say, it is not.
+    #[must_use]
+    pub fn is_in(&self, netns: &Netns) -> bool {
+        self.sandbox.is_some() && netns.id().ok() == self.sandbox
+    }
+
     /// Where it was done. The container's namespace only if the path still names
     /// that one.
     pub fn scene(&self, context: &Arc<Context>, host: &Arc<Space>) -> Scene {
         let sandbox = Netns::open(Path::new(&self.heading.netns)).ok();
-        let sandbox = sandbox.filter(|netns| Some(netns.id()) == self.sandbox);
+        let sandbox = sandbox.filter(|netns| self.is_in(netns));
         Scene {
             host: Arc::clone(host),
             sandbox: sandbox.map(|netns| Arc::new(Space::new(SANDBOX, netns))),
             context: Arc::clone(context),
             owner: self.heading.owner(),
+            netns: self.heading.netns.clone(),
         }
     }
 }
@@ -65,20 +72,22 @@ pub(super) fn read(text: &[u8]) -> Option<Attached> {
     if heading.version != VERSION {
         return None;
     }
-    let mut entries = Vec::new();
+    let mut entries: BTreeMap<usize, Entry> = BTreeMap::new();
     let mut sandbox = None;
-    for line in lines.filter(|line| !line.is_empty()) {
-        match serde_json::from_slice(line) {
-            Ok(Line::Sandbox(id)) => sandbox = Some(id),
-            Ok(Line::Undo(effect)) => entries.push(kinds::read(effect)),
-            Ok(Line::Not(number)) => {
-                if let Some(entry) = entries.get_mut(number) {
-                    *entry = None;
+    // What was not written whole, or is damaged, says nothing.
+    for line in lines.filter_map(|line| serde_json::from_slice(line).ok()) {
+        match line {
+            Line::Heading(_) => {}
+            Line::Sandbox(id) => sandbox = Some(id),
+            Line::Undo(number, effect) | Line::Done(number, effect) => {
+                if number < MAX_ENTRIES
+                    && let Some(effect) = kinds::read(effect)
+                {
+                    entries.insert(number, effect);
                 }
             }
-            // Not written whole, or damaged: the numbers go on.
-            _ => entries.push(None),
+            Line::Not(number) => drop(entries.remove(&number)),
         }
     }
-    Some(Attached { heading, sandbox, entries: entries.into_iter().flatten().collect() })
+    Some(Attached { heading, sandbox, entries: entries.into_values().collect() })
 }

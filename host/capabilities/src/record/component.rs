@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    effect::{Cleanup, Effect},
+    effect::{Cleanup, Effect, Undone},
     scene::{Scene, Shared},
 };
 use crate::needs::Needs;
@@ -37,8 +37,8 @@ impl Effect for Component {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, _: &Scene) -> Result<(), String> {
-        Ok(())
+    fn take_back(&self, _: &Scene) -> Result<Undone, String> {
+        Ok(Undone::All)
     }
 }
 

@@ -1,12 +1,12 @@
-//! Directories that were made for something else, and files that the host wrote.
+//! Directories that were made for something else, and the cached result.
 
-use std::{fmt, fs, io, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wasm_cni_state::files::remove_created;
+use wasm_cni_state::{cache::Cache, files::remove_created};
 
 use super::{
-    effect::{Cleanup, Effect},
+    effect::{Cleanup, Effect, Undone},
     scene::{Scene, Shared},
 };
 use crate::needs::Needs;
@@ -36,10 +36,10 @@ impl Effect for Directories {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, _: &Scene) -> Result<(), String> {
+    fn take_back(&self, _: &Scene) -> Result<Undone, String> {
         // Those that are not empty stay.
         remove_created(&self.created);
-        Ok(())
+        Ok(Undone::All)
     }
 }
 
@@ -52,15 +52,15 @@ impl fmt::Display for Directories {
     }
 }
 
-/// A file that was written, the cached result.
+/// The cached result, where there was none before.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct File {
-    /// Its path.
-    pub path: PathBuf,
+pub struct CachedResult {
+    /// The directory of cached results.
+    pub directory: PathBuf,
 }
 
-impl Effect for File {
-    const TAG: &'static str = "file";
+impl Effect for CachedResult {
+    const TAG: &'static str = "cached-result";
     const IS_LINK: bool = false;
 
     fn is_inside(&self) -> bool {
@@ -78,16 +78,15 @@ impl Effect for File {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, _: &Scene) -> Result<(), String> {
-        match fs::remove_file(&self.path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.to_string()),
-            _ => Ok(()),
-        }
+    /// Nothing else than a cached result of this attachment is ever removed.
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        let cache = Cache::new(self.directory.clone());
+        cache.remove_of(&scene.owner).map(|()| Undone::All).map_err(|e| e.to_string())
     }
 }
 
-impl fmt::Display for File {
+impl fmt::Display for CachedResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())
+        write!(f, "cached result in {}", self.directory.display())
     }
 }

@@ -27,12 +27,21 @@ pub trait Effect: Serialize + DeserializeOwned + fmt::Display + fmt::Debug + Clo
     /// What taking it back needs of the system.
     fn needs(&self, needs: &mut Needs);
 
-    /// Takes it back. What is gone already is no failure.
+    /// Takes it back: exactly what it is, if it is there. What is gone already is no failure.
     ///
     /// # Errors
     ///
     /// Why that did not work, for people.
-    fn take_back(&self, scene: &Scene) -> Result<(), String>;
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String>;
+}
+
+/// What has become of an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// There is nothing left of it.
+    All,
+    /// What is there by now is something else, and was left alone; what it is, for people.
+    Another(String),
 }
 
 /// When the record of an attachment, kept from ADD to DEL, takes an effect back, after the plugins have done their part.
@@ -74,7 +83,7 @@ pub trait Recorded: fmt::Display + fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The same.
-    fn take_back(&self, scene: &Scene) -> Result<(), String>;
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String>;
     /// For those who look for effects of one type.
     fn as_any(&self) -> &dyn Any;
 }
@@ -111,7 +120,7 @@ impl<E: Effect> Recorded for E {
         Effect::needs(self, needs);
     }
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         Effect::take_back(self, scene)
     }
 

@@ -1,13 +1,17 @@
 //! The record of an attempt's effects: in memory, and in a file below `/run` that outlives the process, each entry before
 //! its effect. Whoever comes next finds the file of a process that was killed, and takes its effects back.
 //!
+//! A note is no fact: the process may end between the note and the effect. So a note says what the object is going to be
+//! known by, which no other object has, or what was there before; an effect whose object gets more to be known by has a
+//! second line when it is done. An effect that cannot be noted is not done.
+//!
 //! The file is locked (flock(2)) for as long as the attempt lasts, so that a file without a lock is one that nobody works
-//! on. A line that was not written whole is the last, and of an effect that did not come about. What a reboot leaves behind
-//! is not here: see `boot`.
+//! on. A line that was not written whole is taken away again, or is the last. What a reboot leaves behind is not here: see
+//! `boot`.
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -19,19 +23,15 @@ use std::{
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg, OFlag},
-    libc,
 };
-use wasm_cni_kernel::open;
+use wasm_cni_kernel::{NetnsId, open};
 use wasm_cni_state::files::{create_directories, remove_created};
 
 use super::{
     directories::Directories,
     effect::Entry,
-    format::{self, Heading, Line, MAX_FILE, UNBORN, stuck},
+    format::{self, Heading, Line, MAX_ENTRIES, MAX_FILE, UNBORN, stuck},
 };
-
-/// Most effects of one attempt: to take them back takes time.
-const MAX_ENTRIES: usize = 8192;
 
 /// Most links of one attempt: of all effects they take the longest.
 const MAX_LINKS: usize = 64;
@@ -56,6 +56,8 @@ pub struct Journal {
 struct Opened {
     path: PathBuf,
     file: Flock<File>,
+    /// Bytes of whole lines.
+    written: u64,
 }
 
 impl Journal {
@@ -64,11 +66,14 @@ impl Journal {
         self.entries.iter().flatten()
     }
 
-    /// More is known of an effect now that it has happened. What is in the file stays.
-    pub fn amend(&mut self, number: usize, effect: Entry) {
-        if let Some(Some(entry)) = self.entries.get_mut(number) {
-            *entry = effect;
+    /// An effect has come about, and this is what is known of it now. If that cannot be written, the note still tells it from
+    /// all others.
+    pub fn done(&mut self, number: usize, effect: Entry) {
+        let Some(Some(entry)) = self.entries.get_mut(number) else { return };
+        if let (Some(opened), Ok(line)) = (&mut self.file, format::done(number, &*effect)) {
+            let _ = opened.write_lines(&line);
         }
+        *entry = effect;
     }
 
     /// Notes what is about to be done. Gives its number.
@@ -81,10 +86,10 @@ impl Journal {
         &mut self,
         directory: &Path,
         heading: impl FnOnce() -> Heading,
-        sandbox: Option<(u64, u64)>,
+        sandbox: Option<NetnsId>,
         effect: Entry,
     ) -> io::Result<usize> {
-        let line = format::effect(&*effect)?;
+        let line = format::undo(self.entries.len(), &*effect)?;
         let length = self.length + line.len() as u64;
         let links = self.links + usize::from(effect.is_link());
         // A file that is not read to its end cannot be applied.
@@ -92,16 +97,16 @@ impl Journal {
             return Err(Errno::EDQUOT.into());
         }
         let mut lines = Vec::new();
-        if let Some(id) = sandbox.filter(|_| effect.is_inside() && !self.knows_sandbox) {
+        let tells_sandbox = sandbox.filter(|_| effect.is_inside() && !self.knows_sandbox);
+        if let Some(id) = tells_sandbox {
             lines = format::line(&Line::Sandbox(id))?;
-            self.knows_sandbox = true;
         }
         lines.extend(line);
-        if self.entries.is_empty() {
-            self.file = Opened::new(directory, &heading(), &lines, &mut self.created)?;
-        } else if let Some(opened) = &mut self.file {
-            opened.write_lines(&lines)?;
+        match &mut self.file {
+            Some(opened) => opened.write_lines(&lines)?,
+            None => self.file = Some(Opened::new(directory, &heading(), &lines, &mut self.created)?),
         }
+        self.knows_sandbox |= tells_sandbox.is_some();
         (self.length, self.links) = (length, links);
         self.entries.push(Some(effect));
         Ok(self.entries.len() - 1)
@@ -120,8 +125,8 @@ impl Journal {
         Ok(())
     }
 
-    /// It was not done after all. That the note of it stays in the file if this
-    /// can't be written is no harm: there is nothing then to take back.
+    /// It was not done after all. That the note of it stays in the file if this cannot be written is no harm: there is nothing
+    /// that is known by what it says.
     pub fn strike(&mut self, number: usize) {
         if let Some(entry) = self.entries.get_mut(number) {
             *entry = None;
@@ -149,20 +154,23 @@ impl Journal {
     }
 
     /// Everything stays as it is, and the record for as long as the attachment.
-    pub fn keep(&mut self, path: &Path) -> Vec<Entry> {
-        if let Some(opened) = self.file.take() {
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be kept. Then it is as before.
+    pub fn keep(&mut self, path: &Path) -> io::Result<Vec<Entry>> {
+        if let Some(opened) = &self.file {
             let rename = || fs::rename(&opened.path, path);
-            let renamed = rename().or_else(|e| {
+            rename().or_else(|e| {
                 let parent = path.parent().filter(|_| e.kind() == io::ErrorKind::NotFound).ok_or(e)?;
                 let made = create_directories(parent, 0o700).map_err(|failure| failure.source)?;
                 self.created.extend(made);
                 rename()
-            });
-            if renamed.is_err() {
-                let _ = fs::remove_file(&opened.path);
-            }
+            })?;
+            // Its name is another one now, which closing leaves alone.
+            self.file = None;
         }
-        self.close()
+        Ok(self.close())
     }
 
     /// Everything has been taken back: nothing is left of the record either.
@@ -181,53 +189,49 @@ impl Journal {
 }
 
 impl Opened {
-    /// None where there is no such directory for us: the effects are taken back as
-    /// long as the process lives.
-    fn new(directory: &Path, heading: &Heading, first: &[u8], created: &mut Vec<PathBuf>) -> io::Result<Option<Self>> {
+    fn new(directory: &Path, heading: &Heading, first: &[u8], created: &mut Vec<PathBuf>) -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         // In the order of time, and never a name that somebody has left.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let name = format!("{now:024x}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let unborn = directory.join(format!("{UNBORN}{name}"));
         let create = || open(&unborn, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW, 0o600);
-        let opened = match create() {
+        let file = match create() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 create_directories(directory, 0o700).map_err(|failure| failure.source).and_then(|made| {
                     *created = made;
                     create()
-                })
+                })?
             }
-            opened => opened,
-        };
-        let file = match opened {
-            Ok(file) => file,
-            Err(e)
-                if [libc::EACCES, libc::EPERM, libc::EROFS, libc::ENOTDIR].contains(&e.raw_os_error().unwrap_or(0)) =>
-            {
-                return Ok(None);
-            }
-            Err(e) => return Err(e),
+            opened => opened?,
         };
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
         let path = directory.join(name);
-        let mut opened = Self { path, file };
+        let mut opened = Self { path, file, written: 0 };
         let lines = [format::line(&Line::Heading(heading.clone()))?, first.to_vec()].concat();
         let started = opened.write_lines(&lines).and_then(|()| fs::rename(&unborn, &opened.path));
         started.inspect_err(|_| {
             let _ = fs::remove_file(&unborn);
         })?;
-        Ok(Some(opened))
+        Ok(opened)
     }
 
     fn write(&mut self, entry: &Line) -> io::Result<()> {
         self.write_lines(&format::line(entry)?)
     }
 
-    /// In one write(2).
+    /// In one write(2). What the disk had room for is taken away again, so that the next line is a line.
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        match self.file.write(lines)? {
-            length if length == lines.len() => Ok(()),
-            _ => Err(Errno::ENOSPC.into()),
-        }
+        let written = match self.file.write(lines) {
+            Ok(length) if length == lines.len() => {
+                self.written += length as u64;
+                return Ok(());
+            }
+            Ok(_) => Errno::ENOSPC.into(),
+            Err(e) => e,
+        };
+        self.file.set_len(self.written)?;
+        self.file.seek(SeekFrom::Start(self.written))?;
+        Err(written)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     component::Component,
     delegated::Delegated,
-    directories::{Directories, File},
+    directories::{CachedResult, Directories},
     effect::{Effect, Entry},
 };
 use crate::{filter, neighbour, net, route, store, system};
@@ -38,7 +38,7 @@ const KINDS: &[Kind] = &[
     kind::<store::effects::Replaced>(),
     kind::<store::effects::Opened>(),
     kind::<Directories>(),
-    kind::<File>(),
+    kind::<CachedResult>(),
     kind::<system::memo::Kept>(),
     kind::<filter::masquerade::Masqueraded>(),
     kind::<filter::spoof_check::Checked>(),

@@ -8,22 +8,26 @@ pub mod effect;
 pub mod format;
 pub mod journal;
 mod kinds;
+pub mod link_id;
 pub mod orphans;
 pub mod scene;
 pub mod undo;
 
 use std::path::PathBuf;
 
-use wasm_cni_kernel::Netns;
+use wasm_cni_kernel::{Error, Netns};
 use wasm_cni_spec::attachment::Owner;
 
 use crate::context::Context;
 
 /// Where the records of attachments are, a directory for each namespace that is a host's. With a reboot all of it is gone,
 /// attachments and records.
-#[must_use]
-pub fn attachments(context: &Context, host: &Netns) -> PathBuf {
-    context.under_root(format!("/run/wasm-cni/attachments/{}", host.id().1))
+///
+/// # Errors
+///
+/// If the kernel cannot say which namespace that is.
+pub fn attachments(context: &Context, host: &Netns) -> Result<PathBuf, Error> {
+    Ok(context.under_root(format!("/run/wasm-cni/attachments/{}", host.id()?)))
 }
 
 /// What the names of records start with, by who asked to attach: a network's list of plugins, or one plugin by its name.

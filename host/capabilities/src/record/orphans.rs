@@ -7,11 +7,11 @@ use std::{
 };
 
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use wasm_cni_kernel::{entries, open};
+use wasm_cni_kernel::{NetnsId, entries, open};
 
 use super::{
     attached::{Attached, read},
-    format::{MAX_FILE, UNBORN, is_stuck, stuck},
+    format::{MAX_FILE, UNBORN, is_stuck, stuck, tried},
 };
 
 /// What a process that is no more has left.
@@ -30,6 +30,16 @@ impl Orphan {
         let _ = fs::remove_file(&self.path);
     }
 
+    /// Counts that it is tried, before it is: whatever it does to this process, others are not kept from their work.
+    pub fn begin(&mut self) {
+        if !is_stuck(&self.path) {
+            let tried = tried(&self.path);
+            if fs::rename(&self.path, &tried).is_ok() {
+                self.path = tried;
+            }
+        }
+    }
+
     /// Some of it could not be taken back: it is only tried again when asked for.
     pub fn stuck(self) {
         if !is_stuck(&self.path) {
@@ -40,7 +50,7 @@ impl Orphan {
 
 /// The files that nobody works on, the youngest first, but for those of other hosts' namespaces and
 /// of other versions; with `stuck`, also those that were tried in vain.
-pub fn orphans(directory: &Path, host: (u64, u64), stuck: bool) -> Vec<Orphan> {
+pub fn orphans(directory: &Path, host: NetnsId, stuck: bool) -> Vec<Orphan> {
     let entries = entries(directory).unwrap_or_default();
     let mut paths: Vec<_> = entries.into_iter().map(|entry| directory.join(entry.name)).collect();
     let is_born =
@@ -57,7 +67,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     at.is_some() && file.metadata().map(id).ok() == at
 }
 
-fn orphan(path: PathBuf, host: (u64, u64)) -> Option<Orphan> {
+fn orphan(path: PathBuf, host: NetnsId) -> Option<Orphan> {
     let file = open(&path, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK, 0).ok()?;
     let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
     // The attempt may have come to its end, or somebody have been faster, since
@@ -93,12 +103,12 @@ mod tests {
             container_id: name("c1"),
             ifname: name("eth0"),
             netns: name("/run/netns/c1"),
-            host: (1, 2),
+            host: NetnsId::Cookie(2),
         }
     }
 
     fn effect() -> Entry {
-        Arc::new(directories::File { path: "/nonexistent/file".into() })
+        Arc::new(directories::CachedResult { directory: "/nonexistent".into() })
     }
 
     #[test]
@@ -106,16 +116,19 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let journal_of = || {
             let mut journal = Journal::default();
-            journal.note(&temporary.path().join("journal"), heading, Some((3, 4)), effect()).unwrap();
+            journal.note(&temporary.path().join("journal"), heading, Some(NetnsId::Cookie(4)), effect()).unwrap();
             journal
         };
-        let found = || orphans(&temporary.path().join("journal"), (1, 2), false).len();
+        let found = || orphans(&temporary.path().join("journal"), NetnsId::Cookie(2), false).len();
         let mut alive = journal_of();
         assert_eq!(found(), 0, "it is locked");
         alive.close();
         // Dropped without a word, as by a process that is killed.
         drop(journal_of());
-        assert!(orphans(&temporary.path().join("journal"), (1, 9), false).is_empty(), "another host's namespace");
+        assert!(
+            orphans(&temporary.path().join("journal"), NetnsId::Cookie(9), false).is_empty(),
+            "another host's namespace"
+        );
         assert_eq!(found(), 1);
     }
 
@@ -129,7 +142,7 @@ mod tests {
         let path = fs::read_dir(temporary.path()).unwrap().next().unwrap().unwrap().path();
         let opened = File::open(&path).unwrap();
         let kept = temporary.path().join("attachments/n1");
-        journal.keep(&kept);
+        journal.keep(&kept).unwrap();
         drop(journal);
         let lock = Flock::lock(opened, FlockArg::LockExclusiveNonblock).unwrap();
         assert!(!is_at(&lock, &path), "its name is another one now");

@@ -10,6 +10,10 @@ use wasm_cni_kernel::{Error, LinkRef, Netns};
 use wasm_cni_spec::attachment::Owner;
 use wasm_cni_state::{deadline::Deadline, files::lock_file};
 
+use super::{
+    effect::Undone,
+    link_id::{Found, LinkId},
+};
 use crate::{
     context::Context,
     space::{Place, RouteSocket, Space},
@@ -39,6 +43,8 @@ pub struct Scene {
     pub context: Arc<Context>,
     /// Whose effects they are.
     pub owner: Owner,
+    /// CNI_NETNS of their ADD.
+    pub netns: String,
 }
 
 impl Scene {
@@ -67,8 +73,22 @@ impl Scene {
         &self,
         place: Place,
         f: impl FnOnce(&mut dyn RouteSocket) -> Result<(), Error>,
-    ) -> Result<(), String> {
-        self.at(place).map_or(Ok(()), |space| tolerate_gone(space.netlink(f)))
+    ) -> Result<Undone, String> {
+        self.at(place).map_or(Ok(Undone::All), |space| tolerate_gone(space.netlink(f)))
+    }
+
+    /// Deletes a link, if it is that one. None if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be deleted, or the kernel could not say whether it is there.
+    pub fn delete(&self, place: Place, link: &LinkId) -> Result<Option<Undone>, String> {
+        let Some(space) = self.at(place) else { return Ok(None) };
+        match space.netlink(|netlink| link.find(netlink)).map_err(|e| e.to_string())? {
+            Found::Here(found) => tolerate_gone(space.netlink(|netlink| netlink.link_del(found.index))).map(Some),
+            Found::Gone => Ok(None),
+            Found::Another(what) => Ok(Some(Undone::Another(what))),
+        }
     }
 
     /// A bridge that other attachments may use, if this link is one.
@@ -91,10 +111,10 @@ impl fmt::Debug for Scene {
 /// # Errors
 ///
 /// Any other failure of the kernel, for people.
-pub fn tolerate_gone(result: Result<(), Error>) -> Result<(), String> {
+pub fn tolerate_gone(result: Result<(), Error>) -> Result<Undone, String> {
     match result {
         Err(e) if ![ENODEV, ENOENT, ESRCH, EADDRNOTAVAIL].contains(&e.errno()) => Err(e.to_string()),
-        _ => Ok(()),
+        _ => Ok(Undone::All),
     }
 }
 

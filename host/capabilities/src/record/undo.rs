@@ -5,13 +5,14 @@
 //! in the same namespace.
 
 use wasm_cni_kernel::LinkRef;
+use wasm_cni_spec::attachment::Owner;
 use wasm_cni_state::deadline::Deadline;
 
 use super::{
-    effect::Entry,
+    effect::{Entry, Undone},
     scene::{LOCK_TIME, Scene, Shared, lock_exclusive},
 };
-use crate::space::Space;
+use crate::{context::LogLine, space::Space};
 
 /// Takes effects back, the last first. Returns what could not be taken back, and why.
 pub fn undo<'a>(entries: impl DoubleEndedIterator<Item = &'a Entry>, scene: &Scene) -> Vec<String> {
@@ -49,10 +50,18 @@ fn undo_shared(shared: &[&Entry], scene: &Scene) -> Vec<String> {
     shared.iter().filter(is_unused).filter_map(|entry| take_back(entry, scene)).collect()
 }
 
-/// Returns the failure, if it could not be taken back.
+/// Returns the failure, if it could not be taken back. Something else in its place is no failure: that is told and left alone.
 fn take_back(entry: &Entry, scene: &Scene) -> Option<String> {
-    let done = scene.context.trace.undo(scene.who(""), entry, || entry.take_back(scene));
-    done.err().map(|reason| format!("{entry} ({reason})"))
+    match scene.context.trace.undo(scene.who(""), entry, || entry.take_back(scene)) {
+        Ok(Undone::All) => None,
+        Ok(Undone::Another(what)) => {
+            let Owner { network, container_id, .. } = &scene.owner;
+            let message = format!("{entry} was left alone: {what}");
+            (scene.context.log)(&LogLine::warning("", network, container_id, &message));
+            None
+        }
+        Err(reason) => Some(format!("{entry} ({reason})")),
+    }
 }
 
 fn has_ports(space: &Space, bridge: LinkRef<'_>) -> bool {

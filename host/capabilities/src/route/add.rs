@@ -23,7 +23,7 @@ use crate::{
         inside,
     },
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::{Place, Space},
@@ -114,7 +114,7 @@ impl Effect for Added {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.full_route_del(&self.route))
     }
 }
@@ -151,7 +151,7 @@ impl Effect for Replaced {
     fn needs(&self, _: &mut Needs) {}
 
     /// It takes the place of the other one in its turn.
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.full_route_add(&self.old, RouteAdd::Replace))
     }
 }

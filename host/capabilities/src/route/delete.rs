@@ -24,7 +24,7 @@ use crate::{
         inside,
     },
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::{Place, Space},
@@ -92,7 +92,7 @@ impl Effect for Removed {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         let how = if self.is_first { RouteAdd::Prepend } else { RouteAdd::Append };
         scene.netlink(self.at, |netlink| match netlink.full_route_add(&self.route, how) {
             // Somebody else has put it back.

@@ -20,7 +20,7 @@ use crate::{
         inside,
     },
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::{Place, Space},
@@ -139,7 +139,7 @@ impl Effect for Added {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| netlink.rule_del(&self.rule))
     }
 }
@@ -175,7 +175,7 @@ impl Effect for Removed {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.netlink(self.at, |netlink| match netlink.rule_add(&self.rule) {
             // Somebody else has put it back.
             Err(e) if e.errno() == EEXIST => Ok(()),

@@ -2,7 +2,8 @@
 
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    net::IpAddr,
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -14,23 +15,42 @@ use wasm_cni_state::{
     store::{
         Transaction,
         files::{Directory, Locked},
+        is_hint,
     },
 };
 
+use super::keys::check_key;
 use crate::{
     bindings::store::Entry,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{LOCK_TIME, Scene, Shared},
     },
 };
 
 /// Does something with the entries of a directory, if it is there.
-fn locked(directory: &Path, f: impl FnOnce(&Locked) -> Result<(), Failure>) -> Result<(), String> {
-    let Some(directory) = Directory::existing(directory, &[]) else { return Ok(()) };
+fn locked(
+    scene: &Scene,
+    directory: &Path,
+    key: &str,
+    f: impl FnOnce(&Locked) -> Result<(), Failure>,
+) -> Result<Undone, String> {
+    if !may_be_entry(scene, directory, key) {
+        return Ok(Undone::Another(format!("{}/{key} is no place for an entry", directory.display())));
+    }
+    let Some(directory) = Directory::existing(directory, &[]) else { return Ok(Undone::All) };
     let lock = directory.lock(&Deadline::after(LOCK_TIME)).map_err(|e| e.to_string())?;
-    f(&lock).map_err(|e| e.to_string())
+    f(&lock).map(|()| Undone::All).map_err(|e| e.to_string())
+}
+
+/// A record can say anything, so it has no say in which files there are: where an operator has put leases elsewhere, they
+/// are files that are named by addresses, or the last that was given.
+fn may_be_entry(scene: &Scene, directory: &Path, key: &str) -> bool {
+    let leases = scene.context.under_root("/var/lib/cni");
+    let is_plain = directory.components().all(|part| !matches!(part, Component::ParentDir));
+    let is_lease = key.parse::<IpAddr>().is_ok() || is_hint(key);
+    check_key(key).is_ok() && is_plain && (directory.starts_with(leases) || is_lease)
 }
 
 /// An entry that was created.
@@ -67,8 +87,8 @@ impl Effect for Created {
         needs.directories.insert(self.folder.clone());
     }
 
-    fn take_back(&self, _: &Scene) -> Result<(), String> {
-        locked(&self.folder, |lock| match lock.get(&self.key)? {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        locked(scene, &self.folder, &self.key, |lock| match lock.get(&self.key)? {
             Some(found) if found == self.value => lock.delete(&self.key),
             _ => Ok(()),
         })
@@ -115,8 +135,8 @@ impl Effect for Removed {
         needs.directories.insert(self.folder.clone());
     }
 
-    fn take_back(&self, _: &Scene) -> Result<(), String> {
-        locked(&self.folder, |lock| match lock.create(&self.key, &self.value) {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        locked(scene, &self.folder, &self.key, |lock| match lock.create(&self.key, &self.value) {
             // It was not removed after all.
             Err(e) if e.errno() == libc::EEXIST => Ok(()),
             done => done,
@@ -166,8 +186,8 @@ impl Effect for Replaced {
         needs.directories.insert(self.folder.clone());
     }
 
-    fn take_back(&self, _: &Scene) -> Result<(), String> {
-        locked(&self.folder, |lock| match (lock.get(&self.key)?, &self.old) {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        locked(scene, &self.folder, &self.key, |lock| match (lock.get(&self.key)?, &self.old) {
             (Some(found), Some(old)) if self.value.starts_with(&found) => lock.put(&self.key, old),
             (Some(found), None) if self.value.starts_with(&found) => lock.delete(&self.key),
             // Somebody else has written or removed it meanwhile.
@@ -216,10 +236,10 @@ impl Effect for Opened {
         needs.directories.insert(self.folder.clone());
     }
 
-    fn take_back(&self, _: &Scene) -> Result<(), String> {
+    fn take_back(&self, _: &Scene) -> Result<Undone, String> {
         match Directory::existing(&self.folder, &self.created) {
-            Some(directory) => directory.remove_if_unused().map_err(|e| e.to_string()),
-            None => Ok(()),
+            Some(directory) => directory.remove_if_unused().map(|()| Undone::All).map_err(|e| e.to_string()),
+            None => Ok(Undone::All),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use nix::{fcntl::OFlag, libc};
 use serde::{Deserialize, Serialize};
 use wasm_cni_kernel::{errno_text, open};
+use wasm_cni_spec::{attachment::Owner, names::is_name};
 use wasm_cni_state::files::{create_directories, reason, replace};
 
 use wasmtime::component::HasSelf;
@@ -17,10 +18,11 @@ use crate::{
     capability::Capability,
     describe::Hidden,
     failure::{Reply, refuse},
+    grants::resolve::MEMOS,
     needs::Needs,
     record::{
         directories::Directories,
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     state::State,
@@ -65,7 +67,7 @@ impl memo::Host for State {
             if !created.is_empty() {
                 state.note(Directories { created })?;
             }
-            state.note(Kept { path: path.clone(), value: value.clone(), old })?;
+            state.note(Kept { plugin: state.plugin.clone(), value: value.clone(), old })?;
             Ok(replace(&path, value, false).map_err(|e| failed(&format!("write {}", path.display()), &e))?)
         })
     }
@@ -74,7 +76,7 @@ impl memo::Host for State {
         self.call("memo.forget", &[], |state| {
             let path = state.memo()?;
             if let (false, Some(value)) = (state.attempt.is_rehearsed(), read(&path)?) {
-                state.note(Kept { path: path.clone(), value: Vec::new(), old: Some(value) })?;
+                state.note(Kept { plugin: state.plugin.clone(), value: Vec::new(), old: Some(value) })?;
                 remove(&path).map_err(|e| failed(&format!("remove {}", path.display()), &e))?;
             }
             Ok(())
@@ -86,13 +88,14 @@ impl State {
     /// The file of the attachment's value.
     fn memo(&self) -> Result<PathBuf, types::Error> {
         match &self.grants.memo {
-            Some(directory) => {
-                let (id, ifname) = (&self.attempt.container_id, &self.attempt.ifname);
-                Ok(directory.join(format!("{id}_{ifname}.json")))
-            }
+            Some(directory) => Ok(directory.join(file_name(&self.attempt.owner()))),
             None => self.deny("memo", "to keep a value: add `memo = true` to its table of the policy"),
         }
     }
+}
+
+fn file_name(owner: &Owner) -> String {
+    format!("{}_{}.json", owner.container_id, owner.ifname)
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, types::Error> {
@@ -123,7 +126,8 @@ fn failed(what: &str, error: &io::Error) -> types::Error {
 /// A value that was kept, or forgotten (then it is empty).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Kept {
-    path: PathBuf,
+    /// The plugin's type.
+    plugin: String,
     value: Vec<u8>,
     /// What was there before.
     old: Option<Vec<u8>>,
@@ -146,25 +150,30 @@ impl Effect for Kept {
     }
 
     fn needs(&self, needs: &mut Needs) {
-        needs.directories.extend(self.path.parent().map(Path::to_owned));
+        needs.memos.insert(self.plugin.clone());
     }
 
-    fn take_back(&self, _: &Scene) -> Result<(), String> {
-        let found = read(&self.path).map_err(|e| e.msg)?;
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        let name = file_name(&scene.owner);
+        if !is_name(&self.plugin) || name.contains('/') {
+            return Ok(Undone::Another(format!("{:?} is no plugin type", self.plugin)));
+        }
+        let path = scene.context.under_root(MEMOS).join(&self.plugin).join(name);
+        let found = read(&path).map_err(|e| e.msg)?;
         // What somebody else has written or removed since stays so.
         if found.as_deref().unwrap_or_default() != self.value {
-            return Ok(());
+            return Ok(Undone::All);
         }
         let done = match &self.old {
-            Some(old) => replace(&self.path, old, false),
-            None => remove(&self.path),
+            Some(old) => replace(&path, old, false),
+            None => remove(&path),
         };
-        done.map_err(|e| reason(&e))
+        done.map(|()| Undone::All).map_err(|e| reason(&e))
     }
 }
 
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())
+        write!(f, "memo of plugin {:?}", self.plugin)
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use netlink_packet_core::{DefaultNla, Emitable, NLA_F_NESTED};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecUnspec, LinkAttribute, LinkExtentMask, LinkMessage, LinkProtoInfoBridge,
+    AfSpecInet, AfSpecUnspec, LinkAttribute, LinkExtentMask, LinkMessage, LinkProtoInfoBridge, Prop,
 };
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
@@ -16,6 +16,8 @@ use crate::Error;
 
 // linux/if_link.h
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_TARGET_NETNSID: u16 = 46;
+const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_INET_CONF: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
@@ -37,6 +39,18 @@ pub(super) fn named(link: LinkRef<'_>) -> LinkMessage {
 pub(super) fn wanted(link: LinkRef<'_>) -> LinkMessage {
     let mut message = named(link);
     message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    message
+}
+
+/// The namespace that a link is in, by its number.
+fn target(nsid: i32) -> LinkAttribute {
+    LinkAttribute::Other(DefaultNla::new(IFLA_TARGET_NETNSID, nsid.to_ne_bytes().to_vec()))
+}
+
+/// A request for a link of a namespace with a number.
+pub(super) fn wanted_in(nsid: i32, index: u32) -> LinkMessage {
+    let mut message = wanted(LinkRef::Index(index));
+    message.attributes.push(target(nsid));
     message
 }
 
@@ -85,6 +99,14 @@ pub(super) fn notify_by_arp(index: u32) -> LinkMessage {
     message
 }
 
+/// Takes alternative names away, given as bytes with their NUL.
+pub(super) fn without_names(index: u32, names: Vec<Vec<u8>>) -> LinkMessage {
+    let mut message = named(LinkRef::Index(index));
+    let names = names.into_iter().map(|name| Prop::Other(DefaultNla::new(IFLA_ALT_IFNAME, name))).collect();
+    message.attributes.push(LinkAttribute::PropList(names));
+    message
+}
+
 /// The attributes of a bridge port, which need a message of their own, of family
 /// `AF_BRIDGE`. `None` if there is nothing to set.
 pub(super) fn set_port(index: u32, attrs: &LinkAttrs) -> Option<LinkMessage> {
@@ -129,6 +151,12 @@ fn with_attrs(mut builder: LinkMessageBuilder<LinkUnspec>, attrs: &LinkAttrs) ->
     }
     if let Some(netns) = attrs.netns {
         builder = builder.setns_by_fd(netns);
+    }
+    if let Some(nsid) = attrs.in_nsid {
+        builder = builder.append_extra_attribute(target(nsid));
+    }
+    if let Some(index) = attrs.index {
+        builder = builder.append_extra_attribute(LinkAttribute::NewIfIndex(index.cast_signed()));
     }
     builder
 }

@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage::{DelLink, GetLink, NewLink as AddLink, SetLink};
+use netlink_packet_route::RouteNetlinkMessage::{DelLink, DelLinkProp, GetLink, NewLink as AddLink, SetLink};
 use netlink_packet_route::link::LinkMessage;
 use nix::errno::Errno;
 
@@ -76,12 +76,29 @@ impl Netlink {
         self.request(request, 0).map(drop).map_err(|error| error.during(format!("link-del index {index}")))
     }
 
+    /// Removes all alternative names of a link. (`RTM_DELLINKPROP`)
+    pub fn link_drop_alternative_names(&mut self, index: u32) -> Result<(), Error> {
+        self.try_drop_alternative_names(index).map_err(|error| error.during(format!("altnames index {index}")))
+    }
+
     /// One link. `ENODEV` if there is none. (`RTM_GETLINK`)
     pub fn link_get(&mut self, link: LinkRef<'_>) -> Result<Link, Error> {
         self.try_link_get(link).map_err(|error| match link {
             LinkRef::Index(index) => error.during(format!("link-get index {index}")),
             LinkRef::Name(name) => error.during(format!("link-get {name}")),
         })
+    }
+
+    /// A link of another namespace, which this socket's namespace numbers `nsid`.
+    /// Needs `CAP_NET_ADMIN` in it. (`RTM_GETLINK` with `IFLA_TARGET_NETNSID`, Linux
+    /// 4.20)
+    pub fn link_get_in(&mut self, nsid: i32, index: u32) -> Result<Link, Error> {
+        let found = self.query(GetLink(message::wanted_in(nsid, index)));
+        let found = found.and_then(|reply| match reply.as_ref().and_then(read::link) {
+            Some(link) => link,
+            None => Err(Error::from_errno(Errno::ENODEV)),
+        });
+        found.map_err(|error| error.during(format!("link-get index {index} of namespace {nsid}")))
     }
 
     /// Every link of the namespace. (`RTM_GETLINK` with `NLM_F_DUMP`)
@@ -107,6 +124,16 @@ impl Netlink {
         }
         let mode = macvlan::mode(&data).map_err(Error::from_decode)?;
         mode.ok_or(Error::from_errno(Errno::EOPNOTSUPP))
+    }
+
+    fn try_drop_alternative_names(&mut self, index: u32) -> Result<(), Error> {
+        let reply = self.query(GetLink(message::wanted(LinkRef::Index(index))))?;
+        let reply = reply.ok_or(Error::from_errno(Errno::ENODEV))?;
+        let names = read::alternative_names(&reply).map_err(Error::from_decode)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.request(DelLinkProp(message::without_names(index, names)), 0).map(drop)
     }
 
     fn try_link_add(&mut self, link: &NewLink) -> Result<Link, Error> {
@@ -194,8 +221,8 @@ fn new_link(link: &NewLink) -> Result<LinkMessage, Error> {
     message::new_link(link)
 }
 
-/// From 2^30 on, above the indices that the kernel gives out, which begin at 1.
-fn random_index() -> u32 {
+/// An index of at least 2^30, above those that the kernel gives out, which begin at 1.
+pub fn random_index() -> u32 {
     let random = RandomState::new().hash_one(()) as u32;
     1 << 30 | random >> 2
 }

@@ -3,7 +3,7 @@
 //! It doesn't use netlink-packet-route's types: a reply has sixty attributes, ten
 //! are needed, and if a newer kernel made one longer, the whole reply would fail.
 
-use netlink_packet_core::{DecodeError, NlasIterator, parse_string, parse_u8, parse_u32};
+use netlink_packet_core::{DecodeError, NlasIterator, parse_i32, parse_string, parse_u8, parse_u32};
 use netlink_packet_route::link::LinkHeader;
 
 use super::types::Link;
@@ -25,6 +25,12 @@ const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_PROMISCUITY: u16 = 30;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
+const IFLA_PERM_ADDRESS: u16 = 54;
+const IFLA_PARENT_DEV_NAME: u16 = 56;
+const IFLA_PARENT_DEV_BUS_NAME: u16 = 57;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 
@@ -36,23 +42,51 @@ pub(crate) fn link(reply: &Reply) -> Option<Result<Link, Error>> {
 fn read_link(payload: &[u8]) -> Result<Link, DecodeError> {
     let header = LinkHeader::parse(payload)?;
     let mut link = Link { index: header.index, flags: header.flags.bits(), ..Link::default() };
+    let (mut bus, mut device) = (String::new(), String::new());
     for attribute in NlasIterator::new(&payload[IFINFOMSG_LEN..]) {
         let attribute = attribute?;
         let value = attribute.value();
         match attribute.kind() {
-            IFLA_IFNAME => link.name = parse_string(value)?,
+            // Names are bytes: an owner can choose some that are not UTF-8.
+            IFLA_IFNAME => link.name = text(value),
             IFLA_ADDRESS => link.mac = value.to_vec(),
             IFLA_MTU => link.mtu = parse_u32(value)?,
             IFLA_LINK => link.parent = parse_u32(value)?,
             IFLA_MASTER => link.master = parse_u32(value)?,
             IFLA_OPERSTATE => link.operstate = parse_u8(value)?,
-            IFLA_IFALIAS => link.alias = parse_string(value)?,
+            IFLA_IFALIAS => link.alias = text(value),
             IFLA_PROMISCUITY => link.promiscuity = parse_u32(value)?,
+            IFLA_LINK_NETNSID => link.parent_nsid = Some(parse_i32(value)?),
+            IFLA_PERM_ADDRESS => link.permanent_mac = value.to_vec(),
+            IFLA_PARENT_DEV_NAME => device = text(value),
+            IFLA_PARENT_DEV_BUS_NAME => bus = text(value),
             IFLA_LINKINFO => link.kind = parse_string(&value_of(value, IFLA_INFO_KIND)?)?,
             _ => {}
         }
     }
+    if !device.is_empty() {
+        link.device = format!("{bus}/{device}");
+    }
     Ok(link)
+}
+
+/// Reads the alternative names of a link (`ip link property`), as bytes.
+pub(crate) fn alternative_names(reply: &Reply) -> Result<Vec<Vec<u8>>, DecodeError> {
+    LinkHeader::parse(&reply.payload)?;
+    let list = value_of(&reply.payload[IFINFOMSG_LEN..], IFLA_PROP_LIST)?;
+    let mut names = Vec::new();
+    for property in NlasIterator::new(&list) {
+        let property = property?;
+        if property.kind() == IFLA_ALT_IFNAME {
+            names.push(property.value().to_vec());
+        }
+    }
+    Ok(names)
+}
+
+/// A text of the kernel's, without its NUL. Bytes that are not UTF-8 are shown as U+FFFD.
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.strip_suffix(b"\0").unwrap_or(value)).into_owned()
 }
 
 /// Reads `IFLA_INFO_KIND` and `IFLA_INFO_DATA` of a link; empty if it has none.

@@ -73,6 +73,14 @@ pub struct LinkAttrs {
     /// arrives down; its new name and alias, and `up`, apply there.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub netns: Option<RawFd>,
+    /// `IFLA_NEW_IFINDEX`: the index that a link which moves is to have there. `EBUSY`
+    /// or `EEXIST` if it is taken. Ignored before Linux 5.13.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub index: Option<u32>,
+    /// `IFLA_TARGET_NETNSID`: the namespace that the link is in, as the socket's
+    /// namespace numbers it; `None` for the socket's own.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub in_nsid: Option<i32>,
 }
 
 /// A link, as `RTM_GETLINK` reports it.
@@ -102,4 +110,18 @@ pub struct Link {
     pub promiscuity: u32,
     /// `IFLA_IFALIAS`; empty for none.
     pub alias: String,
+    /// `IFLA_LINK_NETNSID`: the namespace that [`Link::parent`] is in, as this link's
+    /// namespace numbers it; `None` if it is the same. See [`Netlink::nsid`].
+    ///
+    /// [`Netlink::nsid`]: crate::Netlink::nsid
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub parent_nsid: Option<i32>,
+    /// `IFLA_PERM_ADDRESS`: the MAC address of the hardware; empty for a device without
+    /// one. Nobody can change it.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub permanent_mac: Vec<u8>,
+    /// `IFLA_PARENT_DEV_BUS_NAME` and `IFLA_PARENT_DEV_NAME`: the device on its bus, as
+    /// in `pci/0000:00:19.0`; empty for a link without hardware.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "String::is_empty"))]
+    pub device: String,
 }

@@ -3,7 +3,7 @@
 pub mod bundled;
 pub mod pattern;
 pub mod requested;
-mod resolve;
+pub mod resolve;
 pub mod table;
 
 use std::path::PathBuf;

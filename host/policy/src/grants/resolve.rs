@@ -14,7 +14,7 @@ use super::{
 use crate::world::World;
 
 /// Where plugins' memos lie, a directory for each type, as the reference's `tuning` has them.
-const MEMOS: &str = "/run/cni";
+pub const MEMOS: &str = "/run/cni";
 
 impl PluginTable {
     /// What that comes to for a call of the plugin `kind` with this configuration.

@@ -21,14 +21,14 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities, set_no_new_p
 use wasm_cni_capabilities::{
     attempt::Attempt,
     filter::{iptables::Iptables, masquerade::by_iptables},
-    grants::requested::Requested,
+    grants::{requested::Requested, resolve::MEMOS},
     needs::{Needs, Processes},
     record::attached::attached,
     table,
     trace::Who,
     world::World,
 };
-use wasm_cni_spec::{command::Command, error::CniError};
+use wasm_cni_spec::{command::Command, error::CniError, names::is_name};
 use wasm_cni_state::boot;
 
 use crate::{
@@ -150,11 +150,13 @@ fn component(
 /// What earlier ADDs are to be taken back by.
 fn records(attempt: &Attempt, needs: &mut Needs) {
     let records = match attempt.command {
-        Command::Del => vec![attempt.record_path()],
+        Command::Del => attempt.record_path().into_iter().collect(),
         Command::Gc => attachments::all(attempt),
         _ => Vec::new(),
     };
     for attached in records.iter().filter_map(|path| attached(path)) {
         attached.entries.iter().for_each(|entry| entry.needs(needs));
     }
+    let memos = needs.memos.iter().filter(|plugin| is_name(plugin));
+    needs.directories.extend(memos.map(|plugin| attempt.context.under_root(MEMOS).join(plugin)));
 }

@@ -97,7 +97,20 @@ pub(super) fn make(world: &mut World, place: usize, new: &NewLink) -> Result<Lin
 
 fn apply(link: &mut Link, attrs: &LinkAttrs) {
     // By name, so that a new attribute is not forgotten here. Those of a port are not read back.
-    let LinkAttrs { up, mtu, mac, master, promisc, hairpin: _, isolated: _, name, alias, netns: _ } = attrs;
+    let LinkAttrs {
+        up,
+        mtu,
+        mac,
+        master,
+        promisc,
+        hairpin: _,
+        isolated: _,
+        name,
+        alias,
+        netns: _,
+        index: _,
+        in_nsid: _,
+    } = attrs;
     let mut flag = |bit: u32, on: Option<bool>| match on {
         Some(true) => link.flags |= bit,
         Some(false) => link.flags &= !bit,
@@ -131,6 +144,7 @@ pub(super) fn set(world: &mut World, place: usize, index: u32, attrs: &LinkAttrs
     // It arrives down, without addresses, and without a master.
     link.flags &= !IFF_UP;
     (link.operstate, link.master) = (OPER_DOWN, 0);
+    link.index = attrs.index.unwrap_or(link.index);
     apply(&mut link, attrs);
     there.put(link);
     forget(&mut world.places[place], index);

@@ -68,10 +68,10 @@ impl Runtime {
     pub fn plan_del(&self, network: &Network, at: &Attachment) -> Result<Planned, CniError> {
         let previous = self.cached_result(network, at).unwrap_or_default();
         self.rehearse(Command::Del, network, at, |operation, planned| {
-            let record = operation.attempt.record_path();
+            let record = operation.attempt.record_path().ok();
             planned.error = operation.del(previous).err();
             // What the record takes back after the plugins.
-            let entries = attached(&record).map(|attached| attached.entries).unwrap_or_default();
+            let entries = record.and_then(|path| attached(&path)).map(|attached| attached.entries).unwrap_or_default();
             let goes = entries.iter().rev().filter(|entry| entry.cleanup() == Cleanup::Detach);
             planned.steps.extend(goes.map(PlannedStep::undo));
         })

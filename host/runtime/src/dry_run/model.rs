@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use nix::libc::{EADDRNOTAVAIL, EEXIST, EOPNOTSUPP, ESRCH};
+use nix::libc::{EADDRNOTAVAIL, EEXIST, ENODEV, EOPNOTSUPP, ESRCH};
 use wasm_cni_capabilities::space::{Recording, RouteSocket};
 use wasm_cni_kernel::{
     Address, BridgeVlan, Condition, Error, FullRoute, IFF_UP, IpFamily, Link, LinkAttrs, LinkRef, MacvlanMode,
@@ -155,6 +155,23 @@ impl RouteSocket for Socket {
 
     fn link_get(&mut self, reference: LinkRef<'_>) -> Result<Link, Error> {
         self.with(|state| link::find(state, reference).cloned())
+    }
+
+    /// A plan has the two namespaces of its call.
+    fn link_get_in(&mut self, _: i32, _: u32) -> Result<Link, Error> {
+        Err(refuse("link-get", ENODEV))
+    }
+
+    fn link_drop_alternative_names(&mut self, index: u32) -> Result<(), Error> {
+        self.link_get(LinkRef::Index(index)).map(drop)
+    }
+
+    fn nsid(&mut self, _: BorrowedFd<'_>) -> Result<Option<i32>, Error> {
+        Ok(None)
+    }
+
+    fn nsid_in(&mut self, _: i32, _: i32) -> Result<Option<i32>, Error> {
+        Ok(None)
     }
 
     fn links(&mut self) -> Result<Vec<Link>, Error> {

@@ -24,7 +24,7 @@ use crate::{
     handles::Namespace,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::Space,
@@ -206,11 +206,11 @@ impl Effect for Masqueraded {
     // See the capability's.
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         let iptables = Iptables::new(&scene.context, &scene.host, scene.who(""));
-        let iptables = by_iptables::remove(&iptables, &self.owner, &self.addresses);
-        let nftables = by_nftables::unmasquerade(&scene.host, &self.owner).map_err(|e| e.to_string());
-        nftables.and(iptables.map_err(|e| e.msg))
+        let iptables = by_iptables::remove(&iptables, &scene.owner, &self.addresses);
+        let nftables = by_nftables::unmasquerade(&scene.host, &scene.owner).map_err(|e| e.to_string());
+        nftables.and(iptables.map_err(|e| e.msg)).map(|()| Undone::All)
     }
 }
 

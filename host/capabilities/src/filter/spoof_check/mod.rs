@@ -20,7 +20,7 @@ use crate::{
     handles::Namespace,
     needs::Needs,
     record::{
-        effect::{Cleanup, Effect},
+        effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
     space::Place,
@@ -115,8 +115,8 @@ impl Effect for Checked {
 
     fn needs(&self, _: &mut Needs) {}
 
-    fn take_back(&self, scene: &Scene) -> Result<(), String> {
-        by_nftables::uncheck_spoofing(&scene.host, &self.owner).map_err(|e| e.to_string())
+    fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
+        by_nftables::uncheck_spoofing(&scene.host, &scene.owner).map(|()| Undone::All).map_err(|e| e.to_string())
     }
 }
 

@@ -1,0 +1,198 @@
+//! A device that is moved into the container: what it was on the host, and where it is by now, whatever the container has
+//! done with its names.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use nix::{errno::Errno, libc::ENODEV};
+use serde::{Deserialize, Serialize};
+use wasm_cni_kernel::{Address, Error, IFF_UP, Link, LinkAttrs, LinkRef, Route, random_index};
+
+use crate::space::Space;
+
+/// `RTPROT_KERNEL` and `RTPROT_RA` (linux/rtnetlink.h): these come by themselves.
+const KERNELS_ROUTES: [u8; 2] = [2, 9];
+
+/// A device of the host, as it was before it was moved.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Device {
+    pub(super) link: Link,
+    addresses: Vec<Address>,
+    routes: Vec<Route>,
+    /// Its index in the container, chosen beforehand: to ask for it by its name there would be to ask the container.
+    pub(super) index: u32,
+}
+
+/// Where a device is.
+#[derive(Debug)]
+pub(super) enum Whereabouts {
+    /// On the host: it has not been moved, or has come back.
+    Home,
+    /// In the container.
+    Container(Box<Link>),
+    /// The container has put it into another namespace, which the host numbers like this.
+    Elsewhere { nsid: i32, index: u32 },
+    /// In neither namespace, as far as can be seen.
+    Unknown,
+}
+
+impl Device {
+    /// A device with what it has on the host, for an index that is free where it goes.
+    pub(super) fn of(link: Link, host: &Space, index: u32) -> Result<Self, Error> {
+        let (addresses, routes) =
+            host.netlink(|netlink| Ok((netlink.addresses(Some(link.index))?, netlink.routes(Some(link.index))?)))?;
+        Ok(Self { link, addresses, routes, index })
+    }
+
+    /// Whether a link of the container is this device. The container can give a link of its own any name, alias, MAC and
+    /// index. It cannot make hardware, nor one end of a pair whose other end is where this one's is.
+    fn is(&self, found: &Link, host: &Space, sandbox: &Space) -> Result<bool, Error> {
+        let Link { kind, device, permanent_mac, parent, .. } = &self.link;
+        if (kind, device, permanent_mac, parent) != (&found.kind, &found.device, &found.permanent_mac, &found.parent) {
+            return Ok(false);
+        }
+        if *parent == 0 {
+            return Ok(true);
+        }
+        let expected = match self.link.parent_nsid {
+            // The other end, or the parent, is on the host.
+            None => sandbox.netlink(|netlink| netlink.nsid(host.netns.as_fd()))?,
+            Some(nsid) => host.netlink(|netlink| match netlink.nsid(sandbox.netns.as_fd())? {
+                Some(container) => netlink.nsid_in(nsid, container),
+                None => Ok(None),
+            })?,
+        };
+        Ok(expected.is_some() && expected == found.parent_nsid)
+    }
+
+    /// Whether nothing else can be taken for it when its index has changed.
+    fn is_unmistakable(&self) -> bool {
+        !self.link.device.is_empty() || self.link.parent != 0
+    }
+
+    /// Looks for it.
+    pub(super) fn find(&self, host: &Space, sandbox: &Space) -> Result<Whereabouts, Error> {
+        if let Some(found) = get(sandbox, self.index)?
+            && self.is(&found, host, sandbox)?
+        {
+            return Ok(Whereabouts::Container(Box::new(found)));
+        }
+        if self.is_home(host)? {
+            return Ok(Whereabouts::Home);
+        }
+        if self.is_unmistakable() {
+            for found in sandbox.netlink(|netlink| netlink.links())? {
+                if self.is(&found, host, sandbox)? {
+                    return Ok(Whereabouts::Container(Box::new(found)));
+                }
+            }
+        }
+        self.find_by_other_end(host)
+    }
+
+    /// Whether the host has it: under its index, or, as the kernel puts hardware back when a namespace ends, under another.
+    fn is_home(&self, host: &Space) -> Result<bool, Error> {
+        let Link { kind, device, permanent_mac, parent, parent_nsid, mac, .. } = &self.link;
+        let is_it = |found: &Link| {
+            (kind, device, permanent_mac, parent, parent_nsid)
+                == (&found.kind, &found.device, &found.permanent_mac, &found.parent, &found.parent_nsid)
+                && (self.is_unmistakable() || *mac == found.mac)
+        };
+        if get(host, self.link.index)?.is_some_and(|found| is_it(&found)) {
+            return Ok(true);
+        }
+        Ok(self.is_unmistakable() && host.netlink(|netlink| netlink.links())?.iter().any(is_it))
+    }
+
+    /// The other end of a pair, if the host has that, knows where this end is.
+    fn find_by_other_end(&self, host: &Space) -> Result<Whereabouts, Error> {
+        if self.link.kind != "veth" || self.link.parent_nsid.is_some() {
+            return Ok(Whereabouts::Unknown);
+        }
+        let Some(other) = get(host, self.link.parent)? else { return Ok(Whereabouts::Unknown) };
+        match other.parent_nsid {
+            Some(nsid) if other.kind == "veth" => {
+                let found = host.netlink(|netlink| netlink.link_get_in(nsid, other.parent));
+                Ok(match found {
+                    Ok(found) => Whereabouts::Elsewhere { nsid, index: found.index },
+                    Err(_) => Whereabouts::Unknown,
+                })
+            }
+            _ => Ok(Whereabouts::Unknown),
+        }
+    }
+
+    /// Brings it home from where it is, as it was.
+    pub(super) fn bring_home(&self, at: &Whereabouts, host: &Space, sandbox: &Space) -> Result<(), Error> {
+        let Self { link, addresses, routes, .. } = self;
+        if matches!(at, Whereabouts::Home | Whereabouts::Unknown) {
+            return Ok(());
+        }
+        // The kernel would move the link first, and find the name taken then.
+        if host.netlink(|netlink| netlink.link_get(LinkRef::Name(&link.name))).is_ok() {
+            return Err(Error::of_errno(format!("link {:?}", link.name), Errno::EEXIST as i32));
+        }
+        let index = free_index(host, link.index)?;
+        let attrs = LinkAttrs {
+            netns: Some(host.netns.as_fd().as_raw_fd()),
+            index: Some(index),
+            name: Some(link.name.clone()),
+            alias: Some(link.alias.clone()),
+            up: Some(link.flags & IFF_UP != 0),
+            ..LinkAttrs::default()
+        };
+        match at {
+            Whereabouts::Home | Whereabouts::Unknown => {}
+            Whereabouts::Container(found) => {
+                let attrs = LinkAttrs {
+                    // Chained plugins may have set them.
+                    mtu: (found.mtu != link.mtu).then_some(link.mtu),
+                    mac: (found.mac != link.mac).then(|| link.mac.clone()),
+                    ..attrs
+                };
+                sandbox.netlink(|netlink| {
+                    // It would not go if the host had one of them.
+                    let _ = netlink.link_drop_alternative_names(found.index);
+                    netlink.link_set(found.index, &attrs)
+                })?;
+            }
+            Whereabouts::Elsewhere { nsid, index } => {
+                let attrs =
+                    LinkAttrs { in_nsid: Some(*nsid), mtu: Some(link.mtu), mac: Some(link.mac.clone()), ..attrs };
+                host.netlink(|netlink| netlink.link_set(*index, &attrs))?;
+            }
+        }
+        host.netlink(|netlink| {
+            // Before Linux 5.13, the kernel chooses the index. On the host, names can be believed.
+            let index = match netlink.link_get(LinkRef::Index(index)) {
+                Ok(found) if found.name == link.name => index,
+                _ => netlink.link_get(LinkRef::Name(&link.name))?.index,
+            };
+            if link.master != 0 {
+                netlink.link_set(index, &LinkAttrs { master: Some(link.master), ..LinkAttrs::default() })?;
+            }
+            for address in addresses {
+                // The kernel makes link-local ones by itself.
+                let _ = netlink.address_add(&Address { link: index, flags: 0, ..address.clone() });
+            }
+            // Gateways are reached by the routes without one.
+            let (near, far): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.gateway.is_none());
+            for route in near.into_iter().chain(far).filter(|route| !KERNELS_ROUTES.contains(&route.protocol)) {
+                let _ = netlink.route_add(&Route { link: index, ..route.clone() });
+            }
+            Ok(())
+        })
+    }
+}
+
+/// This index if no link there has it, else a random one.
+pub(super) fn free_index(space: &Space, index: u32) -> Result<u32, Error> {
+    Ok(if get(space, index)?.is_none() { index } else { random_index() })
+}
+
+fn get(space: &Space, index: u32) -> Result<Option<Link>, Error> {
+    match space.netlink(|netlink| netlink.link_get(LinkRef::Index(index))) {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if e.errno() == ENODEV => Ok(None),
+        Err(e) => Err(e),
+    }
+}
