@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::fcntl::{Flock, FlockArg};
-use wasm_cni_kernel::{self as kernel, Netns, OpenError, entries};
+use wasm_cni_kernel::{self as kernel, Netns, OpenError};
 use wasm_cni_spec::{
     attachment::Owner,
     command::Command,
@@ -25,7 +25,6 @@ use crate::{
     footprint::Footprint,
     record::{
         self,
-        attached::attached,
         effect::{Effect, Entry},
         format::{self, Heading},
         journal::Journal,
@@ -295,34 +294,10 @@ impl Attempt {
         (failures, left)
     }
 
-    /// What is on the record of the attachment: of this attempt, and of the ADDs that were kept, by whichever way they were
-    /// called.
+    /// What this attempt has recorded so far.
     #[must_use]
     pub fn recorded(&self) -> Vec<Entry> {
-        let mut entries: Vec<_> = self.journal().entries().cloned().collect();
-        entries.extend(self.record_paths().iter().filter_map(|path| attached(path)).flat_map(|kept| kept.entries));
-        entries
-    }
-
-    /// Whether an ADD of this attachment is on record.
-    #[must_use]
-    pub fn has_record(&self) -> bool {
-        !self.record_paths().is_empty()
-    }
-
-    /// The records of the attachment that are there: of a list of plugins also those of a runtime which calls each plugin by
-    /// its name.
-    #[must_use]
-    pub fn record_paths(&self) -> Vec<PathBuf> {
-        let Ok(path) = self.record_path() else { return Vec::new() };
-        if self.plugin.is_some() {
-            return if path.exists() { vec![path] } else { Vec::new() };
-        }
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        let end = format!(":{}", record::name(&self.owner()));
-        let entries = entries(directory).unwrap_or_default().into_iter();
-        let is_its = |name: &std::ffi::OsString| name.as_encoded_bytes().ends_with(end.as_bytes());
-        entries.filter(|entry| is_its(&entry.name)).map(|entry| directory.join(entry.name)).collect()
+        self.journal().entries().cloned().collect()
     }
 
     /// Where the record of its attachment is kept.

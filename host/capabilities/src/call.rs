@@ -11,7 +11,7 @@ use crate::{
     bindings::cni::Attachment,
     grants::requested::Requested,
     limits::{Allowance, Limits},
-    record::delegated::Delegated,
+    record::{delegated::Delegated, effect::Entry},
 };
 
 /// A result, and the version that its plugin gave it in.
@@ -135,4 +135,7 @@ pub trait Plugins: Send + Sync {
         kind: &str,
         config: &CallConfig,
     ) -> Result<Option<Delegated>, CniError>;
+
+    /// What the ADDs of this attachment have recorded that were kept; none if there is no record of any.
+    fn kept(&self, attempt: &Attempt) -> Option<Vec<Entry>>;
 }

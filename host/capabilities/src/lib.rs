@@ -30,7 +30,6 @@ pub mod printed;
 pub mod record;
 pub mod rehearsal;
 pub mod route;
-pub mod space;
 pub mod state;
 pub mod store;
 pub mod system;
@@ -38,6 +37,7 @@ pub mod table;
 pub mod wire;
 
 pub use wasm_cni_context::{context, exec, faults, text, trace};
+pub use wasm_cni_namespaces::{device, link_id, space};
 pub use wasm_cni_policy::{grants, world};
 
 #[cfg(test)]

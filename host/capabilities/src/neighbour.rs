@@ -28,7 +28,7 @@ use crate::{
         effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
-    space::{Place, Space},
+    space::{Place, RouteSocket, Space},
     state::State,
     world::World,
 };
@@ -136,7 +136,8 @@ impl Change for Delete {
             return Ok(None);
         };
         let link = old.link;
-        commit.effect(at, link, Removed { at: at.place(), old }, |netlink, gone| netlink.neighbour_del(&gone.old))?;
+        let delete = |netlink: &mut dyn RouteSocket, gone: &Removed| netlink.neighbour_del(&gone.old);
+        commit.effect(at, link, Removed { at: at.place(), old }, |_, _| Ok(false), delete)?;
         Ok(None)
     }
 

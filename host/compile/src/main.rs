@@ -3,7 +3,10 @@
 //! This is a separate program, so that the one that runs as root contains no
 //! compiler: a compiler is the largest target for hostile input. It reads one file
 //! and writes one file (`-` is standard input or output, for a user that cannot open
-//! files), and limits its own memory and processor time before it reads the input.
+//! files), and limits its own memory and processor time before it reads the input. From standard input to standard output,
+//! it can then do nothing else.
+
+mod confine;
 
 use std::{
     fs,
@@ -44,6 +47,7 @@ struct Args {
 }
 
 fn main() -> Result<()> {
+    confine::hide()?;
     let args = Args::parse();
     let (Some(input), Some(output)) = (&args.input, &args.output) else {
         writeln!(io::stdout(), "{}", wasm_cni_engine::KEY)?;
@@ -52,6 +56,10 @@ fn main() -> Result<()> {
     setrlimit(Resource::RLIMIT_AS, args.max_memory, args.max_memory)?;
     setrlimit(Resource::RLIMIT_CPU, args.max_cpu, args.max_cpu)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // Files are for a user that compiles his own.
+    if input == Path::new("-") && output == Path::new("-") && args.component.is_none() {
+        confine::restrict()?;
+    }
 
     let wasm = read(input, args.max_input).with_context(|| format!("cannot read {}", input.display()))?;
     let component = componentize(wasm).with_context(|| format!("{} does not contain a component", input.display()))?;

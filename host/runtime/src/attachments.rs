@@ -50,8 +50,20 @@ pub(crate) fn has_run(attempt: &Attempt, kind: &str) -> bool {
 /// they could not do it, what an executable did for them goes as well. Gives the
 /// failures.
 pub(crate) fn finish(attempt: &Attempt, failed: bool) -> Vec<String> {
-    let paths = attempt.record_paths();
-    paths.iter().flat_map(|path| finish_one(attempt, path, failed)).collect()
+    paths(attempt).iter().flat_map(|path| finish_one(attempt, path, failed)).collect()
+}
+
+/// The records of the attachment that are there: of a list of plugins also those of a runtime which calls each plugin by its
+/// name.
+pub(crate) fn paths(attempt: &Attempt) -> Vec<PathBuf> {
+    if attempt.plugin.is_some() {
+        return attempt.record_path().into_iter().filter(|path| path.exists()).collect();
+    }
+    let Attempt { network, container_id, ifname, .. } = attempt;
+    let end = format!(":{network}:{container_id}:{ifname}");
+    let is_its =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(end.as_bytes()));
+    all(attempt).into_iter().filter(is_its).collect()
 }
 
 fn finish_one(attempt: &Attempt, path: &Path, failed: bool) -> Vec<String> {

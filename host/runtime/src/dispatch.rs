@@ -8,7 +8,7 @@ use wasm_cni_capabilities::{
     bindings::cni::Attachment,
     call::{CallConfig, Labelled, Level, Plugins, Verb},
     exec::{self, ExecCall},
-    record::{component::Component, delegated::Delegated},
+    record::{attached::attached, component::Component, delegated::Delegated, effect::Entry},
     trace::Watched,
     world::World,
 };
@@ -44,6 +44,11 @@ impl Plugins for Dispatch {
         let Found::Native(_) = self.0.find(kind)? else { return Ok(None) };
         let (kind, args) = (kind.to_owned(), attempt.args.clone());
         Ok(Some(Delegated { kind, args, stdin: config.stdin()? }))
+    }
+
+    fn kept(&self, attempt: &Attempt) -> Option<Vec<Entry>> {
+        let records: Vec<_> = attachments::paths(attempt).iter().filter_map(|path| attached(path)).collect();
+        (!records.is_empty()).then(|| records.into_iter().flat_map(|record| record.entries).collect())
     }
 }
 

@@ -112,9 +112,12 @@ fn inside_a_footprint_is_tidied_by_a_later_process() {
     // There is nothing in it but a name: what no ADD has recorded is not undone.
     let gone = later.footprint_from_json(&json).unwrap_err();
     assert!(gone.msg.contains("it was detached"), "{gone}");
-    for (from, to) in
-        [("\"c1\"", "\"../c1\""), ("\"version\":1", "\"version\":2"), ("[", "[1"), ("{", "{\"effects\":[],")]
-    {
+    for (from, to) in [
+        ("\"c1\"", "\"../c1\""),
+        ("\"version\":2", "\"version\":3"),
+        ("cookie\":", "cookie\":1"),
+        ("{", "{\"effects\":[],"),
+    ] {
         let changed = json.replacen(from, to, 1);
         assert!(changed != json && later.footprint_from_json(&changed).is_err(), "{changed}");
     }

@@ -30,12 +30,13 @@ const LAYERS: &[(&str, u32)] = &[
     ("wasm-cni-state", 2),
     ("wasm-cni-policy", 3),
     ("wasm-cni-context", 4),
-    ("wasm-cni-capabilities", 5),
-    ("wasm-cni-wasi", 6),
-    ("wasm-cni", 7),
-    ("wasm-cni-bundled", 8),
-    ("wasm-cni-cli", 9),
-    ("wasm-cni-fuzz-targets", 10),
+    ("wasm-cni-namespaces", 5),
+    ("wasm-cni-capabilities", 6),
+    ("wasm-cni-wasi", 7),
+    ("wasm-cni", 8),
+    ("wasm-cni-bundled", 9),
+    ("wasm-cni-cli", 10),
+    ("wasm-cni-fuzz-targets", 11),
 ];
 
 /// The only dependency of a plugin in this workspace.

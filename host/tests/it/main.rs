@@ -18,6 +18,7 @@ mod faults;
 mod hello_plugin;
 mod host_device;
 mod hostile;
+mod identity;
 mod imports;
 mod install;
 mod leases;

@@ -21,7 +21,7 @@ use crate::{
         effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
-    space::{Place, Space},
+    space::{Place, RouteSocket, Space},
 };
 
 /// `RTM_NEWADDR`.
@@ -40,7 +40,9 @@ impl Change for Add<'_> {
         let Some(address) = checked(commit, at, self.0, self.name())? else { return Ok(None) };
         commit.may_touch(at, address.link, Touch::AddressAdded(address.ip), self.name())?;
         let effect = Added { at: at.place(), address };
-        commit.effect(at, effect.address.link, effect, |netlink, added| netlink.address_add(&added.address))?;
+        let is_there = |netlink: &mut dyn RouteSocket, added: &Added| has(netlink, &added.address);
+        let add = |netlink: &mut dyn RouteSocket, added: &Added| netlink.address_add(&added.address);
+        commit.effect(at, effect.address.link, effect, is_there, add)?;
         Ok(None)
     }
 
@@ -65,7 +67,9 @@ impl Change for Delete<'_> {
         let Some(address) = checked(commit, at, self.0, self.name())? else { return Ok(None) };
         commit.may_touch(at, address.link, Touch::AddressRemoved(address.ip), self.name())?;
         let effect = Removed { at: at.place(), address };
-        commit.effect(at, effect.address.link, effect, |netlink, removed| netlink.address_del(&removed.address))?;
+        let is_gone = |netlink: &mut dyn RouteSocket, removed: &Removed| Ok(!has(netlink, &removed.address)?);
+        let delete = |netlink: &mut dyn RouteSocket, removed: &Removed| netlink.address_del(&removed.address);
+        commit.effect(at, effect.address.link, effect, is_gone, delete)?;
         Ok(None)
     }
 
@@ -84,6 +88,11 @@ fn checked(
     let ip = convert::ip_net(&address.ip, what)?;
     let link = commit.tolerated(commit.link(at, &address.link, what))?;
     Ok(link.map(|link| kernel::Address { link, ip, flags: address.flags }))
+}
+
+/// Whether the link has this address, with whichever prefix.
+fn has(netlink: &mut dyn RouteSocket, address: &kernel::Address) -> Result<bool, kernel::Error> {
+    Ok(netlink.addresses(Some(address.link))?.iter().any(|other| other.ip.addr() == address.ip.addr()))
 }
 
 impl Describe for net::Address {

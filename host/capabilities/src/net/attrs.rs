@@ -51,8 +51,7 @@ pub fn checked(
 #[must_use]
 pub fn before(link: &Link, attrs: &LinkAttrs) -> LinkAttrs {
     // By name, so that a new attribute is not forgotten here.
-    let LinkAttrs { up, mtu, mac, master, promisc, hairpin, isolated, name, alias, netns: _, index: _, in_nsid: _ } =
-        attrs;
+    let LinkAttrs { up, mtu, mac, master, promisc, hairpin, isolated, name, alias, netns: _, index: _ } = attrs;
     LinkAttrs {
         up: up.map(|_| link.flags & IFF_UP != 0),
         mtu: mtu.map(|_| link.mtu),
@@ -67,7 +66,6 @@ pub fn before(link: &Link, attrs: &LinkAttrs) -> LinkAttrs {
         alias: alias.as_ref().map(|_| link.alias.clone()),
         netns: None,
         index: None,
-        in_nsid: None,
     }
 }
 

@@ -83,7 +83,7 @@ impl Commit<'_> {
         }
     }
 
-    /// Does what has been checked, to a link, with its inverse noted.
+    /// Does what has been checked, to a link, with its inverse noted. `is_so` says whether it is so already.
     ///
     /// # Errors
     ///
@@ -93,17 +93,43 @@ impl Commit<'_> {
         space: &Space,
         link: u32,
         effect: E,
+        is_so: impl FnOnce(&mut dyn RouteSocket, &E) -> Result<bool, kernel::Error>,
         act: impl FnOnce(&mut dyn RouteSocket, &E) -> Result<(), kernel::Error>,
     ) -> Result<(), types::Error> {
-        let note = match self.is_alone(space, link) {
+        if self.is_alone(space, link) {
             // It goes with the link.
-            true => self.state.count()?,
-            false => self.state.note(effect.clone())?,
-        };
-        self.noted(space, note, |netlink| act(netlink, &effect))
+            let note = self.state.count()?;
+            return self.noted(space, note, |netlink| act(netlink, &effect)).map(drop);
+        }
+        self.note_unless_so(space, effect, is_so, act)
     }
 
-    /// Does what has been noted.
+    /// Does something with its inverse noted. If it is so already, the inverse would undo what somebody else has done: then it
+    /// is noted afterwards, should the kernel do it all the same.
+    ///
+    /// # Errors
+    ///
+    /// What the operation does not tolerate.
+    pub fn note_unless_so<E: Effect>(
+        &self,
+        space: &Space,
+        effect: E,
+        is_so: impl FnOnce(&mut dyn RouteSocket, &E) -> Result<bool, kernel::Error>,
+        act: impl FnOnce(&mut dyn RouteSocket, &E) -> Result<(), kernel::Error>,
+    ) -> Result<(), types::Error> {
+        let undoes = self.state.attempt.undoes();
+        if undoes && space.netlink(|netlink| is_so(netlink, &effect)).map_err(|e| kernel_error(&e))? {
+            let note = self.state.count()?;
+            if self.noted(space, note, |netlink| act(netlink, &effect))?.is_some() {
+                self.state.note(effect)?;
+            }
+            return Ok(());
+        }
+        let note = self.state.note(effect.clone())?;
+        self.noted(space, note, |netlink| act(netlink, &effect)).map(drop)
+    }
+
+    /// Does what has been noted. None if it was not done, which is tolerated.
     ///
     /// # Errors
     ///
@@ -113,13 +139,13 @@ impl Commit<'_> {
         space: &Space,
         note: Note,
         act: impl FnOnce(&mut dyn RouteSocket) -> Result<(), kernel::Error>,
-    ) -> Result<(), types::Error> {
+    ) -> Result<Option<()>, types::Error> {
         let done = self.tolerated(space.netlink(act).map_err(|e| kernel_error(&e)));
         // That it was there, or not there, before is not this attempt's doing.
         if !matches!(done, Ok(Some(()))) {
             self.state.attempt.strike(note);
         }
-        done.map(drop)
+        done
     }
 
     /// Does all that is done to this link go with it?

@@ -13,10 +13,10 @@ use crate::{
     describe::Scribe,
     facts::Own,
     failure::{kernel_error, refuse},
+    link_id::{LinkId, random_mac},
     needs::Needs,
     record::{
         effect::{Cleanup, Effect, Undone},
-        link_id::{LinkId, random_mac},
         scene::{Scene, Shared},
     },
     space::{HOST, Place, Space},
@@ -227,3 +227,6 @@ impl fmt::Display for Added {
         write!(f, "link {:?} in the {} namespace", self.link.name, self.at)
     }
 }
+
+#[cfg(test)]
+mod model;

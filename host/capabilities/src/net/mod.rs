@@ -9,7 +9,6 @@ pub mod bridge;
 pub mod change;
 pub mod commit;
 pub mod create;
-mod device;
 pub mod host_links;
 pub mod inside;
 pub mod link;

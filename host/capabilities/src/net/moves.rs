@@ -10,9 +10,9 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use wasm_cni_kernel::{self as kernel, Link, LinkAttrs, LinkRef};
 
-use super::device::{Device, Whereabouts, free_index};
 use crate::{
     bindings::types,
+    device::{Device, Whereabouts, free_index},
     facts::Own,
     failure::{kernel_error, refuse},
     grants::pattern::matches_any,
@@ -141,7 +141,8 @@ fn move_free(
 
 /// The device that a link of the container is, by what the attachment's ADD has recorded.
 fn recorded(state: &State, link: &Link, host: &Space, sandbox: &Space) -> Result<Option<Box<Device>>, types::Error> {
-    for entry in state.attempt.recorded() {
+    let kept = state.plugins.kept(&state.attempt).unwrap_or_default();
+    for entry in state.attempt.recorded().into_iter().chain(kept) {
         let Some(moved) = entry.as_any().downcast_ref::<Moved>().filter(|moved| moved.from == Place::Host) else {
             continue;
         };
@@ -156,7 +157,7 @@ fn recorded(state: &State, link: &Link, host: &Space, sandbox: &Space) -> Result
 
 /// Without any record, as when another implementation did the ADD: hardware comes from a host, as no container can make any.
 fn comes_from_a_host(state: &State, link: &Link) -> bool {
-    !link.device.is_empty() && !state.attempt.has_record()
+    !link.device.is_empty() && state.plugins.kept(&state.attempt).is_none()
 }
 
 fn taken(what: String) -> types::Error {
@@ -190,10 +191,19 @@ impl Effect for Moved {
         }
         let Some(sandbox) = scene.at(Place::Sandbox) else { return Ok(Undone::All) };
         let at = self.device.find(&scene.host, sandbox).map_err(|e| e.to_string())?;
-        if matches!(at, Whereabouts::Unknown) {
-            let text =
-                "it is neither in the container's namespace nor on the host: the container has moved or deleted it";
-            return Ok(Undone::Another(text.to_owned()));
+        match at {
+            Whereabouts::Elsewhere { nsid, index } => {
+                return Err(format!(
+                    "the container has moved it to another network namespace, which the host numbers {nsid} (`ip netns \
+                     list-id`); its index there is {index}"
+                ));
+            }
+            Whereabouts::Unknown if !self.device.link.device.is_empty() => {
+                let text = "the container has moved it to another network namespace, and it comes back when that ends";
+                return Err(text.to_owned());
+            }
+            Whereabouts::Unknown => return Ok(Undone::Another("the container has deleted it".to_owned())),
+            _ => {}
         }
         self.device.bring_home(&at, &scene.host, sandbox).map(|()| Undone::All).map_err(|e| e.to_string())
     }

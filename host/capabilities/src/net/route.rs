@@ -22,7 +22,7 @@ use crate::{
         effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
-    space::{Place, Space},
+    space::{Place, RouteSocket, Space},
 };
 
 /// `RTM_NEWROUTE`.
@@ -41,7 +41,9 @@ impl Change for Add<'_> {
         let Some(route) = checked(commit, at, self.0, self.name())? else { return Ok(None) };
         commit.may_touch(at, route.link, Touch::RouteAdded(route.dst), self.name())?;
         let effect = Added { at: at.place(), route };
-        commit.effect(at, effect.route.link, effect, |netlink, added| netlink.route_add(&added.route))?;
+        let is_there = |netlink: &mut dyn RouteSocket, added: &Added| has(netlink, &added.route);
+        let add = |netlink: &mut dyn RouteSocket, added: &Added| netlink.route_add(&added.route);
+        commit.effect(at, effect.route.link, effect, is_there, add)?;
         Ok(None)
     }
 
@@ -66,7 +68,9 @@ impl Change for Delete<'_> {
         let Some(route) = checked(commit, at, self.0, self.name())? else { return Ok(None) };
         commit.may_touch(at, route.link, Touch::Other, self.name())?;
         let effect = Removed { at: at.place(), route };
-        commit.effect(at, effect.route.link, effect, |netlink, removed| netlink.route_del(&removed.route))?;
+        let is_gone = |netlink: &mut dyn RouteSocket, removed: &Removed| Ok(!has(netlink, &removed.route)?);
+        let delete = |netlink: &mut dyn RouteSocket, removed: &Removed| netlink.route_del(&removed.route);
+        commit.effect(at, effect.route.link, effect, is_gone, delete)?;
         Ok(None)
     }
 
@@ -92,6 +96,12 @@ fn checked(
     }
     let (table, metric, scope, protocol) = (*table, *metric, *scope, *protocol);
     Ok(Some(kernel::Route { link, dst, gateway, src, table, metric, scope, protocol }))
+}
+
+/// Whether the link has this route.
+fn has(netlink: &mut dyn RouteSocket, route: &kernel::Route) -> Result<bool, kernel::Error> {
+    let key = |route: &kernel::Route| (route.dst, route.table, route.metric, route.gateway);
+    Ok(netlink.routes(Some(route.link))?.iter().any(|other| key(other) == key(route)))
 }
 
 impl Describe for net::Route {

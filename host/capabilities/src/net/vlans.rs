@@ -21,7 +21,7 @@ use crate::{
         effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
-    space::{Place, Space},
+    space::{Place, RouteSocket, Space},
 };
 
 /// `RTM_SETLINK` with `IFLA_BRIDGE_VLAN_INFO`.
@@ -40,7 +40,9 @@ impl Change for Add<'_> {
         let Some(vlan) = checked(commit, at, self.0, self.name())? else { return Ok(None) };
         commit.may_touch(at, vlan.link, Touch::Other, self.name())?;
         let effect = Added { at: at.place(), vlan };
-        commit.effect(at, effect.vlan.link, effect, |netlink, added| netlink.vlan_add(&added.vlan))?;
+        let is_there = |netlink: &mut dyn RouteSocket, added: &Added| has(netlink, &added.vlan);
+        let add = |netlink: &mut dyn RouteSocket, added: &Added| netlink.vlan_add(&added.vlan);
+        commit.effect(at, effect.vlan.link, effect, is_there, add)?;
         Ok(None)
     }
 
@@ -65,7 +67,9 @@ impl Change for Delete<'_> {
         let Some(vlan) = checked(commit, at, self.0, self.name())? else { return Ok(None) };
         commit.may_touch(at, vlan.link, Touch::Other, self.name())?;
         let effect = Removed { at: at.place(), vlan };
-        commit.effect(at, effect.vlan.link, effect, |netlink, removed| netlink.vlan_del(&removed.vlan))?;
+        let is_gone = |netlink: &mut dyn RouteSocket, removed: &Removed| Ok(!has(netlink, &removed.vlan)?);
+        let delete = |netlink: &mut dyn RouteSocket, removed: &Removed| netlink.vlan_del(&removed.vlan);
+        commit.effect(at, effect.vlan.link, effect, is_gone, delete)?;
         Ok(None)
     }
 
@@ -86,6 +90,12 @@ fn checked(
     let link = commit.tolerated(commit.link(at, link, what))?;
     let (first, last, pvid, untagged) = (*first, *last, *pvid, *untagged);
     Ok(link.map(|link| kernel::BridgeVlan { link, first, last, pvid, untagged }))
+}
+
+/// Whether the port has any of these VLANs.
+fn has(netlink: &mut dyn RouteSocket, vlan: &kernel::BridgeVlan) -> Result<bool, kernel::Error> {
+    let overlaps = |other: &kernel::BridgeVlan| other.first <= vlan.last && vlan.first <= other.last;
+    Ok(netlink.vlans(vlan.link)?.iter().any(overlaps))
 }
 
 impl Describe for net::BridgeVlan {

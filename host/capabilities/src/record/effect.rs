@@ -5,6 +5,7 @@ use std::{any::Any, fmt, sync::Arc};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::scene::{Scene, Shared};
+pub use super::undone::Undone;
 use crate::needs::Needs;
 
 /// One effect. Every function is required: what an effect leaves out here, a container that is gone would leave on the host.
@@ -33,15 +34,6 @@ pub trait Effect: Serialize + DeserializeOwned + fmt::Display + fmt::Debug + Clo
     ///
     /// Why that did not work, for people.
     fn take_back(&self, scene: &Scene) -> Result<Undone, String>;
-}
-
-/// What has become of an effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Undone {
-    /// There is nothing left of it.
-    All,
-    /// What is there by now is something else, and was left alone; what it is, for people.
-    Another(String),
 }
 
 /// When the record of an attachment, kept from ADD to DEL, takes an effect back, after the plugins have done their part.

@@ -8,10 +8,10 @@ pub mod effect;
 pub mod format;
 pub mod journal;
 mod kinds;
-pub mod link_id;
 pub mod orphans;
 pub mod scene;
 pub mod undo;
+mod undone;
 
 use std::path::PathBuf;
 

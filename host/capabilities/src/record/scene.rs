@@ -10,12 +10,10 @@ use wasm_cni_kernel::{Error, LinkRef, Netns};
 use wasm_cni_spec::attachment::Owner;
 use wasm_cni_state::{deadline::Deadline, files::lock_file};
 
-use super::{
-    effect::Undone,
-    link_id::{Found, LinkId},
-};
+use super::undone::Undone;
 use crate::{
     context::Context,
+    link_id::{Found, LinkId},
     space::{Place, RouteSocket, Space},
     trace::Who,
 };

@@ -26,7 +26,7 @@ use crate::{
         effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
-    space::{Place, Space},
+    space::{Place, RouteSocket, Space},
 };
 
 /// `RTM_NEWROUTE`.
@@ -67,11 +67,15 @@ impl Change for Add {
 }
 
 fn add(commit: &Commit<'_>, at: &Space, route: FullRoute, how: RouteAdd) -> Result<(), types::Error> {
-    let note = match goes_with_links(commit, at, &route.hops) {
-        true => commit.state.count()?,
-        false => commit.state.note(Added { at: at.place(), route: route.clone() })?,
+    if goes_with_links(commit, at, &route.hops) {
+        let note = commit.state.count()?;
+        return commit.noted(at, note, |netlink| netlink.full_route_add(&route, how)).map(drop);
+    }
+    let is_there = |netlink: &mut dyn RouteSocket, added: &Added| {
+        Ok(find::deleted(&netlink.full_routes(Some(added.route.table), None)?, &added.route).is_some())
     };
-    commit.noted(at, note, |netlink| netlink.full_route_add(&route, how))
+    let effect = Added { at: at.place(), route };
+    commit.note_unless_so(at, effect, is_there, |netlink, added| netlink.full_route_add(&added.route, how))
 }
 
 fn replace(commit: &Commit<'_>, at: &Space, new: FullRoute) -> Result<(), types::Error> {
@@ -80,7 +84,7 @@ fn replace(commit: &Commit<'_>, at: &Space, new: FullRoute) -> Result<(), types:
         return add(commit, at, new, RouteAdd::Replace);
     };
     let note = commit.state.note(Replaced { at: at.place(), old })?;
-    commit.noted(at, note, |netlink| netlink.full_route_add(&new, RouteAdd::Replace))
+    commit.noted(at, note, |netlink| netlink.full_route_add(&new, RouteAdd::Replace)).map(drop)
 }
 
 /// Whether a route through these hops goes with links that the attempt made.

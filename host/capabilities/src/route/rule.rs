@@ -23,7 +23,7 @@ use crate::{
         effect::{Cleanup, Effect, Undone},
         scene::{Scene, Shared},
     },
-    space::{Place, Space},
+    space::{Place, RouteSocket, Space},
 };
 
 /// The priority of the first rule of all that is given none.
@@ -47,8 +47,11 @@ impl Change for Add {
         if rule.priority.is_none() {
             rule.priority = Some(below(&there(at, rule.family)?));
         }
-        let note = commit.state.note(Added { at: at.place(), rule: rule.clone() })?;
-        commit.noted(at, note, |netlink| netlink.rule_add(&rule))?;
+        let is_there = |netlink: &mut dyn RouteSocket, added: &Added| {
+            Ok(netlink.rules(Some(added.rule.family))?.iter().any(|rule| agrees(rule, &added.rule)))
+        };
+        let effect = Added { at: at.place(), rule };
+        commit.note_unless_so(at, effect, is_there, |netlink, added| netlink.rule_add(&added.rule))?;
         Ok(None)
     }
 

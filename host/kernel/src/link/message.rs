@@ -152,9 +152,6 @@ fn with_attrs(mut builder: LinkMessageBuilder<LinkUnspec>, attrs: &LinkAttrs) ->
     if let Some(netns) = attrs.netns {
         builder = builder.setns_by_fd(netns);
     }
-    if let Some(nsid) = attrs.in_nsid {
-        builder = builder.append_extra_attribute(target(nsid));
-    }
     if let Some(index) = attrs.index {
         builder = builder.append_extra_attribute(LinkAttribute::NewIfIndex(index.cast_signed()));
     }

@@ -77,10 +77,6 @@ pub struct LinkAttrs {
     /// or `EEXIST` if it is taken. Ignored before Linux 5.13.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub index: Option<u32>,
-    /// `IFLA_TARGET_NETNSID`: the namespace that the link is in, as the socket's
-    /// namespace numbers it; `None` for the socket's own.
-    #[cfg_attr(feature = "serde", serde(skip))]
-    pub in_nsid: Option<i32>,
 }
 
 /// A link, as `RTM_GETLINK` reports it.

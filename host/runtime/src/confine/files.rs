@@ -14,6 +14,9 @@ use wasm_cni_kernel::open;
 /// The newest whose rights are named here; an older kernel does what it can.
 const KNOWN: ABI = ABI::V6;
 
+/// What iptables(8) locks (`XT_LOCK_NAME` of iptables/xshared.h).
+const XTABLES_LOCK: &str = "/run/xtables.lock";
+
 pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = AccessFs::from_all(KNOWN) & !BitFlags::from(AccessFs::Execute);
@@ -28,8 +31,9 @@ pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
         rules = rules.allow("/sys", read)?;
     }
     if needs.processes == Processes::Iptables {
-        // iptables(8), its libraries, and the lock of its older variant.
-        rules = rules.allow("/", read | AccessFs::Execute)?.allow("/run", write)?;
+        // iptables(8), its libraries, and the lock of its older variant, which is made here: nothing else of `/run` is its.
+        make_lock();
+        rules = rules.allow("/", read | AccessFs::Execute)?.allow(XTABLES_LOCK, AccessFs::from_file(KNOWN) & write)?;
     }
     for file in needs.files.iter().filter(|file| file.is_file()) {
         rules = rules.allow(file, AccessFs::ReadFile.into())?;
@@ -45,6 +49,11 @@ pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
     }
     // The caller has seen to it, whether or not there is Landlock.
     rules.ruleset.no_new_privs(false).restrict_self().map(drop)
+}
+
+/// As iptables(8) makes it.
+fn make_lock() {
+    let _ = open(Path::new(XTABLES_LOCK), OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW, 0o600);
 }
 
 /// A path, as a rule takes it, if it is there.

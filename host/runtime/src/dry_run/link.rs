@@ -97,20 +97,7 @@ pub(super) fn make(world: &mut World, place: usize, new: &NewLink) -> Result<Lin
 
 fn apply(link: &mut Link, attrs: &LinkAttrs) {
     // By name, so that a new attribute is not forgotten here. Those of a port are not read back.
-    let LinkAttrs {
-        up,
-        mtu,
-        mac,
-        master,
-        promisc,
-        hairpin: _,
-        isolated: _,
-        name,
-        alias,
-        netns: _,
-        index: _,
-        in_nsid: _,
-    } = attrs;
+    let LinkAttrs { up, mtu, mac, master, promisc, hairpin: _, isolated: _, name, alias, netns: _, index: _ } = attrs;
     let mut flag = |bit: u32, on: Option<bool>| match on {
         Some(true) => link.flags |= bit,
         Some(false) => link.flags &= !bit,

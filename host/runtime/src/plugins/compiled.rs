@@ -39,9 +39,6 @@ use crate::{host::Host, progress::Progress};
 /// Largest component, bytes.
 const MAX_COMPONENT: u64 = 64 << 20;
 
-/// Whom the compiler runs as when this process is root (nobody).
-const NOBODY: u32 = 65534;
-
 /// The engine, one for the process: all runtimes have the same settings, and
 /// the code of this program can be registered with one only.
 ///
@@ -147,17 +144,18 @@ fn is_ours(file: &File) -> bool {
 /// Has the compiler, a process of its own, turn a component into native code.
 fn compile(host: &Host, kind: &str, wasm: &[u8]) -> Result<Vec<u8>, String> {
     let compiler = compiler(host)?;
+    let user = nobodys_user();
     let command = |unprivileged: bool| {
         let mut command = Command::new(&compiler);
         command.args(["-", "-"]).env_clear().current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if unprivileged {
-            command.uid(NOBODY).gid(NOBODY);
+            command.uid(user).gid(user);
         }
         command
     };
     let root = geteuid().is_root();
-    // Without a mapping for nobody there is no way to become it.
+    // In a user namespace without a mapping for it there is no way to become it.
     let run = || {
         let mut child = command(root).spawn().or_else(|e| if root { command(false).spawn() } else { Err(e) })?;
         let mut stdin = child.stdin.take().expect("piped above");
@@ -177,6 +175,12 @@ fn compile(host: &Host, kind: &str, wasm: &[u8]) -> Result<Vec<u8>, String> {
         return Err(format!("{} failed ({}): {}", compiler.display(), output.status, text.trim()));
     }
     Ok(output.stdout)
+}
+
+/// A user that no other process is: `nobody` is many a daemon, and each of them could write into the compiler's process what
+/// it is to answer. systemd leaves this range of 2^28 users to nobody (systemd.io, Users, Groups, UIDs and GIDs).
+fn nobodys_user() -> u32 {
+    0x7000_0000 | wasm_cni_kernel::random_index() & 0x0fff_ffff
 }
 
 /// The compiler that was set, else the one beside this program, else the one

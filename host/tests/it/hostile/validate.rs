@@ -9,7 +9,7 @@ fn validate(mode: &str) -> Ended {
     // All that a policy could give it for an ADD.
     let scene = Scene::with_policy("[plugins.hostile]\nmemo = true\n");
     scene.network(
-        json!([{ "type": "hostile", "mode": mode, "ipam": { "type": "host-local", "subnet": "10.99.0.0/24" } }]),
+        json!([{ "type": "hostile", "mode": mode, "on": "validate", "ipam": { "type": "host-local", "subnet": "10.99.0.0/24" } }]),
     );
     let ended = scene.call(mode, &["validate"]);
     scene.assert_untouched(mode);

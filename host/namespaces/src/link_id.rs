@@ -101,8 +101,21 @@ impl LinkId {
     ///
     /// If the kernel cannot say.
     pub fn find(&self, netlink: &mut dyn RouteSocket) -> Result<Found, Error> {
-        let by = self.index.map_or(LinkRef::Name(&self.name), LinkRef::Index);
-        let found = match netlink.link_get(by) {
+        self.find_by(netlink, |netlink, by| netlink.link_get(by), |netlink| netlink.links())
+    }
+
+    /// The same, asking whoever can answer: a model, for example.
+    ///
+    /// # Errors
+    ///
+    /// Those of `get`, but for `ENODEV`, and of `all`.
+    pub fn find_by<K: ?Sized>(
+        &self,
+        kernel: &mut K,
+        get: impl FnOnce(&mut K, LinkRef<'_>) -> Result<Link, Error>,
+        all: impl FnOnce(&mut K) -> Result<Vec<Link>, Error>,
+    ) -> Result<Found, Error> {
+        let found = match get(kernel, self.index.map_or(LinkRef::Name(&self.name), LinkRef::Index)) {
             Ok(found) => Some(found),
             Err(e) if e.errno() == nix::libc::ENODEV => None,
             Err(e) => return Err(e),
@@ -114,7 +127,7 @@ impl LinkId {
             _ => {}
         }
         // Made under its name, and renamed before its index was on the record.
-        let link = netlink.links()?.into_iter().find(|link| self.is(link));
+        let link = all(kernel)?.into_iter().find(|link| self.is(link));
         Ok(link.map_or(Found::Gone, |link| Found::Here(Box::new(link))))
     }
 

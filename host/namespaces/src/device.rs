@@ -14,30 +14,36 @@ const KERNELS_ROUTES: [u8; 2] = [2, 9];
 
 /// A device of the host, as it was before it was moved.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Device {
-    pub(super) link: Link,
+pub struct Device {
+    /// Its link there.
+    pub link: Link,
     addresses: Vec<Address>,
     routes: Vec<Route>,
     /// Its index in the container, chosen beforehand: to ask for it by its name there would be to ask the container.
-    pub(super) index: u32,
+    pub index: u32,
 }
 
 /// Where a device is.
 #[derive(Debug)]
-pub(super) enum Whereabouts {
+pub enum Whereabouts {
     /// On the host: it has not been moved, or has come back.
     Home,
     /// In the container.
     Container(Box<Link>),
     /// The container has put it into another namespace, which the host numbers like this.
-    Elsewhere { nsid: i32, index: u32 },
+    Elsewhere {
+        /// `IFLA_LINK_NETNSID` of its other end.
+        nsid: i32,
+        /// Its index there.
+        index: u32,
+    },
     /// In neither namespace, as far as can be seen.
     Unknown,
 }
 
 impl Device {
     /// A device with what it has on the host, for an index that is free where it goes.
-    pub(super) fn of(link: Link, host: &Space, index: u32) -> Result<Self, Error> {
+    pub fn of(link: Link, host: &Space, index: u32) -> Result<Self, Error> {
         let (addresses, routes) =
             host.netlink(|netlink| Ok((netlink.addresses(Some(link.index))?, netlink.routes(Some(link.index))?)))?;
         Ok(Self { link, addresses, routes, index })
@@ -70,7 +76,7 @@ impl Device {
     }
 
     /// Looks for it.
-    pub(super) fn find(&self, host: &Space, sandbox: &Space) -> Result<Whereabouts, Error> {
+    pub fn find(&self, host: &Space, sandbox: &Space) -> Result<Whereabouts, Error> {
         if let Some(found) = get(sandbox, self.index)?
             && self.is(&found, host, sandbox)?
         {
@@ -121,12 +127,10 @@ impl Device {
         }
     }
 
-    /// Brings it home from where it is, as it was.
-    pub(super) fn bring_home(&self, at: &Whereabouts, host: &Space, sandbox: &Space) -> Result<(), Error> {
+    /// Brings it home from the container, as it was.
+    pub fn bring_home(&self, at: &Whereabouts, host: &Space, sandbox: &Space) -> Result<(), Error> {
         let Self { link, addresses, routes, .. } = self;
-        if matches!(at, Whereabouts::Home | Whereabouts::Unknown) {
-            return Ok(());
-        }
+        let Whereabouts::Container(found) = at else { return Ok(()) };
         // The kernel would move the link first, and find the name taken then.
         if host.netlink(|netlink| netlink.link_get(LinkRef::Name(&link.name))).is_ok() {
             return Err(Error::of_errno(format!("link {:?}", link.name), Errno::EEXIST as i32));
@@ -140,27 +144,17 @@ impl Device {
             up: Some(link.flags & IFF_UP != 0),
             ..LinkAttrs::default()
         };
-        match at {
-            Whereabouts::Home | Whereabouts::Unknown => {}
-            Whereabouts::Container(found) => {
-                let attrs = LinkAttrs {
-                    // Chained plugins may have set them.
-                    mtu: (found.mtu != link.mtu).then_some(link.mtu),
-                    mac: (found.mac != link.mac).then(|| link.mac.clone()),
-                    ..attrs
-                };
-                sandbox.netlink(|netlink| {
-                    // It would not go if the host had one of them.
-                    let _ = netlink.link_drop_alternative_names(found.index);
-                    netlink.link_set(found.index, &attrs)
-                })?;
-            }
-            Whereabouts::Elsewhere { nsid, index } => {
-                let attrs =
-                    LinkAttrs { in_nsid: Some(*nsid), mtu: Some(link.mtu), mac: Some(link.mac.clone()), ..attrs };
-                host.netlink(|netlink| netlink.link_set(*index, &attrs))?;
-            }
-        }
+        let attrs = LinkAttrs {
+            // Chained plugins may have set them.
+            mtu: (found.mtu != link.mtu).then_some(link.mtu),
+            mac: (found.mac != link.mac).then(|| link.mac.clone()),
+            ..attrs
+        };
+        sandbox.netlink(|netlink| {
+            // It would not go if the host had one of them.
+            let _ = netlink.link_drop_alternative_names(found.index);
+            netlink.link_set(found.index, &attrs)
+        })?;
         host.netlink(|netlink| {
             // Before Linux 5.13, the kernel chooses the index. On the host, names can be believed.
             let index = match netlink.link_get(LinkRef::Index(index)) {
@@ -185,7 +179,7 @@ impl Device {
 }
 
 /// This index if no link there has it, else a random one.
-pub(super) fn free_index(space: &Space, index: u32) -> Result<u32, Error> {
+pub fn free_index(space: &Space, index: u32) -> Result<u32, Error> {
     Ok(if get(space, index)?.is_none() { index } else { random_index() })
 }
 

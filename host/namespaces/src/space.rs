@@ -13,7 +13,7 @@ use wasm_cni_kernel::{
     Netlink, Netns, NewLink, Nftables, Route, RouteAdd, RoutingRule,
 };
 
-use crate::faults;
+use wasm_cni_context::faults;
 
 /// Label of the namespace that the host's end of things is in.
 pub const HOST: &str = "host";
