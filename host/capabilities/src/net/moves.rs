@@ -63,7 +63,14 @@ pub fn move_link(
     let attrs = match &recorded {
         // What the container has made of its name and its alias does not count.
         Some(device) => {
-            LinkAttrs { name: Some(device.link.name.clone()), alias: Some(device.link.alias.clone()), ..attrs.clone() }
+            let Link { name, alias, mtu, mac, .. } = &device.link;
+            LinkAttrs {
+                name: Some(name.clone()),
+                alias: Some(alias.clone()),
+                mtu: Some(*mtu).filter(|mtu| *mtu != link.mtu),
+                mac: Some(mac.clone()).filter(|mac| *mac != link.mac),
+                ..attrs.clone()
+            }
         }
         None => attrs.clone(),
     };
