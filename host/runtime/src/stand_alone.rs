@@ -28,6 +28,9 @@ use crate::{
     runtime::Runtime,
 };
 
+/// What VERSION answers.
+const NEWEST: &str = version::SUPPORTED[version::SUPPORTED.len() - 1];
+
 /// Largest configuration, bytes.
 const MAX_CONFIG: u64 = 8 << 20;
 
@@ -79,18 +82,25 @@ fn serve(
     }
     let command = Command::parse(&name);
     if command == Some(Command::Version) {
-        let newest = version::SUPPORTED[version::SUPPORTED.len() - 1];
-        let answer = json!({ "cniVersion": newest, "supportedVersions": version::SUPPORTED });
+        let answer = json!({ "cniVersion": NEWEST, "supportedVersions": version::SUPPORTED });
         return Ok(Reply { stdout: gojson::compact(&answer) + "\n", ..Reply::default() });
     }
     let config = read_config(stdin)?;
     let Some(command) = command else {
         return Err(CniError::new(code::ENVIRONMENT, format!("unknown CNI_COMMAND: {name}")));
     };
-    let version = check_version(command, &config.object)?;
+    let version = match check_version(command, &config.object) {
+        // Whatever it was changed to since ADD.
+        Err(error) if error.code == code::VERSION && matches!(command, Command::Del) => Err(error),
+        version => Ok(version?),
+    };
     let runtime = runtime()?;
-    let call = Call { runtime: &runtime, plugin, command, version: &version, config: &config, env };
-    let stdout = call.run();
+    let text = version.as_deref().unwrap_or(NEWEST);
+    let call = Call { runtime: &runtime, plugin, command, version: text, config: &config, env };
+    let stdout = match &version {
+        Ok(_) => call.run(),
+        Err(error) => call.release(error),
+    };
     if runtime.host.context.own_process {
         // The kernel is faster.
         mem::forget(runtime);
@@ -227,7 +237,7 @@ impl Call<'_> {
         let steps = vec![Step::alone(self.plugin, found, config)];
         let plan = Plan { command: self.command, subject: self.subject()?, steps, live };
         let operation = Operation::begin(host, plan, deadline, Reach::default())?;
-        operation.attempt.facts().record_addresses(&given);
+        operation.attempt.facts().record_addresses("", &given);
         let nothing = String::new();
         match self.command {
             Command::Add => {
@@ -235,7 +245,7 @@ impl Call<'_> {
                 operation.add(false, |_| Ok(()), |_, last| print(last)).map(|(stdout, _)| stdout)
             }
             Command::Check => operation.check(None).map(|()| nothing),
-            Command::Del => operation.del(None).map(|()| nothing),
+            Command::Del => operation.del(None, &|_| false).map(|()| nothing),
             Command::Status => operation.status().map(|()| nothing),
             Command::Gc => {
                 let mut errors = operation.gc();
@@ -246,6 +256,14 @@ impl Call<'_> {
             }
             _ => Ok(nothing),
         }
+    }
+
+    /// A DEL whose plugin cannot be called.
+    fn release(&self, error: &CniError) -> Result<String, CniError> {
+        let host = &self.runtime.host;
+        let plan = Plan { command: self.command, subject: self.subject()?, steps: Vec::new(), live: None };
+        let operation = Operation::begin(host, plan, Deadline::after(host.context.limits.time), Reach::default())?;
+        operation.release(error.clone()).map(|()| String::new())
     }
 
     fn subject(&self) -> Result<Subject, CniError> {

@@ -40,6 +40,12 @@ impl Attached {
             owner: self.heading.owner(),
         }
     }
+
+    /// Whether its attachment is in another namespace than this one, as far as the record says.
+    #[must_use]
+    pub fn is_elsewhere(&self, netns: &Netns) -> bool {
+        self.sandbox.is_some_and(|sandbox| sandbox != netns.id())
+    }
 }
 
 /// The record of an attachment, if there is one that can be read.

@@ -59,6 +59,11 @@ struct Opened {
 }
 
 impl Journal {
+    /// Directories were made beside it, outermost first, that go with it.
+    pub fn made(&mut self, directories: Vec<PathBuf>) {
+        self.created.extend(directories);
+    }
+
     /// The effects that are to be taken back, the first first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter().flatten()
@@ -92,7 +97,8 @@ impl Journal {
             return Err(Errno::EDQUOT.into());
         }
         let mut lines = Vec::new();
-        if let Some(id) = sandbox.filter(|_| effect.is_inside() && !self.knows_sandbox) {
+        // Also of an effect on the host: whether the container is still there decides what becomes of that.
+        if let Some(id) = sandbox.filter(|_| !self.knows_sandbox) {
             lines = format::line(&Line::Sandbox(id))?;
             self.knows_sandbox = true;
         }
@@ -193,7 +199,7 @@ impl Opened {
         let opened = match create() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 create_directories(directory, 0o700).map_err(|failure| failure.source).and_then(|made| {
-                    *created = made;
+                    created.extend(made);
                     create()
                 })
             }
