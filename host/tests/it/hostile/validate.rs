@@ -8,7 +8,9 @@ use super::scene::{Ended, Scene};
 fn validate(mode: &str) -> Ended {
     // All that a policy could give it for an ADD.
     let scene = Scene::with_policy("[plugins.hostile]\nmemo = true\n");
-    scene.network(json!([{ "type": "hostile", "mode": mode, "ipam": { "type": "host-local", "subnet": "10.99.0.0/24" } }]));
+    scene.network(
+        json!([{ "type": "hostile", "mode": mode, "ipam": { "type": "host-local", "subnet": "10.99.0.0/24" } }]),
+    );
     let ended = scene.call(mode, &["validate"]);
     scene.assert_untouched(mode);
     assert!(!scene.machine.root().join("var/lib/cni/networks/n1").exists(), "{mode} left a folder of leases behind");
@@ -31,9 +33,15 @@ pub(super) fn nothing_can_be_reached() {
     let ended = validate("reach");
     let out = mistakes("reach", &ended).join("\n");
     assert!(!out.contains("not refused"), "{out}");
-    for call in
-        ["delegate add", "delegate del", "delegate status", "delegate gc", "put a memo", "get a memo", "look for a device"]
-    {
+    for call in [
+        "delegate add",
+        "delegate del",
+        "delegate status",
+        "delegate gc",
+        "put a memo",
+        "get a memo",
+        "look for a device",
+    ] {
         assert!(out.contains(call), "{call:?} is not in\n{out}");
     }
 }
