@@ -42,7 +42,7 @@ fn run(arguments: Vec<OsString>) -> u8 {
             Err(error) if table::is_closed_pipe(&error) => 0,
             Err(error) => {
                 progress::clear();
-                let _ = writeln!(io::stderr(), "Error: {error:#}");
+                let _ = writeln!(io::stderr(), "Error: {}", chain(&error));
                 if let Some(hint) = error.downcast_ref().and_then(CniError::hint) {
                     let _ = writeln!(io::stderr(), "hint: {hint}");
                 }
@@ -50,6 +50,20 @@ fn run(arguments: Vec<OsString>) -> u8 {
             }
         },
     }
+}
+
+/// An error of the system, in the words of all others.
+pub(crate) fn reason(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), wasm_cni_kernel::errno_text)
+}
+
+/// An error with its causes; those of the system without Rust's "(os error 2)".
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    let text = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<io::Error>() {
+        Some(error) => reason(error),
+        None => cause.to_string(),
+    };
+    error.chain().map(text).collect::<Vec<_>>().join(": ")
 }
 
 /// The bundled plugin that this process was called as.

@@ -1,13 +1,12 @@
 //! The trace file.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
-use nix::libc;
+use nix::{fcntl::OFlag, libc};
 use wasm_cni::{CniError, error::code};
 
 /// Opens it for appending. A new file is accessible to its owner only.
@@ -16,10 +15,9 @@ use wasm_cni::{CniError, error::code};
 ///
 /// If it cannot be written to, or is not a regular file.
 pub(crate) fn open(path: &Path) -> Result<File, CniError> {
-    let mut options = OpenOptions::new();
     // Does not block on a FIFO.
-    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
-    let file = options.open(path).and_then(|file| match file.metadata()?.is_file() {
+    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = wasm_cni_kernel::open(path, flags, 0o600).and_then(|file| match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::other("not a regular file")),
     });

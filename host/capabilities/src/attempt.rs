@@ -2,15 +2,13 @@
 //! their effects.
 
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use nix::fcntl::{Flock, FlockArg};
-use wasm_cni_kernel::{self as kernel, Netns, OpenError};
+use wasm_cni_kernel::{self as kernel, Netns};
 use wasm_cni_spec::{
     attachment::Owner,
     command::Command,
@@ -28,7 +26,8 @@ use crate::{
         effect::{Effect, Entry},
         format::{self, Heading},
         journal::Journal,
-        scene::{Scene, lock_namespace},
+        lock::{Held, lock_exclusive, lock_shared},
+        scene::Scene,
         undo,
     },
     rehearsal::Rehearsal,
@@ -70,7 +69,7 @@ pub struct Attempt {
     journal: Mutex<Journal>,
     facts: Mutex<Facts>,
     /// Held while attaching, so that nobody takes a bridge for unused meanwhile.
-    attaching: Mutex<Option<Flock<File>>>,
+    attaching: Mutex<Option<Held>>,
 }
 
 /// What an [`Attempt`] is about.
@@ -100,12 +99,14 @@ impl Attempt {
     /// Begins one. An ADD keeps bridges from being taken for unused meanwhile.
     pub fn new(context: Arc<Context>, command: Command, subject: Subject, deadline: Deadline) -> Arc<Self> {
         let host = subject.host;
-        let attaching = match command {
+        let mut attaching = match command {
             Command::Add if subject.rehearsal.is_none() => {
-                lock_namespace(&host.netns, FlockArg::LockSharedNonblock, &Deadline::after(TIDYING))
+                lock_shared(&context, &host.netns, &Deadline::after(TIDYING.min(deadline.remaining())))
             }
             _ => None,
         };
+        let mut journal = Journal::default();
+        journal.made(attaching.as_mut().map(Held::take_created).unwrap_or_default());
         Arc::new(Self {
             context,
             command,
@@ -120,7 +121,7 @@ impl Attempt {
             host,
             rehearsal: subject.rehearsal,
             deadline,
-            journal: Mutex::default(),
+            journal: Mutex::new(journal),
             facts: Mutex::default(),
             attaching: Mutex::new(attaching),
         })
@@ -151,6 +152,11 @@ impl Attempt {
         Ok(())
     }
 
+    /// The container's namespace is gone, whatever is at its path.
+    pub fn lose_sandbox(&self) {
+        self.sandbox.get_or_init(|| None);
+    }
+
     fn as_sandbox(&self, netns: Netns) -> Result<Arc<Space>, CniError> {
         if !self.allow_host_netns && netns.is_same(&self.host.netns) {
             let text = "plugin's netns and netns from CNI_NETNS should not be the same";
@@ -169,7 +175,7 @@ impl Attempt {
         }
         match Netns::open(Path::new(path)) {
             Ok(netns) => self.as_sandbox(netns).map(Some),
-            Err(OpenError::Missing { .. }) if self.command == Command::Del => Ok(None),
+            Err(e) if self.command == Command::Del && e.is_gone() => Ok(None),
             Err(e) => Err(CniError::internal(e.to_string()).of_kind(ErrorKind::Netns).caused_by(e)),
         }
     }
@@ -287,7 +293,11 @@ impl Attempt {
         let left = where_left(journal.entries(), &failures);
         // What is left is for `recover` to try again.
         if failures.is_empty() {
-            journal.vanish();
+            // The directories, too, if nobody else is in one of them.
+            match lock_exclusive(&self.context, &self.host.netns, &Deadline::after(Duration::ZERO)) {
+                Some(_alone) => journal.vanish(),
+                None => drop(journal.close()),
+            }
         } else {
             journal.leave();
         }

@@ -101,6 +101,13 @@ impl State {
             let text = format!("plugin {:?} delegates more than {} deep", self.plugin, self.depth);
             return Err(CniError::internal(text).of_kind(ErrorKind::Limit));
         }
+        if matches!(verb, Verb::Call(Command::Del)) {
+            self.attempt.facts().give_back(kind).map_err(|address| {
+                let text =
+                    format!("{address} cannot be given back: a route, filter or gateway is there for it already");
+                CniError::internal(text).of_kind(ErrorKind::Denied)
+            })?;
+        }
         if matches!(verb, Verb::Call(Command::Add))
             && let Some(effect) = self.plugins.undo_delegation(&self.attempt, kind, &self.config)?
         {

@@ -1,8 +1,10 @@
 //! What an attempt has learned: which links are its own, which bridges it has
 //! found on the host, which addresses its attachment was given. Permits
-//! go by this, so that they cost no request of the kernel.
+//! go by this, so that they cost no request of the kernel. What a delegate has taken
+//! back is not the attachment's any more.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -47,12 +49,22 @@ struct Bridge {
     macs: BTreeSet<Vec<u8>>,
 }
 
+/// An address that the attachment was given.
+#[derive(Debug)]
+struct Given {
+    ip: IpConfig,
+    /// The plugin that gave it; empty for the runtime.
+    by: String,
+    /// Something that was permitted on account of it is there.
+    used: Cell<bool>,
+}
+
 /// Shared by every instance that takes part in the operation.
 #[derive(Debug, Default)]
 pub struct Facts {
     own: BTreeMap<(Place, u32), Own>,
     bridges: BTreeMap<u32, Bridge>,
-    ips: Vec<IpConfig>,
+    ips: Vec<Given>,
     live: BTreeSet<(String, String)>,
 }
 
@@ -118,33 +130,57 @@ impl Facts {
         self.bridges.get(&index).is_some_and(|bridge| bridge.macs.contains(mac))
     }
 
-    /// Somebody who is to be believed has given the attachment addresses.
-    pub fn record_addresses(&mut self, ips: &[IpConfig]) {
+    /// Somebody who is to be believed has given the attachment addresses: a plugin or, without a name, the runtime.
+    pub fn record_addresses(&mut self, by: &str, ips: &[IpConfig]) {
         let room = MAX_IPS.saturating_sub(self.ips.len());
-        self.ips.extend(ips.iter().take(room).cloned());
+        let given = |ip: &IpConfig| Given { ip: ip.clone(), by: by.to_owned(), used: Cell::new(false) };
+        self.ips.extend(ips.iter().take(room).map(given));
+    }
+
+    /// A plugin is about to take back what it gave.
+    ///
+    /// # Errors
+    ///
+    /// An address that something is there for already: it cannot be given back without taking that away.
+    pub fn give_back(&mut self, by: &str) -> Result<(), IpNet> {
+        if let Some(used) = self.ips.iter().find(|given| given.by == by && given.used.get()) {
+            return Err(used.ip.address);
+        }
+        self.ips.retain(|given| given.by != by);
+        Ok(())
+    }
+
+    /// Whether one of the addresses is such, which is used from now on.
+    fn permits(&self, such: impl Fn(&IpConfig) -> bool) -> bool {
+        let mut found = false;
+        for given in self.ips.iter().filter(|given| such(&given.ip)) {
+            given.used.set(true);
+            found = true;
+        }
+        found
     }
 
     /// Was the attachment given this address, with this prefix?
     pub fn has_address(&self, address: &IpNet) -> bool {
-        self.ips.iter().any(|ip| ip.address == *address)
+        self.permits(|ip| ip.address == *address)
     }
 
     /// Does this prefix hold an address of the attachment and nothing else?
     pub fn is_of_one_address(&self, prefix: &IpNet) -> bool {
-        prefix.prefix_len() == prefix.max_prefix_len() && self.ips.iter().any(|ip| ip.address.addr() == prefix.addr())
+        prefix.prefix_len() == prefix.max_prefix_len() && self.permits(|ip| ip.address.addr() == prefix.addr())
     }
 
     /// Is this a gateway of the attachment, in the network of its address or
     /// alone?
     pub fn is_gateway(&self, address: &IpNet) -> bool {
         let prefixes = |ip: &IpConfig| [ip.address.prefix_len(), ip.address.max_prefix_len()];
-        self.ips.iter().any(|ip| gateway_of(ip) == address.addr() && prefixes(ip).contains(&address.prefix_len()))
+        self.permits(|ip| gateway_of(ip) == address.addr() && prefixes(ip).contains(&address.prefix_len()))
     }
 
     /// Is this an address that a bridge cannot have beside a gateway of the
     /// attachment: any of IPv4, one of the same network of IPv6?
     pub fn is_in_the_way(&self, address: &IpNet) -> bool {
-        self.ips.iter().any(|ip| {
+        self.permits(|ip| {
             let gateway = gateway_of(ip);
             match (address, gateway) {
                 (IpNet::V4(_), IpAddr::V4(_)) => true,
@@ -200,7 +236,7 @@ mod tests {
             interface: None,
         };
         let mut known = Facts::default();
-        known.record_addresses(&ips.iter().map(ip).collect::<Vec<_>>());
+        known.record_addresses("ipam", &ips.iter().map(ip).collect::<Vec<_>>());
         known
     }
 
@@ -226,6 +262,23 @@ mod tests {
         for other in ["10.1.0.7/24", "10.1.0.8/32", "0.0.0.0/0", "fd00::7/128"] {
             assert!(!known.is_of_one_address(&net(other)), "{other}");
         }
+    }
+
+    #[test]
+    fn what_was_given_back_is_nobody_s_grant() {
+        let mut known = knowing(&[("10.1.0.7/24", None)]);
+        known.give_back("another").unwrap();
+        known.give_back("ipam").unwrap();
+        assert!(!known.has_address(&net("10.1.0.7/24")) && !known.is_of_one_address(&net("10.1.0.7/32")));
+        assert!(!known.is_gateway(&net("10.1.0.1/24")) && !known.is_in_the_way(&net("192.0.2.1/24")));
+    }
+
+    #[test]
+    fn what_is_used_cannot_be_given_back() {
+        let mut known = knowing(&[("10.1.0.7/24", None), ("10.1.0.8/24", None)]);
+        assert!(known.is_of_one_address(&net("10.1.0.8/32")));
+        assert_eq!(known.give_back("ipam"), Err(net("10.1.0.8/24")));
+        assert!(known.has_address(&net("10.1.0.7/24")), "nothing has been given back");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub mod system;
 pub mod table;
 pub mod wire;
 
-pub use wasm_cni_context::{context, exec, faults, text, trace};
+pub use wasm_cni_context::{context, exec, faults, text, tied, trace};
 pub use wasm_cni_namespaces::{device, link_id, space};
 pub use wasm_cni_policy::{grants, world};
 

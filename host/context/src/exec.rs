@@ -23,6 +23,8 @@ use wasm_cni_spec::{
 };
 use wasm_cni_state::{deadline::Cancel, files::reason};
 
+use crate::tied::tie;
+
 /// Attempts while the file is being replaced ("text file busy").
 const ATTEMPTS: u32 = 6;
 
@@ -102,6 +104,7 @@ impl Processes {
         process.args(arguments).env_clear().envs(call.env.iter().map(|(key, value)| (key, value)));
         // A group of its own, so that what it starts ends with it.
         process.process_group(0);
+        tie(&mut process);
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut pause = PAUSE;
         let mut attempt = 1;

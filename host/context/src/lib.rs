@@ -4,4 +4,5 @@ pub mod context;
 pub mod exec;
 pub mod faults;
 pub mod text;
+pub mod tied;
 pub mod trace;

@@ -81,6 +81,13 @@ pub(crate) fn ip_address(value: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()
 }
 
+/// A string of the kernel's, up to the NUL that ends it. Names are bytes, and one that
+/// is not UTF-8 must not keep anybody from reading the others.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
 fn kernel_says(attributes: &[u8]) -> Option<String> {
     let text =
         NlasIterator::new(attributes).map_while(Result::ok).find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)?;

@@ -13,6 +13,8 @@ pub struct Error {
     what: String,
     errno: i32,
     kernel_says: Option<String>,
+    /// Ours, where that of the error number would mislead.
+    says: Option<&'static str>,
     #[source]
     source: Option<DecodeError>,
 }
@@ -28,11 +30,12 @@ impl Error {
         &self.what
     }
 
-    /// The text of the error number, as Go prints it: `file exists`.
+    /// The text of the error number, as Go prints it, `file exists`, or what says it
+    /// better.
     pub fn reason(&self) -> String {
         match &self.source {
             Some(_) => "unreadable reply from the kernel".to_owned(),
-            None => errno_text(self.errno),
+            None => self.says.map_or_else(|| errno_text(self.errno), str::to_owned),
         }
     }
 
@@ -44,28 +47,33 @@ impl Error {
 
     /// An error that the kernel could have reported.
     pub fn of_errno(what: impl Into<String>, errno: i32) -> Self {
-        Self { what: what.into(), errno, kernel_says: None, source: None }
+        Self { what: what.into(), errno, kernel_says: None, says: None, source: None }
     }
 
     /// Without the operation: see [`Error::during`].
     pub(crate) fn from_errno(errno: Errno) -> Self {
-        Self { what: String::new(), errno: errno as i32, kernel_says: None, source: None }
+        Self { what: String::new(), errno: errno as i32, kernel_says: None, says: None, source: None }
     }
 
     /// Without the operation. Errors without an error number become `EIO`.
     pub(crate) fn from_io(error: &io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(Errno::EIO as i32);
-        Self { what: String::new(), errno, kernel_says: None, source: None }
+        Self { what: String::new(), errno, kernel_says: None, says: None, source: None }
+    }
+
+    /// Without the operation. Not the kernel's refusal, but ours to go on.
+    pub(crate) fn of_ours(errno: Errno, says: &'static str) -> Self {
+        Self { says: Some(says), ..Self::from_errno(errno) }
     }
 
     /// Without the operation. The content of an `NLMSG_ERROR`.
     pub(crate) fn from_kernel(errno: i32, kernel_says: Option<String>) -> Self {
-        Self { what: String::new(), errno, kernel_says, source: None }
+        Self { what: String::new(), errno, kernel_says, says: None, source: None }
     }
 
     /// Without the operation. A reply that is not a valid netlink message.
     pub(crate) fn from_decode(source: DecodeError) -> Self {
-        Self { what: String::new(), errno: 0, kernel_says: None, source: Some(source) }
+        Self { what: String::new(), errno: 0, kernel_says: None, says: None, source: Some(source) }
     }
 
     /// Adds the operation, where it is known.

@@ -7,19 +7,48 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fchmod};
 use rustix::fs::{FileType, RawDir};
 
 /// How many bytes of directory entries one call reads. Has to be more than the
 /// longest entry.
 const CHUNK: usize = 8192;
 
-/// Opens a file, close-on-exec; `mode` applies to a new file. Uses openat(2): std
-/// calls open(2), which in musl also calls fcntl(2), for kernels before 2.6.23.
+/// How often a file that comes and goes is tried.
+const ATTEMPTS: usize = 8;
+
+/// Opens a file, close-on-exec; a new file has `mode`, whatever the umask. Uses
+/// openat(2): std calls open(2), which in musl also calls fcntl(2), for kernels before
+/// 2.6.23.
 pub fn open(path: &Path, flags: OFlag, mode: u32) -> io::Result<File> {
     let mode = Mode::from_bits_truncate(mode);
-    Ok(openat(AT_FDCWD, path, flags | OFlag::O_CLOEXEC, mode)?.into())
+    let open = |flags: OFlag| openat(AT_FDCWD, path, flags | OFlag::O_CLOEXEC, mode);
+    let new = |flags: OFlag| {
+        let file = open(flags)?;
+        // The umask has been applied.
+        fchmod(&file, mode)?;
+        Ok(file.into())
+    };
+    if flags.contains(OFlag::O_TMPFILE) || flags.contains(OFlag::O_CREAT | OFlag::O_EXCL) {
+        return new(flags);
+    }
+    if !flags.contains(OFlag::O_CREAT) {
+        return Ok(open(flags)?.into());
+    }
+    // To know whether it is new: an older one keeps its mode.
+    for _ in 0..ATTEMPTS {
+        match open(flags & !OFlag::O_CREAT) {
+            Err(Errno::ENOENT) => {}
+            opened => return Ok(opened?.into()),
+        }
+        match new(flags | OFlag::O_EXCL) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened,
+        }
+    }
+    Ok(open(flags)?.into())
 }
 
 /// An entry of a directory.

@@ -34,6 +34,7 @@ mod file;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;
+mod gone;
 mod link;
 mod neighbour;
 mod netlink;

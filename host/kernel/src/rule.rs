@@ -2,13 +2,13 @@
 //! not know: what is in the tables.
 
 use ipnet::IpNet;
-use netlink_packet_core::{DecodeError, NLM_F_CREATE, NLM_F_EXCL, NlasIterator, parse_string, parse_u32};
+use netlink_packet_core::{DecodeError, NLM_F_CREATE, NLM_F_EXCL, NlasIterator, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage::{DelRule, GetRule, NewRule};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
 use nix::errno::Errno;
 
-use crate::answer::{Reply, ip_address};
+use crate::answer::{Reply, ip_address, text};
 use crate::{Error, Netlink};
 
 const RTM_NEWRULE: u16 = 32;
@@ -199,8 +199,8 @@ pub(crate) fn read(reply: &Reply, family: IpFamily) -> Result<Option<RoutingRule
             FRA_PRIORITY => rule.priority = Some(parse_u32(value)?),
             FRA_SRC => rule.src = net(value, header.src_len),
             FRA_DST => rule.dst = net(value, header.dst_len),
-            FRA_IIFNAME => rule.iif = parse_string(value)?,
-            FRA_OIFNAME => rule.oif = parse_string(value)?,
+            FRA_IIFNAME => rule.iif = text(value),
+            FRA_OIFNAME => rule.oif = text(value),
             FRA_FWMARK => mark = Some(parse_u32(value)?),
             FRA_FWMASK => mask = Some(parse_u32(value)?),
             FRA_TABLE => rule.table = parse_u32(value)?,

@@ -28,8 +28,15 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// for the virtual functions of a device (`RTEXT_FILTER_VF`).
 const DATAGRAM_SIZE: usize = 64 * 1024;
 
-/// How often a dump is restarted because the table changed meanwhile.
+/// How often a dump is restarted because the table changed meanwhile, if that takes
+/// no longer than [`TIMEOUT`]: whoever changes it all the time does not hold us up.
 const DUMP_ATTEMPTS: usize = 32;
+
+/// Most objects of a dump, and bytes of them: a container can fill its own tables,
+/// and what it fills is not charged to it here.
+const MAX_OBJECTS: usize = 1 << 17;
+const MAX_BYTES: usize = 64 << 20;
+const TOO_LARGE: &str = "the table is too large: more than 131072 entries, or 64 MiB of them";
 
 /// How many bytes of the send buffer the kernel needs besides the datagram
 /// (`netlink_sendmsg`).
@@ -79,7 +86,8 @@ impl Socket {
     }
 
     /// Lists all objects of a type, consistently: restarts a dump that the kernel
-    /// marks as interrupted.
+    /// marks as interrupted. `EAGAIN` if it was interrupted each time, `EFBIG` if there
+    /// are too many objects.
     pub(crate) fn dump<M: NetlinkSerializable + Clone>(&mut self, message: &M) -> Result<Vec<Reply>, Error> {
         if !self.strict {
             // Before Linux 4.20, the kernel ignores filters and sends everything. So
@@ -87,7 +95,11 @@ impl Socket {
             let _ = self.socket.set_netlink_get_strict_chk(true);
             self.strict = true;
         }
-        for _ in 0..DUMP_ATTEMPTS {
+        let begin = Instant::now();
+        for attempt in 0..DUMP_ATTEMPTS {
+            if attempt > 0 && begin.elapsed() >= TIMEOUT {
+                break;
+            }
             let bytes = self.serialize(message.clone(), NLM_F_DUMP);
             self.send(&bytes)?;
             let (replies, interrupted) = self.answer(Until::Acknowledged)?;
@@ -95,7 +107,7 @@ impl Socket {
                 return Ok(replies);
             }
         }
-        Err(Error::from_errno(Errno::EAGAIN))
+        Err(Error::of_ours(Errno::EAGAIN, "the table changed each time it was read"))
     }
 
     /// Sends messages as one datagram, and waits for the one acknowledgement
@@ -158,9 +170,12 @@ impl Socket {
         Ok(())
     }
 
-    /// Reads the replies to the last request, and whether a dump was interrupted.
+    /// Reads the replies to the last request, and whether a dump was interrupted. One
+    /// that is too large is read to its end all the same, as the kernel begins no other
+    /// on this socket before.
     fn answer(&mut self, until: Until) -> Result<(Vec<Reply>, bool), Error> {
         let (mut replies, mut interrupted) = (Vec::new(), false);
+        let (mut bytes, mut is_too_large) = (0, false);
         let mut latest = Instant::now();
         while latest.elapsed() < TIMEOUT {
             let sender = match self.receive(0) {
@@ -183,8 +198,17 @@ impl Socket {
                     NLMSG_ERROR => {
                         return acknowledged(&message).map(|()| (replies, interrupted));
                     }
+                    NLMSG_DONE if is_too_large => return Err(Error::of_ours(Errno::EFBIG, TOO_LARGE)),
                     NLMSG_DONE => return dumped(&message).map(|()| (replies, interrupted)),
-                    _ => replies.push(Reply::new(&message)),
+                    _ if is_too_large => {}
+                    _ => {
+                        let reply = Reply::new(&message);
+                        bytes += reply.payload.len();
+                        replies.push(reply);
+                        if replies.len() > MAX_OBJECTS || bytes > MAX_BYTES {
+                            (replies, is_too_large) = (Vec::new(), true);
+                        }
+                    }
                 }
                 if until == Until::Answered && !replies.is_empty() {
                     return Ok((replies, interrupted));

@@ -22,10 +22,22 @@ impl Netns {
     /// Writes values to keys, also after a failure, and returns the results in the same
     /// order. `ENOENT` where there is no such key.
     pub fn sysctls_set(&self, pairs: &[(&str, &str)]) -> Result<Vec<Result<(), Error>>, Error> {
-        self.run(|| {
-            let set = |(key, value): &(&str, &str)| set(key, value).map_err(|error| named("set", key, error));
-            pairs.iter().map(set).collect()
-        })
+        self.sysctls_set_while(pairs, &|| true)
+    }
+
+    /// The same. One write can take long, in a namespace with many links, so before
+    /// each of them `goes_on` is asked; `ETIMEDOUT` for those that are left out.
+    pub fn sysctls_set_while(
+        &self,
+        pairs: &[(&str, &str)],
+        goes_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Result<(), Error>>, Error> {
+        let write = |key: &str, value: &str| match goes_on() {
+            true => set(key, value),
+            false => Err(Errno::ETIMEDOUT.into()),
+        };
+        let set = |(key, value): &(&str, &str)| write(key, value).map_err(|error| named("set", key, error));
+        self.run(|| pairs.iter().map(set).collect())
     }
 }
 

@@ -235,13 +235,17 @@ impl Space {
     /// # Errors
     ///
     /// The same.
-    pub fn sysctls_set(&self, pairs: &[(&str, &str)]) -> Result<Vec<Result<(), Error>>, Error> {
+    pub fn sysctls_set(
+        &self,
+        pairs: &[(&str, &str)],
+        goes_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Result<(), Error>>, Error> {
         match &self.recording {
             Some(recording) => {
                 recording.sysctls_set(pairs);
                 Ok(pairs.iter().map(|_| Ok(())).collect())
             }
-            None => self.netns.sysctls_set(pairs),
+            None => self.netns.sysctls_set_while(pairs, goes_on),
         }
     }
 

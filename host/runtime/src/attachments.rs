@@ -22,7 +22,7 @@ use wasm_cni_capabilities::{
         attached::{Attached, attached},
         component::Component,
         effect::Cleanup,
-        prefix, undo,
+        name, prefix, undo,
     },
     space::Space,
 };
@@ -46,24 +46,24 @@ pub(crate) fn has_run(attempt: &Attempt, kind: &str) -> bool {
     components.into_iter().any(|component| component.kind == kind)
 }
 
+/// The records of this attempt's attachment that are there.
+pub(crate) fn of(attempt: &Attempt) -> Vec<PathBuf> {
+    match attempt.plugin {
+        Some(_) => attempt.record_path().into_iter().filter(|path| path.exists()).collect(),
+        // Also that of a runtime which calls each plugin by its name.
+        None => {
+            let end = format!(":{}", name(&attempt.owner()));
+            let is_it = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(&end));
+            all(attempt).into_iter().filter(is_it).collect()
+        }
+    }
+}
+
 /// After the plugins have done their part of a DEL: what they have left goes. If
 /// they could not do it, what an executable did for them goes as well. Gives the
 /// failures.
 pub(crate) fn finish(attempt: &Attempt, failed: bool) -> Vec<String> {
-    paths(attempt).iter().flat_map(|path| finish_one(attempt, path, failed)).collect()
-}
-
-/// The records of the attachment that are there: of a list of plugins also those of a runtime which calls each plugin by its
-/// name.
-pub(crate) fn paths(attempt: &Attempt) -> Vec<PathBuf> {
-    if attempt.plugin.is_some() {
-        return attempt.record_path().into_iter().filter(|path| path.exists()).collect();
-    }
-    let Attempt { network, container_id, ifname, .. } = attempt;
-    let end = format!(":{network}:{container_id}:{ifname}");
-    let is_its =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(end.as_bytes()));
-    all(attempt).into_iter().filter(is_its).collect()
+    of(attempt).iter().flat_map(|path| finish_one(attempt, path, failed)).collect()
 }
 
 fn finish_one(attempt: &Attempt, path: &Path, failed: bool) -> Vec<String> {

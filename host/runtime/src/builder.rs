@@ -294,6 +294,7 @@ impl Builder {
             bundled: self.bundled,
             plugin_dirs: self.plugin_dirs,
             compiler: self.compiler,
+            compile_time: self.timeout,
             allow_host: self.allow_host,
             policy,
             progress: self.progress,

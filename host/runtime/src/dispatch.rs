@@ -47,7 +47,7 @@ impl Plugins for Dispatch {
     }
 
     fn kept(&self, attempt: &Attempt) -> Option<Vec<Entry>> {
-        let records: Vec<_> = attachments::paths(attempt).iter().filter_map(|path| attached(path)).collect();
+        let records: Vec<_> = attachments::of(attempt).iter().filter_map(|path| attached(path)).collect();
         (!records.is_empty()).then(|| records.into_iter().flat_map(|record| record.entries).collect())
     }
 }
@@ -99,7 +99,7 @@ fn run_found(
             let result = instance::run(host, Arc::new(Dispatch(Arc::clone(host))), attempt, request)?;
             // What else a component says of addresses, it says of itself.
             if let (World::Ipam, Some(success)) = (world, &result) {
-                attempt.facts().record_addresses(&success.ips);
+                attempt.facts().record_addresses(kind, &success.ips);
             }
             Ok(result.map(|success| Labelled { success, version: config.version.clone() }))
         }
@@ -120,7 +120,7 @@ fn run_found(
             match verb {
                 Verb::Call(Command::Add) => {
                     let result = native_result(&output.stdout, &config.version)?;
-                    attempt.facts().record_addresses(&result.success.ips);
+                    attempt.facts().record_addresses(kind, &result.success.ips);
                     Ok(Some(result))
                 }
                 _ => Ok(None),

@@ -13,6 +13,8 @@ pub(crate) enum Ended {
     /// It imports what it is not offered.
     Unlinked(wasmtime::Error),
     Crashed(wasmtime::Error),
+    /// It was not called: what it needs it has no grant for.
+    Denied(String),
 }
 
 impl Ended {
@@ -40,6 +42,12 @@ impl Ended {
                 CniError::internal(text).details(format!("{error:#}")).of_kind(ErrorKind::NoPlugin)
             }
             Self::Crashed(error) => crashed(kind, during, &error, traces),
+            Self::Denied(why) => {
+                let remedy = format!("add \"sandbox\" to `namespaces` of [plugins.{kind}] in the policy");
+                CniError::internal(format!("plugin {kind:?} was not called: {why}"))
+                    .details(remedy)
+                    .of_kind(ErrorKind::Denied)
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use wasm_cni_capabilities::context::Context;
@@ -25,6 +26,8 @@ pub(crate) struct Host {
     pub(crate) bundled: &'static [Bundled],
     pub(crate) plugin_dirs: Vec<PathBuf>,
     pub(crate) compiler: Option<PathBuf>,
+    /// What compiling a plugin may take, if that was set for operations.
+    pub(crate) compile_time: Option<Duration>,
     pub(crate) allow_host: Vec<String>,
     /// What operators have said, or what is wrong with it.
     pub(crate) policy: Result<Policy, CniError>,

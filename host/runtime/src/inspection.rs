@@ -12,6 +12,7 @@ use crate::{
     digest::digest,
     grants::grant_table,
     host::Host,
+    options::CallOptions,
     plugins::{Location, linker, world},
     runtime::Runtime,
 };
@@ -111,7 +112,7 @@ impl Runtime {
 
 fn inspect(host: &Host, inspected: Inspected) -> Result<Inspected, CniError> {
     let kind = inspected.kind.as_str();
-    let component = host.component(kind, &inspected.location)?;
+    let component = host.component(kind, &inspected.location, &CallOptions::default())?;
     let ty = component.component_type();
     let exports = ty.exports(&host.engine).map(|(name, item)| interface(host, name, &item.ty));
     let mut exports: Vec<_> = exports.collect();

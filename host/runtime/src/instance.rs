@@ -177,7 +177,7 @@ fn call(host: &Host, state: State, sandbox: Option<&Arc<Space>>, request: Reques
             let host: Option<Resource<Namespace>> = borrow(&lent);
             let need = || {
                 borrow(&sandbox).ok_or_else(|| {
-                    Ended::Crashed(wasmtime::Error::msg("it needs the container's namespace and has no grant for it"))
+                    Ended::Denied("it needs the container's namespace and has no grant for it".to_owned())
                 })
             };
             match request.verb {

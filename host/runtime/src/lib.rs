@@ -43,6 +43,7 @@ mod attachments;
 mod builder;
 mod call;
 mod confine;
+mod dead;
 mod digest;
 mod dispatch;
 mod dry_run;
@@ -53,6 +54,7 @@ mod host;
 
 mod inspection;
 mod instance;
+mod judge;
 mod leases;
 mod list;
 mod operation;
@@ -61,6 +63,7 @@ mod plan;
 mod plugins;
 mod progress;
 mod recover;
+mod released;
 mod runtime;
 pub mod sandbox;
 mod several;
@@ -86,7 +89,7 @@ pub use wasm_cni_state::deadline::Cancel;
 pub mod config {
     pub use wasm_cni_spec::network::{Network, PluginConfig};
     pub use wasm_cni_state::conf_dir::{
-        Broken, Loaded, Lookup, Surveyed, find, first, load_all, load_file as load, survey,
+        Broken, Loaded, Lookup, Surveyed, find, first, load_all, load_file as load, parse, survey,
     };
 }
 

@@ -25,7 +25,7 @@ use wasm_cni_spec::{
     network::Network,
     result, schema, version,
 };
-use wasm_cni_state::{cache::Cached, files::reason};
+use wasm_cni_state::{cache::Cached, conf_dir::parse, files::reason};
 
 use crate::{
     operation::{Operation, Reach},
@@ -52,8 +52,9 @@ impl Runtime {
         let ((result, json), footprint) = operation.add(options.provisional, held, |attempt, last| {
             let result = schema::versioned(&last.success, &last.version)?;
             let json = gojson::pretty(&result);
-            if !self.cache().path(&network.name, at).exists() {
-                let directory = self.cache().directory().to_owned();
+            let is_new = !self.cache().path(&network.name, at).exists();
+            let directory = self.cache().directory().to_owned();
+            if is_new {
                 attempt.note(CachedResult { directory }).map_err(|e| unrecorded(&e))?;
             }
             self.cache().put(&network.name, at, &network.source, result.sorted()?)?;
@@ -86,7 +87,8 @@ impl Runtime {
 
     fn del_held(&self, operation: &Operation, network: &Network, at: &Attachment) -> Result<(), CniError> {
         let mut previous = None;
-        if version_number(network)? >= [0, 4, 0] {
+        // A version that cannot be read is that of a configuration that was changed.
+        if version_number(network).is_ok_and(|number| number >= [0, 4, 0]) {
             match self.cached_result(network, at) {
                 Ok(result) => previous = result,
                 Err(text) => {
@@ -95,7 +97,7 @@ impl Runtime {
                 }
             }
         }
-        operation.del(previous)?;
+        operation.del(previous, &|kind| self.took_part(network, at, kind))?;
         self.cache().remove(&network.name, at);
         Ok(())
     }
@@ -114,11 +116,15 @@ impl Runtime {
         let mut opened = through_processes(&cached);
         let directories = cached.iter().filter_map(|cached| cached.attachment.netns.parent());
         let reach = Reach { namespaces: directories.map(Path::to_owned).collect(), ..Reach::default() };
-        let mut plan = self.plan(Command::Gc, network, &Attachment::default())?;
+        let mut plan = self.plan(Command::Gc, network, &Attachment::default(), options)?;
         let attachment = |at: &AttachmentId| Live { container_id: at.container_id.clone(), ifname: at.ifname.clone() };
         plan.live = live.map(|live| live.iter().map(attachment).collect());
         let operation = self.begin_plan(plan, options, reach)?;
-        let held = self.hold_cache(&operation.attempt, FlockArg::LockExclusiveNonblock)?;
+        let held = match self.hold_cache(&operation.attempt, FlockArg::LockExclusiveNonblock) {
+            // On a read-only disk: nothing is cached.
+            Err(_) if matches!(self.cache().directory().try_exists(), Ok(false)) => None,
+            held => held?,
+        };
         let mut errors = Vec::new();
         let mut stale = self.cache().of_network(&network.name)?;
         stale.retain(|cached| {
@@ -145,7 +151,7 @@ impl Runtime {
         }
         (self.host.progress)(&Progress::Over);
         drop(held);
-        if version_number(network)? >= [1, 1, 0] {
+        if version_number(network).is_ok_and(|number| number >= [1, 1, 0]) {
             errors.extend(operation.gc());
         } else if live.is_some() {
             let version = version_of(network);
@@ -170,6 +176,12 @@ impl Runtime {
         Ok(Some(Labelled { success, version: version_of(network).to_owned() }))
     }
 
+    /// Whether a plugin of this type was among those of ADD. If the cache cannot tell, it was.
+    fn took_part(&self, network: &Network, at: &Attachment, kind: &str) -> bool {
+        let config = self.cache().config(&network.name, at);
+        config.and_then(|text| parse(&text).ok()).is_none_or(|of_add| of_add.plugins.iter().any(|p| p.kind == kind))
+    }
+
     /// The cache's directory, held while something is attached or detached; by
     /// `gc` alone.
     fn hold_cache(&self, attempt: &Attempt, how: FlockArg) -> Result<Option<Flock<File>>, CniError> {
@@ -181,7 +193,13 @@ impl Runtime {
     }
 
     /// What an operation on a network is going to do.
-    pub(crate) fn plan(&self, command: Command, network: &Network, at: &Attachment) -> Result<Plan, CniError> {
+    pub(crate) fn plan(
+        &self,
+        command: Command,
+        network: &Network,
+        at: &Attachment,
+        options: &CallOptions,
+    ) -> Result<Plan, CniError> {
         let netns = at.netns.to_str().ok_or_else(|| {
             CniError::new(code::ENVIRONMENT, format!("the path of the namespace is not UTF-8: {:?}", at.netns))
         })?;
@@ -203,7 +221,7 @@ impl Runtime {
             Command::Add | Command::Check | Command::Del => &at.capability_args,
             _ => &nothing,
         };
-        Ok(Plan { command, subject, steps: steps(&self.host, network, capabilities), live: None })
+        Ok(Plan { command, subject, steps: steps(&self.host, network, capabilities, options), live: None })
     }
 
     fn begin(
@@ -214,7 +232,7 @@ impl Runtime {
         options: &CallOptions,
         reach: Reach,
     ) -> Result<Operation, CniError> {
-        self.begin_plan(self.plan(command, network, at)?, options, reach)
+        self.begin_plan(self.plan(command, network, at, options)?, options, reach)
     }
 
     fn begin_plan(&self, plan: Plan, options: &CallOptions, reach: Reach) -> Result<Operation, CniError> {

@@ -24,10 +24,13 @@ use wasm_cni_spec::{
 use wasm_cni_state::deadline::Deadline;
 
 use crate::{
-    attachments, confine, dispatch,
+    attachments, confine, dead, dispatch,
     host::Host,
+    judge,
     plan::{Plan, Step},
+    plugins::Found,
     recover,
+    released::Known,
     watchdog::Watchdog,
 };
 
@@ -36,6 +39,8 @@ pub(crate) struct Operation {
     host: Arc<Host>,
     plan: Plan,
     pub(crate) attempt: Arc<Attempt>,
+    /// Is at the path of a DEL another container's namespace by now?
+    is_elsewhere: bool,
     /// Has an executable of the list been run? What it did is on no record.
     native_ran: AtomicBool,
 }
@@ -62,10 +67,14 @@ impl Operation {
         if changes && plan.subject.rehearsal.is_none() {
             recover::recover(&host.context, &plan.subject.host);
         }
+        if plan.command == Command::Add && plan.subject.rehearsal.is_none() {
+            dead::release(&host.context, &plan.subject);
+        }
         let attempt = Attempt::new(Arc::clone(&host.context), plan.command, plan.subject.clone(), deadline);
+        let is_elsewhere = plan.command == Command::Del && dead::look(&attempt);
         let plugins = plan.steps.iter().map(|step| (step.found.clone(), &step.config.requested));
         confine::before_plugins(host, &attempt, plugins, reach.directory, reach.namespaces)?;
-        Ok(Self { host: Arc::clone(host), plan, attempt, native_ran: AtomicBool::new(false) })
+        Ok(Self { host: Arc::clone(host), plan, attempt, is_elsewhere, native_ran: AtomicBool::new(false) })
     }
 
     /// The container's namespace, opened by the caller.
@@ -74,7 +83,7 @@ impl Operation {
     ///
     /// If it is the host's, and may not be.
     pub(crate) fn lend(&self, netns: Netns) -> Result<(), CniError> {
-        self.attempt.lend(netns)
+        dead::lend(&self.attempt, netns)
     }
 
     fn run(
@@ -163,15 +172,17 @@ impl Operation {
     }
 
     /// DEL: the plugins in reverse, then what they have left. A plugin that fails does not keep the others from cleaning
-    /// up.
+    /// up. If all that components did is on record, and goes by that, a plugin's failure is a warning: something has
+    /// changed since ADD. `was_native` says of a type that is gone whether it took part in ADD; that is on no record.
     ///
     /// # Errors
     ///
     /// The first failure, with the others in its details.
-    pub(crate) fn del(&self, previous: Option<Labelled>) -> Result<(), CniError> {
+    pub(crate) fn del(&self, previous: Option<Labelled>, was_native: &dyn Fn(&str) -> bool) -> Result<(), CniError> {
         let mut attempt = Arc::clone(&self.attempt);
         let mut watchdog = Watchdog::start(&self.host, &attempt.deadline);
         let mut error: Option<CniError> = None;
+        let mut is_on_record = true;
         for step in self.plan.steps.iter().rev() {
             let Deadline { time, cancel, .. } = &attempt.deadline;
             if attempt.deadline.passed() && !cancel.is_cancelled() {
@@ -179,10 +190,16 @@ impl Operation {
                 let deadline = Deadline { cancel: cancel.clone(), ..Deadline::after(*time) };
                 let context = Arc::clone(&self.host.context);
                 attempt = Attempt::new(context, Command::Del, self.plan.subject.clone(), deadline);
+                dead::look(&attempt);
                 watchdog = Watchdog::start(&self.host, &attempt.deadline);
             }
             let config = step.following(previous.clone());
             if let Err(e) = self.run(&attempt, step, &config, Verb::Call(Command::Del)) {
+                is_on_record &= judge::may_be_of_a_change(&self.host, &attempt, step, &e)
+                    && match &step.found {
+                        Ok(found) => matches!(found, Found::Component(_)),
+                        Err(_) => !was_native(&step.kind) || Known::of(&attempt).is_released(),
+                    };
                 let e = step.failed("delete", e);
                 error = Some(match error {
                     None => e,
@@ -191,15 +208,35 @@ impl Operation {
             }
         }
         drop(watchdog);
-        let left = match attempt.is_rehearsed() {
-            true => Vec::new(),
-            false => attachments::finish(&attempt, error.is_some()),
-        };
-        match error {
-            Some(error) => Err(error),
-            None if left.is_empty() => Ok(()),
-            None => Err(CniError::internal(format!("could not be removed: {}", left.join(", ")))),
+        self.finish(&attempt, error, is_on_record)
+    }
+
+    /// A DEL whose plugin cannot be called with what it was given: what is on record goes.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be called, if nothing of this attachment is on record.
+    pub(crate) fn release(&self, error: CniError) -> Result<(), CniError> {
+        self.finish(&self.attempt, Some(error), true)
+    }
+
+    /// After the plugins of a DEL, and what failed of them: what they have left goes by the record.
+    fn finish(&self, attempt: &Attempt, error: Option<CniError>, is_on_record: bool) -> Result<(), CniError> {
+        if attempt.is_rehearsed() {
+            return error.map_or(Ok(()), Err);
         }
+        let known = (error.is_some() || self.is_elsewhere).then(|| Known::of(attempt)).unwrap_or_default();
+        let left = attachments::finish(attempt, error.is_some());
+        match error {
+            Some(error) if is_on_record && left.is_empty() && !known.is_empty() => {
+                attempt.warn("", &format!("{error}; released by the record of ADD"));
+            }
+            Some(error) => return Err(error),
+            None if left.is_empty() => {}
+            None => return Err(CniError::internal(format!("could not be removed: {}", left.join(", ")))),
+        }
+        known.mark_as_released();
+        Ok(())
     }
 
     /// GC: what the records of stale attachments name, then the plugins in order. Returns the failures: one does not keep
@@ -214,7 +251,13 @@ impl Operation {
         for step in &self.plan.steps {
             let verb = Verb::Gc(self.plan.live.clone());
             let done = self.run(&self.attempt, step, &step.config, verb);
-            errors.extend(done.err().map(|e| step.failed_to_collect(e)));
+            let Err(error) = done else { continue };
+            let cannot = judge::cannot_be_called(&self.host, &self.attempt, step, &error);
+            let error = step.failed_to_collect(error);
+            match cannot {
+                true => self.attempt.warn(&step.kind, &error.to_string()),
+                false => errors.push(error),
+            }
         }
         errors
     }

@@ -17,7 +17,7 @@ use wasm_cni_spec::{
     version,
 };
 
-use crate::{host::Host, plugins::Found};
+use crate::{host::Host, options::CallOptions, plugins::Found};
 
 /// An operation that is to be done.
 pub(crate) struct Plan {
@@ -46,7 +46,13 @@ impl Step {
         Self { kind: kind.to_owned(), found: Ok(found), config: Arc::new(config), name: None }
     }
 
-    fn of(host: &Host, network: &Network, capabilities: &Map<String, Value>, plugin: &PluginConfig) -> Self {
+    fn of(
+        host: &Host,
+        network: &Network,
+        capabilities: &Map<String, Value>,
+        plugin: &PluginConfig,
+        options: &CallOptions,
+    ) -> Self {
         let name = plugin.object.get("name").and_then(Value::as_str);
         let name = name.map(|name| format!(" name={name:?}")).unwrap_or_default();
         let config = CallConfig {
@@ -58,7 +64,7 @@ impl Step {
         };
         Self {
             kind: plugin.kind.clone(),
-            found: host.find(&plugin.kind),
+            found: host.find_within(&plugin.kind, options),
             config: Arc::new(config),
             name: Some(format!("plugin type={:?}{name} failed", plugin.kind)),
         }
@@ -105,8 +111,13 @@ impl Step {
 }
 
 /// The steps of a network's plugins. Those for GC and STATUS get no capability arguments.
-pub(crate) fn steps(host: &Host, network: &Network, capabilities: &Map<String, Value>) -> Vec<Step> {
-    network.plugins.iter().map(|plugin| Step::of(host, network, capabilities, plugin)).collect()
+pub(crate) fn steps(
+    host: &Host,
+    network: &Network,
+    capabilities: &Map<String, Value>,
+    options: &CallOptions,
+) -> Vec<Step> {
+    network.plugins.iter().map(|plugin| Step::of(host, network, capabilities, plugin, options)).collect()
 }
 
 /// A network's version; 0.1.0 if it does not say.

@@ -72,6 +72,15 @@ impl Runtime {
         self.cache().list(container_id)
     }
 
+    /// The attachments of a network in the result cache, for whoever takes what is not among them for gone.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be read: silence would pass for "there are none".
+    pub fn cached_of(&self, network: &str) -> Result<Vec<Cached>, CniError> {
+        self.cache().all_of_network(network)
+    }
+
     /// Removes what an ADD made that outlives its attachment, a bridge or the
     /// directory of a network's leases, where nobody uses it any more: for callers
     /// that attach a container only once. Returns what could not be removed, and why.

@@ -33,6 +33,9 @@ use crate::{
     runtime::Runtime,
 };
 
+/// What VERSION answers.
+const NEWEST: &str = version::SUPPORTED[version::SUPPORTED.len() - 1];
+
 /// Largest configuration, bytes.
 const MAX_CONFIG: u64 = 8 << 20;
 
@@ -91,8 +94,7 @@ fn serve(
     }
     let command = Command::parse(&name);
     if command == Some(Command::Version) {
-        let newest = version::SUPPORTED[version::SUPPORTED.len() - 1];
-        let answer = json!({ "cniVersion": newest, "supportedVersions": version::SUPPORTED });
+        let answer = json!({ "cniVersion": NEWEST, "supportedVersions": version::SUPPORTED });
         let _ = stdout((gojson::compact(&answer) + "\n").as_bytes());
         return Ok(Reply::default());
     }
@@ -100,10 +102,18 @@ fn serve(
     let Some(command) = command else {
         return Err(CniError::new(code::ENVIRONMENT, format!("unknown CNI_COMMAND: {name}")));
     };
-    let version = check_version(command, &config.object)?;
+    let version = match check_version(command, &config.object) {
+        // Whatever it was changed to since ADD.
+        Err(error) if error.code == code::VERSION && matches!(command, Command::Del) => Err(error),
+        version => Ok(version?),
+    };
     let runtime = runtime()?;
-    let call = Call { runtime: &runtime, plugin, command, version: &version, config: &config, env };
-    let done = call.run(stdout);
+    let text = version.as_deref().unwrap_or(NEWEST);
+    let call = Call { runtime: &runtime, plugin, command, version: text, config: &config, env };
+    let done = match &version {
+        Ok(_) => call.run(stdout),
+        Err(error) => call.release(error),
+    };
     if runtime.host.context.own_process {
         // The kernel is faster.
         mem::forget(runtime);
@@ -240,7 +250,7 @@ impl Call<'_> {
         let steps = vec![Step::alone(self.plugin, found, config)];
         let plan = Plan { command: self.command, subject: self.subject()?, steps, live };
         let operation = Operation::begin(host, plan, deadline, Reach::default())?;
-        operation.attempt.facts().record_addresses(&given);
+        operation.attempt.facts().record_addresses("", &given);
         match self.command {
             Command::Add => {
                 let mut print = |last: Labelled| {
@@ -250,7 +260,7 @@ impl Call<'_> {
                 operation.add(false, |_| Ok(()), |_, last| print(last)).map(drop)
             }
             Command::Check => operation.check(None),
-            Command::Del => operation.del(None),
+            Command::Del => operation.del(None, &|_| false),
             Command::Status => operation.status(),
             Command::Gc => {
                 let mut errors = operation.gc();
@@ -261,6 +271,14 @@ impl Call<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A DEL whose plugin cannot be called.
+    fn release(&self, error: &CniError) -> Result<(), CniError> {
+        let host = &self.runtime.host;
+        let plan = Plan { command: self.command, subject: self.subject()?, steps: Vec::new(), live: None };
+        let operation = Operation::begin(host, plan, Deadline::after(host.context.limits.time), Reach::default())?;
+        operation.release(error.clone())
     }
 
     fn subject(&self) -> Result<Subject, CniError> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use wasm_cni_capabilities::{
     attempt::{Attempt, Subject},
     bindings::cni,
-    call::{CallConfig, Level, Verb},
+    call::CallConfig,
     exec::{self, ExecCall},
     grants::requested::Requested,
     trace::{Watched, Who},
@@ -22,8 +22,7 @@ use wasm_cni_spec::{
 use wasm_cni_state::deadline::{Cancel, Deadline};
 
 use crate::{
-    dispatch::Dispatch,
-    instance::{self, Request},
+    judge,
     plugins::{Found, Location},
     runtime::Runtime,
     watchdog::Watchdog,
@@ -95,10 +94,8 @@ impl Runtime {
     pub fn mistakes(&self, kind: &str, config: &str) -> Result<Vec<Mistake>, CniError> {
         let object: Map<String, Value> = serde_json::from_str(config)
             .map_err(|e| CniError::new(code::DECODE, format!("error parsing configuration: {e}")))?;
-        let ipam = field(&object, "ipam").and_then(Value::as_object).and_then(|ipam| field(ipam, "type"));
-        let ipam = ipam.and_then(Value::as_str).filter(|ipam| !ipam.is_empty() && *ipam != kind);
         let mut all = self.judge(kind, &object, config)?;
-        if let Some(ipam) = ipam {
+        if let Some(ipam) = judge::ipam_of(&object, kind) {
             all.extend(self.judge(ipam, &object, config)?);
         }
         Ok(all)
@@ -126,11 +123,8 @@ impl Runtime {
             text_has_prev_result: false,
             requested: Requested::default(),
         };
-        let level = Level::top(&self.host.context.limits);
-        let request = Request { plugin, config: Arc::new(config), verb: Verb::Status, level };
         let _watchdog = Watchdog::start(&self.host, &attempt.deadline);
-        let plugins = Arc::new(Dispatch(Arc::clone(&self.host)));
-        let mistakes = instance::validate(&self.host, plugins, &attempt, request)?;
+        let mistakes = judge::mistakes(&self.host, &attempt, plugin, Arc::new(config))?;
         let mistake = |cni::Mistake { key, msg, harmless }| Mistake { plugin: kind.to_owned(), key, msg, harmless };
         Ok(mistakes.into_iter().map(mistake).collect())
     }

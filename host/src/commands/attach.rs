@@ -10,7 +10,7 @@ use anyhow::Result;
 use sha2::{Digest as _, Sha512};
 use wasm_cni::{Attachment, Network};
 
-use super::{attachment, find_network};
+use super::{attachment, find_attached, find_network};
 use crate::{args::Target, env::Env};
 
 pub(crate) fn add(target: &Target, env: &Env) -> Result<u8> {
@@ -24,8 +24,11 @@ pub(crate) fn add(target: &Target, env: &Env) -> Result<u8> {
 }
 
 pub(crate) fn del(target: &Target, env: &Env) -> Result<u8> {
-    let (network, at) = prepare(target, env)?;
-    env.runtime()?.del(&network, &at)?;
+    let at = attached(target, env)?;
+    let runtime = env.runtime()?;
+    let is_it = |of: &Attachment| of.container_id == at.container_id && of.ifname == at.ifname;
+    let network = find_attached(&target.network, env, &runtime, is_it)?;
+    runtime.del(&network, &at)?;
     Ok(0)
 }
 
@@ -37,10 +40,13 @@ pub(crate) fn check(target: &Target, env: &Env) -> Result<u8> {
 
 pub(crate) fn prepare(target: &Target, env: &Env) -> Result<(Network, Attachment)> {
     let network = find_network(&target.network, env)?;
+    Ok((network, attached(target, env)?))
+}
+
+fn attached(target: &Target, env: &Env) -> Result<Attachment> {
     let netns = clean(&std::env::current_dir().unwrap_or_default().join(&target.netns));
     let id = target.container_id.clone().unwrap_or_else(|| container_id(&netns));
-    let at = attachment(env, id, target.ifname.as_deref(), &netns)?;
-    Ok((network, at))
+    attachment(env, id, target.ifname.as_deref(), &netns)
 }
 
 /// The path without `.`, `..` and doubled slashes; symbolic links are not resolved.

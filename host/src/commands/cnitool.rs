@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &mut dyn Iterator<Item = OsString>, mut env: Env) -
         Ok(status) => status,
         Err(error) if table::is_closed_pipe(&error) => 0,
         Err(error) => {
-            let error = format!("{error:#}");
+            let error = crate::chain(&error);
             let _ = write!(io::stderr(), "Error: {error}\n{USAGE}\n{error}\n");
             1
         }
@@ -68,7 +68,7 @@ fn dispatch(arguments: &[String], env: &Env) -> Result<u8> {
         "add" => attach::add(&target, env),
         "check" => attach::check(&target, env),
         "del" => attach::del(&target, env),
-        "gc" => network::gc(&Gc { network: named(), keep: Vec::new(), keep_alive: false }, env),
+        "gc" => network::gc(&Gc { network: named(), keep: Vec::new(), keep_alive: false }, true, env),
         _ => network::status(network, None, env),
     }
 }

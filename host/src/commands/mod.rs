@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
-use wasm_cni::{Attachment, Network, settings::LogLine};
+use wasm_cni::{Attachment, Network, Runtime, settings::LogLine};
 
 use crate::{
     args::{Args, Command, PLUGINS},
@@ -60,7 +60,7 @@ pub(crate) fn run(args: Args, mut env: Env) -> Result<u8> {
         Command::Del(target) => attach::del(&target, &env),
         Command::Check(target) => attach::check(&target, &env),
         Command::Plan(plan) => plan::plan(&plan, &env),
-        Command::Gc(gc) => network::gc(&gc, &env),
+        Command::Gc(gc) => network::gc(&gc, false, &env),
         Command::Status(named) => network::status(&named.network.network, Some(named.output.output), &env),
         Command::Networks(output) => networks::networks(&output, &env),
         Command::List(list) => show::list(&list, &env),
@@ -98,6 +98,23 @@ fn find_network(network: &str, env: &Env) -> Result<Network> {
         print_log(&LogLine::warning("", network, "", message));
     }
     Ok(found.network)
+}
+
+/// The network that an attachment was made with, for what takes it away: its file, or what the result cache has of it if
+/// the file is gone or broken.
+fn find_attached(name: &str, env: &Env, runtime: &Runtime, is_it: impl Fn(&Attachment) -> bool) -> Result<Network> {
+    let error = match find_network(name, env) {
+        Ok(network) => return Ok(network),
+        Err(error) => error,
+    };
+    let mut cached = runtime.cached(None);
+    cached.retain(|cached| cached.network == name && is_it(&cached.attachment));
+    cached.sort_by_key(|cached| cached.since);
+    let networks = cached.iter().rev().filter_map(|cached| wasm_cni::config::parse(&cached.config).ok());
+    let Some(network) = networks.into_iter().find(|network| network.name == name) else { return Err(error) };
+    let message = format!("{}; using the configuration in the result cache", crate::chain(&error));
+    print_log(&LogLine::warning("", name, "", &message));
+    Ok(network)
 }
 
 /// The attachment of a namespace, with the arguments in the environment.

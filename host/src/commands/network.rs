@@ -4,21 +4,31 @@ use std::io::{self, IsTerminal as _};
 
 use anyhow::Result;
 use serde_json::json;
-use wasm_cni::Network;
+use wasm_cni::{Network, settings::LogLine};
 
-use super::find_network;
+use super::{find_attached, find_network, is_path};
 use crate::{
     args::{Format, Gc},
-    env::Env,
+    env::{Env, print_log},
     table::{print, print_json},
 };
 
-pub(crate) fn gc(gc: &Gc, env: &Env) -> Result<u8> {
-    let network = find_network(&gc.network.network, env)?;
+/// With `strict`, a network that is not configured is an error, as `cnitool` has it.
+pub(crate) fn gc(gc: &Gc, strict: bool, env: &Env) -> Result<u8> {
     let runtime = env.runtime()?;
+    let name = &gc.network.network;
+    let network = match find_attached(name, env, &runtime, |_| true) {
+        Ok(network) => network,
+        Err(error) if strict || is_path(name) => return Err(error),
+        // Of a network that is not configured any more, and has no attachments, there is nothing to collect.
+        Err(error) => {
+            print_log(&LogLine::warning("", name, "", &format!("{}; nothing is attached to it", crate::chain(&error))));
+            return Ok(0);
+        }
+    };
     let mut live = gc.keep.clone();
     if gc.keep_alive {
-        let attachments = runtime.cached(None).into_iter().filter(|cached| cached.network == network.name);
+        let attachments = runtime.cached_of(&network.name)?.into_iter();
         // An attachment without a known namespace may be alive.
         let alive = attachments.filter(|cached| cached.is_alive() != Some(false));
         live.extend(alive.map(|cached| cached.attachment.id()));

@@ -90,7 +90,8 @@ fn run_command(args: &Run, env: &Env, netns: &Netns, signals: &Signals) -> Resul
     match spawned {
         Ok(child) => Ok(exit_status(signals.wait(child)?)),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "Error: cannot run {}: {error}", args.command[0].display());
+            let _ =
+                writeln!(io::stderr(), "Error: cannot run {}: {}", args.command[0].display(), crate::reason(&error));
             Ok(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE })
         }
     }

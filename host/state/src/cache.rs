@@ -1,5 +1,9 @@
 //! The result cache: what ADD leaves for CHECK, DEL and GC, in the reference's
 //! format (`cniCacheV1`), written by rename.
+//!
+//! The reference's file names do not tell attachments apart: container `b-c` of network
+//! `a` and container `c` of network `a-b` have the same. Whose a file is, its content
+//! says; whoever comes second gets a longer name.
 
 use std::{
     fs::{self, File},
@@ -15,7 +19,9 @@ use nix::{
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
+use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{
     attachment::{Attachment, Owner},
     error::{CniError, ErrorKind, code},
@@ -24,10 +30,19 @@ use wasm_cni_spec::{
 
 use crate::{
     deadline::Deadline,
-    files::{TEMPORARY, create_directories, lock_linked, reason, replace},
+    files::{TEMPORARY, create, create_directories, lock_linked, reason, replace},
 };
 
 const KIND: &str = "cniCacheV1";
+
+/// Longest name of the reference's that a file is given: what is added while it is written has to fit, too.
+const MAX_NAME: usize = 200;
+
+/// How much of the reference's name a longer one has.
+const PREFIX: usize = 120;
+
+/// Ends the name of a file that could not be read.
+const CORRUPT: &str = ".corrupt";
 
 /// Keys in the order in which the reference writes them.
 #[derive(Deserialize, Serialize)]
@@ -66,10 +81,30 @@ impl Cache {
         &self.directory
     }
 
-    /// The file of an attachment.
+    /// The file of an attachment, there or not.
     #[must_use]
     pub fn path(&self, network: &str, at: &Attachment) -> PathBuf {
-        self.directory.join(format!("{network}-{}-{}", at.container_id, at.ifname))
+        self.find(network, at).0
+    }
+
+    /// The file of an attachment, and what is in it, if it is there.
+    fn find(&self, network: &str, at: &Attachment) -> (PathBuf, Option<Vec<u8>>) {
+        let Attachment { container_id, ifname, .. } = at;
+        let name = format!("{network}-{container_id}-{ifname}");
+        let fits = name.len() <= MAX_NAME;
+        let first = self.directory.join(&name);
+        let found = if fits { fs::read(&first).ok() } else { None };
+        if found.as_ref().is_some_and(|text| is_of(text, network, at)) {
+            return (first, found);
+        }
+        // No name has a slash, so this one is nobody else's.
+        let digest = Sha256::digest(format!("{network}/{container_id}/{ifname}"));
+        let name: String = name.chars().take(PREFIX).collect();
+        let other = self.directory.join(format!("{name}-{digest:x}"));
+        match fs::read(&other).ok() {
+            None if found.is_none() && fits => (first, None),
+            text => (other, text),
+        }
     }
 
     /// Keeps a result, whose keys are in order.
@@ -86,35 +121,40 @@ impl Cache {
             capability_args: at.capability_args.clone(),
             result: Some(result),
         };
-        let failed =
-            |text: String| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}"));
-        let path = self.path(network, at);
-        replace(&path, gojson::compact(&entry).as_bytes(), false)
-            .map_err(|e| failed(format!("{}: {}", path.display(), reason(&e))))
+        let text = gojson::compact(&entry);
+        let write = || loop {
+            let (path, found) = self.find(network, at);
+            let written = match found {
+                Some(_) => replace(&path, text.as_bytes(), false),
+                None => create(&path, text.as_bytes()),
+            };
+            match written {
+                // Another attachment of the same name was faster, and is found now.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                written => return written.map_err(|e| format!("{}: {}", path.display(), reason(&e))),
+            }
+        };
+        write()
+            .map_err(|text| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}")))
     }
 
-    /// Removes the file of an attachment if it is a result of it: another's names may make the same name of a file, by their
-    /// dashes.
+    /// Removes the file of an attachment if it is a result of it, and nothing else ever.
     ///
     /// # Errors
     ///
-    /// If it cannot be read or removed.
+    /// If it cannot be removed.
     pub fn remove_of(&self, owner: &Owner) -> io::Result<()> {
         let Owner { network, container_id, ifname } = owner;
         if [network, container_id, ifname].iter().any(|name| name.contains('/')) {
             return Ok(());
         }
-        let path = self.directory.join(format!("{network}-{container_id}-{ifname}"));
-        let text = match fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            text => text?,
-        };
-        let entry = serde_json::from_slice::<Entry<IgnoredAny>>(&text);
-        let is_its = entry.is_ok_and(|entry| {
-            entry.kind == KIND
-                && (&entry.network_name, &entry.container_id, &entry.if_name) == (network, container_id, ifname)
-        });
-        if is_its { fs::remove_file(&path) } else { Ok(()) }
+        let at = Attachment::new(container_id, ifname, PathBuf::new());
+        match self.find(network, &at) {
+            (path, Some(text)) if serde_json::from_slice::<Entry<IgnoredAny>>(&text).is_ok_and(|e| e.kind == KIND) => {
+                fs::remove_file(path)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The result of an attachment; none if there is no entry. A file that is
@@ -124,14 +164,21 @@ impl Cache {
     ///
     /// What is wrong with its content.
     pub fn result(&self, network: &str, at: &Attachment) -> Result<Option<Value>, String> {
-        let path = self.path(network, at);
-        let Ok(text) = fs::read(&path) else { return Ok(None) };
+        let (path, text) = self.find(network, at);
+        let Some(text) = text else { return Ok(None) };
         let value: Value = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         if value.get("kind").and_then(Value::as_str) != Some(KIND) {
             return Ok(Some(value));
         }
         let entry: Entry<Value> = serde_json::from_value(value).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(entry.result)
+    }
+
+    /// The configuration that an attachment was made with, if there is an entry that can be read.
+    #[must_use]
+    pub fn config(&self, network: &str, at: &Attachment) -> Option<Vec<u8>> {
+        let entry: Entry<Value> = serde_json::from_slice(&self.find(network, at).1?).ok()?;
+        STANDARD.decode(entry.config).ok()
     }
 
     /// Holds the directory, making it if need be; what was made comes back. If the
@@ -177,7 +224,33 @@ impl Cache {
         Ok(entries.into_iter().filter(|cached| cached.network == network).collect())
     }
 
-    fn entries(&self) -> std::io::Result<Vec<Cached>> {
+    /// The attachments of a network, for whoever takes what is not among them for gone.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be read, or a file in it that may be one of them.
+    pub fn all_of_network(&self, network: &str) -> Result<Vec<Cached>, CniError> {
+        let all = self.of_network(network)?;
+        let prefix = format!("{network}-");
+        let may_be = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            name.starts_with(prefix.as_bytes()) && !name.ends_with(CORRUPT.as_bytes())
+        };
+        let paths = self.paths().unwrap_or_default();
+        match paths.iter().filter(may_be).find(|path| path.exists() && Cached::read(path).is_none()) {
+            None => Ok(all),
+            Some(path) => {
+                let text = format!("cannot tell which attachments are alive: {} cannot be read", path.display());
+                Err(CniError::new(code::DECODE, text))
+            }
+        }
+    }
+
+    fn entries(&self) -> io::Result<Vec<Cached>> {
+        Ok(self.paths()?.iter().filter_map(|path| Cached::read(path)).collect())
+    }
+
+    fn paths(&self) -> io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         match fs::read_dir(&self.directory) {
             Ok(entries) => {
@@ -185,12 +258,12 @@ impl Cache {
                     paths.push(entry?.path());
                 }
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
         paths.retain(|path| !path.as_os_str().as_encoded_bytes().ends_with(TEMPORARY.as_bytes()));
         paths.sort();
-        Ok(paths.iter().filter_map(|path| Cached::read(path)).collect())
+        Ok(paths)
     }
 
     /// Forgets an attachment.
@@ -202,7 +275,7 @@ impl Cache {
     pub fn set_aside(&self, network: &str, at: &Attachment) {
         let path = self.path(network, at);
         let mut aside = path.clone().into_os_string();
-        aside.push(".corrupt");
+        aside.push(CORRUPT);
         let _ = fs::rename(path, aside);
     }
 }
@@ -224,11 +297,11 @@ pub struct Cached {
 }
 
 impl Cached {
-    /// Is its namespace there? None if it is not known which that is.
+    /// Is its namespace there? None if it is not known which that is, or if that cannot be told.
     #[must_use]
     pub fn is_alive(&self) -> Option<bool> {
         let netns = &self.attachment.netns;
-        (!netns.as_os_str().is_empty()).then(|| netns.exists())
+        if netns.as_os_str().is_empty() { None } else { Netns::is_at(netns) }
     }
 
     fn read(path: &Path) -> Option<Self> {
@@ -250,10 +323,85 @@ impl Cached {
         })
     }
 }
+
+/// Whether a file is of this attachment, or does not say whose it is.
+fn is_of(text: &[u8], network: &str, at: &Attachment) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Whose {
+        kind: String,
+        container_id: String,
+        if_name: String,
+        network_name: String,
+    }
+    match serde_json::from_slice::<Whose>(text) {
+        Ok(whose) if whose.kind == KIND => {
+            whose.network_name == network && whose.container_id == at.container_id && whose.if_name == at.ifname
+        }
+        _ => true,
+    }
+}
+
 /// The namespace as the result has it: before its version 1.1.0 libcni did not
 /// write it down apart from that.
 fn sandbox<'a>(result: Option<&'a Value>, ifname: &str) -> Option<&'a str> {
     let interfaces = result?.get("interfaces")?.as_array()?;
     let inside = interfaces.iter().filter(|interface| interface["name"] == ifname);
     inside.filter_map(|interface| interface["sandbox"].as_str()).find(|sandbox| !sandbox.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment(container_id: &str) -> Attachment {
+        Attachment::new(container_id, "eth0", "/run/netns/x")
+    }
+
+    #[test]
+    fn dashes_in_names_do_not_mix_attachments_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path().to_owned());
+        let put = |network: &str, id: &str, result: &str| {
+            cache.put(network, &attachment(id), b"{}", Value::from(result)).unwrap();
+        };
+        let result = |network: &str, id: &str| cache.result(network, &attachment(id)).unwrap();
+        put("a", "b-c", "first");
+        assert!(directory.path().join("a-b-c-eth0").exists(), "the reference's name");
+        assert_eq!(result("a-b", "c"), None, "another one's");
+        put("a-b", "c", "second");
+        assert_eq!((result("a", "b-c"), result("a-b", "c")), (Some("first".into()), Some("second".into())));
+        assert_eq!(cache.list(None).len(), 2);
+        cache.remove("a", &attachment("b-c"));
+        assert_eq!((result("a", "b-c"), result("a-b", "c")), (None, Some("second".into())));
+        put("a-b", "c", "third");
+        cache.remove("a-b", &attachment("c"));
+        assert_eq!(cache.list(None).len(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_absent() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path().to_owned());
+        cache.put("n", &attachment("c"), b"{}", Value::Null).unwrap();
+        assert_eq!(cache.all_of_network("n").unwrap().len(), 1);
+        fs::write(directory.path().join("n-d-eth0"), "{").unwrap();
+        assert!(cache.all_of_network("n").unwrap_err().msg.contains("n-d-eth0"));
+        assert!(cache.all_of_network("m").is_ok(), "of another network");
+    }
+
+    #[test]
+    fn names_that_are_too_long_for_a_file_are_shortened() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::new(directory.path().to_owned());
+        let ids = ["b", "c"].map(|end| format!("{}{end}", "a".repeat(300)));
+        for id in &ids {
+            cache.put("n", &attachment(id), b"{}", Value::from(&**id)).unwrap();
+        }
+        for id in &ids {
+            assert_eq!(cache.result("n", &attachment(id)).unwrap(), Some(Value::from(&**id)));
+            cache.remove("n", &attachment(id));
+        }
+        assert_eq!(cache.list(None).len(), 0);
+    }
 }

@@ -1,7 +1,7 @@
 //! Finding a network among the files of a configuration directory.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -156,14 +156,24 @@ pub fn load_file(path: &Path) -> Result<Network, CniError> {
     network.map_err(|e| e.note(&format!("in {}", path.display())))
 }
 
+/// A configuration that was kept: a list, if it holds `plugins`, else a single plugin.
+///
+/// # Errors
+///
+/// What [`Network`] says.
+pub fn parse(source: &[u8]) -> Result<Network, CniError> {
+    if holds_plugins(source) { Network::parse_list(source) } else { Network::parse_single(source) }
+}
+
 /// Adds the plugins in `FOLDER/NAME/*.conf`, in order of the files' names.
 fn with_directory(mut network: Network, directory: &Path) -> Result<Network, CniError> {
     if !network.only_inlined && is_name(&network.name) {
         let mut files: Vec<_> = match fs::read_dir(directory.join(&network.name)) {
             Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.path()).collect(),
-            Err(_) => Vec::new(),
+            Err(e) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&e.kind()) => Vec::new(),
+            Err(e) => return Err(unreadable(&directory.join(&network.name), e)),
         };
-        files.retain(|path| path.extension().is_some_and(|e| e == "conf") && path.is_file());
+        files.retain(|path| path.extension().is_some_and(|e| e == "conf") && may_be_file(path));
         files.sort();
         for path in files {
             let source = fs::read(&path).map_err(|e| unreadable(&path, e))?;
@@ -177,6 +187,11 @@ fn with_directory(mut network: Network, directory: &Path) -> Result<Network, Cni
     Ok(network)
 }
 
+/// A file, or what cannot be looked at: a dangling link is a mistake to be told, not a file that is not there.
+fn may_be_file(path: &Path) -> bool {
+    path.metadata().map_or(true, |metadata| metadata.is_file())
+}
+
 fn holds_plugins(source: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Value>(source).is_ok_and(|value| value.get("plugins").is_some())
 }
@@ -185,7 +200,7 @@ fn holds_plugins(source: &[u8]) -> bool {
 fn list(directory: &Path) -> Result<Vec<PathBuf>, CniError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(unreadable(directory, e)),
     };
     let mut files: Vec<(u8, PathBuf)> = entries
@@ -196,13 +211,13 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, CniError> {
             "conf" | "json" => Some((1, path)),
             _ => None,
         })
-        .filter(|(_, path)| path.is_file())
+        .filter(|(_, path)| may_be_file(path))
         .collect();
     files.sort();
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
-fn unreadable(path: &Path, error: std::io::Error) -> CniError {
+fn unreadable(path: &Path, error: io::Error) -> CniError {
     CniError::new(code::IO, format!("error reading {}: {}", path.display(), reason(&error))).caused_by(error)
 }
 
@@ -225,6 +240,16 @@ mod tests {
         let error = find(directory.path(), "y").unwrap_err();
         assert_eq!(error.msg, format!("no net configuration with name \"y\" in {}", directory.path().display()));
         assert!(error.details.contains("10-broken.conflist"), "{error}");
+    }
+
+    #[test]
+    fn a_dangling_link_is_a_broken_file_and_not_an_absent_one() {
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/nonexistent", directory.path().join("10-x.conflist")).unwrap();
+        fs::create_dir(directory.path().join("20-x.conflist")).unwrap();
+        let surveyed = survey(directory.path()).unwrap();
+        assert_eq!(surveyed.len(), 1);
+        assert!(surveyed[0].network.as_ref().unwrap_err().msg.contains("no such file"));
     }
 
     #[test]

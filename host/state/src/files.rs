@@ -2,9 +2,9 @@
 //! one. Must not know: what is in them.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Permissions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -12,8 +12,10 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg},
+    fcntl::{Flock, FlockArg, OFlag},
 };
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use wasm_cni_kernel::open;
 use wasm_cni_spec::error::{CniError, code};
 
 use crate::deadline::Deadline;
@@ -69,17 +71,35 @@ pub fn under(root: &Path, path: &Path) -> PathBuf {
 /// Writes a file (0600) by way of another one that is renamed, so that nobody
 /// ever sees half of it. `durable`: it survives a power loss too.
 pub fn replace(path: &Path, data: &[u8], durable: bool) -> io::Result<()> {
+    written(path, data, durable, |temporary| fs::rename(temporary, path))
+}
+
+/// The same of a file that is not there yet: `AlreadyExists` if somebody was faster.
+pub fn create(path: &Path, data: &[u8]) -> io::Result<()> {
+    written(path, data, false, |temporary| match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+        // Not every file system has it.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(temporary, path),
+        renamed => Ok(renamed?),
+    })
+}
+
+fn written(path: &Path, data: &[u8], durable: bool, rename: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}-{}{TEMPORARY}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
     let temporary = PathBuf::from(name);
     let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+        let mut file = open(&temporary, flags, 0o600).or_else(|e| {
+            // Who had this process's number before may have been killed.
+            fs::remove_file(&temporary).map_err(|_| e)?;
+            open(&temporary, flags, 0o600)
+        })?;
         file.write_all(data)?;
         if durable {
             file.sync_all()?;
         }
-        fs::rename(&temporary, path)
+        rename(&temporary)
     };
     write().inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
@@ -106,7 +126,13 @@ fn try_create_directories(path: &Path, mode: u32, created: &mut Vec<PathBuf>) ->
     missing.reverse();
     for directory in missing {
         match fs::DirBuilder::new().mode(mode).create(directory) {
-            Ok(()) => created.push(directory.to_owned()),
+            Ok(()) => {
+                created.push(directory.to_owned());
+                // The umask has been applied.
+                let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+                // One that may not even be opened will be an error to whoever uses it.
+                let _ = open(directory, flags, 0).map(|made| made.set_permissions(Permissions::from_mode(mode)));
+            }
             // Another call was faster.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
             Err(e) => {
@@ -132,7 +158,11 @@ pub fn remove_created(created: &[PathBuf]) {
 
 /// Takes a lock on a file that is still there when the lock has been got: one
 /// that has been removed meanwhile locks nobody out.
-pub fn lock_linked(open: impl Fn() -> io::Result<File>, how: FlockArg, deadline: &Deadline) -> io::Result<Flock<File>> {
+pub fn lock_linked(
+    mut open: impl FnMut() -> io::Result<File>,
+    how: FlockArg,
+    deadline: &Deadline,
+) -> io::Result<Flock<File>> {
     use std::os::unix::fs::MetadataExt as _;
     loop {
         let lock = lock_file(open()?, how, deadline)?;

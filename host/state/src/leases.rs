@@ -115,7 +115,8 @@ fn lease(address: IpAddr, path: &Path) -> io::Result<Lease> {
     let mut text = Vec::new();
     file.take(MAX_VALUE).read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text);
-    let mut lines = text.trim().split("\r\n");
+    // After a power loss, some file systems have zeros in it. Lines end with CR LF, by hand perhaps without CR.
+    let mut lines = text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).lines();
     let mut line = || lines.next().unwrap_or_default().to_owned();
     let (container_id, ifname) = (line(), line());
     Ok(Lease { address, container_id, ifname, since, before_this_boot: boot::is_before_this(path) })
@@ -132,6 +133,9 @@ mod tests {
             ("10.0.0.10", "c1\r\neth0"),
             ("10.0.0.9", "old"),
             ("fd00::2", ""),
+            ("fd00::3", "\0\0\0\0"),
+            ("fd00::4", "\r\n\r\n"),
+            ("fd00::5", "c2\neth1\n"),
             ("lock", ""),
             ("last_reserved_ip.0", "10.0.0.9"),
         ] {
@@ -141,13 +145,22 @@ mod tests {
         let all = list(directory.path()).unwrap();
         let facts: Vec<_> =
             all.iter().map(|l| (l.address.to_string(), l.container_id.as_str(), l.ifname.as_str())).collect();
-        let expected = [("10.0.0.9", "old", ""), ("10.0.0.10", "c1", "eth0"), ("fd00::2", "", "")];
+        let expected = [
+            ("10.0.0.9", "old", ""),
+            ("10.0.0.10", "c1", "eth0"),
+            ("fd00::2", "", ""),
+            ("fd00::3", "", ""),
+            ("fd00::4", "", ""),
+            ("fd00::5", "c2", "eth1"),
+        ];
         assert_eq!(facts, expected.map(|(address, id, ifname)| (address.to_owned(), id, ifname)));
         let gone = release(directory.path(), |lease| lease.container_id == "old").unwrap();
         assert_eq!(gone.len(), 1);
         let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, ["10.0.0.10", "10.0.0.3", "fd00::2", "last_reserved_ip.0", "lock"]);
+        let others =
+            ["10.0.0.10", "10.0.0.3", "fd00::2", "fd00::3", "fd00::4", "fd00::5", "last_reserved_ip.0", "lock"];
+        assert_eq!(left, others);
         assert_eq!(list(&directory.path().join("none")).unwrap(), []);
     }
 }

@@ -164,3 +164,30 @@ fn networks_without_a_configuration_or_with_their_own_directory_are_listed() {
     assert_eq!(facts(1), (&json!("old"), &json!(1), &Value::Null));
     assert_eq!(all[0]["directory"], json!(machine.root().join("var/lib/cni/own/n2")));
 }
+
+/// As after a power loss, by the file system; or by another program.
+#[test]
+fn leases_that_are_empty_are_free_and_shown_on_a_line_each() {
+    let machine = Machine::new();
+    let folder = machine.root().join("var/lib/cni/networks/n1");
+    fs::create_dir_all(&folder).unwrap();
+    for (address, content) in [
+        ("10.1.0.2", &b"\0\0\0\0\0\0"[..]),
+        ("10.1.0.3", b""),
+        ("10.1.0.4", b"\r\n \r\n"),
+        ("10.1.0.5", b"c\x1b[31m\r\nx\r\neth0"),
+        ("10.1.0.6", b"c6\neth0\n"),
+    ] {
+        fs::write(folder.join(address), content).unwrap();
+    }
+    let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
+    let output = machine.wasm_cni(&["leases"]).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(out.lines().filter(|line| line.starts_with("n1  ") && line.contains(" 10.1.0.")).count(), 6, "{out}");
+    assert!(!out.contains(|c: char| c.is_control() && c != '\n'), "{out:?}");
+    for (address, name) in [("10.1.0.2", "c1"), ("10.1.0.3", "c2"), ("10.1.0.4", "c3"), ("10.1.0.7", "c4")] {
+        let result = machine.add(&network, &machine.netns(name));
+        assert_eq!(result["ips"][0]["address"], format!("{address}/24"));
+    }
+    assert_eq!(fs::read(folder.join("10.1.0.2")).unwrap()[..8], *b"cnitool-");
+}

@@ -3,7 +3,9 @@
 
 mod attach;
 mod bad_input;
+mod bounds;
 mod burst;
+mod changed;
 mod collect;
 mod confined;
 mod console;
@@ -15,6 +17,7 @@ mod docs;
 mod doctor;
 mod dummy;
 mod faults;
+mod gone;
 mod hello_plugin;
 mod host_device;
 mod hostile;
@@ -26,6 +29,7 @@ mod machine;
 mod macvlan;
 mod manual;
 mod many_leases;
+mod names;
 mod outside;
 mod plan;
 mod plugin_mode;

@@ -125,7 +125,11 @@ impl Commit<'_> {
         };
         let done: Vec<_> = pairs.iter().map(|pair| by_netlink(pair).is_some()).collect();
         let rest: Vec<_> = pairs.iter().zip(&done).filter(|(_, done)| !**done).map(|(pair, _)| *pair).collect();
-        let rest = if rest.is_empty() { Vec::new() } else { space.sysctls_set(&rest)? };
+        let deadline = &self.state.attempt.deadline;
+        let rest = match rest.is_empty() {
+            true => Vec::new(),
+            false => space.sysctls_set(&rest, &|| !deadline.passed())?,
+        };
         let mut rest = rest.into_iter();
         Ok(done.into_iter().map(|done| if done { Ok(()) } else { rest.next().expect("one for each") }).collect())
     }
@@ -224,7 +228,7 @@ impl Effect for Changed {
 
     fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
         scene.at(self.at).map_or(Ok(Undone::All), |space| {
-            let set = space.sysctls_set(&[(&self.key, &self.old)]);
+            let set = space.sysctls_set(&[(&self.key, &self.old)], &|| true);
             tolerate_gone(set.and_then(|results| results.into_iter().collect::<Result<(), _>>()))
         })
     }

@@ -47,6 +47,12 @@ impl Attached {
             netns: self.heading.netns.clone(),
         }
     }
+
+    /// Whether its attachment is in another namespace than this one, as far as the record says.
+    #[must_use]
+    pub fn is_elsewhere(&self, netns: &Netns) -> bool {
+        self.sandbox.is_some() && netns.id().ok() != self.sandbox
+    }
 }
 
 /// The record of an attachment, if there is one that can be read.

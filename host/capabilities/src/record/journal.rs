@@ -61,6 +61,11 @@ struct Opened {
 }
 
 impl Journal {
+    /// Directories were made beside it, outermost first, that go with it.
+    pub fn made(&mut self, directories: Vec<PathBuf>) {
+        self.created.extend(directories);
+    }
+
     /// The effects that are to be taken back, the first first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter().flatten()
@@ -97,7 +102,8 @@ impl Journal {
             return Err(Errno::EDQUOT.into());
         }
         let mut lines = Vec::new();
-        let tells_sandbox = sandbox.filter(|_| effect.is_inside() && !self.knows_sandbox);
+        // Also of an effect on the host: whether the container is still there decides what becomes of that.
+        let tells_sandbox = sandbox.filter(|_| !self.knows_sandbox);
         if let Some(id) = tells_sandbox {
             lines = format::line(&Line::Sandbox(id))?;
         }
@@ -199,7 +205,7 @@ impl Opened {
         let file = match create() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 create_directories(directory, 0o700).map_err(|failure| failure.source).and_then(|made| {
-                    *created = made;
+                    created.extend(made);
                     create()
                 })?
             }

@@ -8,6 +8,7 @@ pub mod effect;
 pub mod format;
 pub mod journal;
 mod kinds;
+pub mod lock;
 pub mod orphans;
 pub mod scene;
 pub mod undo;
@@ -15,6 +16,7 @@ mod undone;
 
 use std::path::PathBuf;
 
+use sha2::{Digest as _, Sha256};
 use wasm_cni_kernel::{Error, Netns};
 use wasm_cni_spec::attachment::Owner;
 
@@ -39,9 +41,19 @@ pub fn prefix(plugin: Option<&str>) -> String {
     }
 }
 
+/// Longest name of an attachment's record after its [`prefix`]: a file's has at most 255 bytes.
+const MAX_NAME: usize = 180;
+
 /// What the name of an attachment's record is after its [`prefix`].
 #[must_use]
 pub fn name(owner: &Owner) -> String {
     let Owner { network, container_id, ifname } = owner;
-    format!("{network}:{container_id}:{ifname}")
+    let name = format!("{network}:{container_id}:{ifname}");
+    if name.len() <= MAX_NAME {
+        return name;
+    }
+    // It begins as the other would, and nobody else's is the same.
+    let digest = format!("{:x}", Sha256::digest(&name));
+    let begin: String = name.chars().take(MAX_NAME - digest.len() - 1).collect();
+    format!("{begin}:{digest}")
 }

@@ -1,14 +1,10 @@
 //! Where effects are taken back.
 
-use std::{fmt, fs::File, os::fd::AsFd as _, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use nix::{
-    fcntl::{Flock, FlockArg},
-    libc::{EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH},
-};
-use wasm_cni_kernel::{Error, LinkRef, Netns};
+use nix::libc::{EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH};
+use wasm_cni_kernel::{Error, LinkRef};
 use wasm_cni_spec::attachment::Owner;
-use wasm_cni_state::{deadline::Deadline, files::lock_file};
 
 use super::undone::Undone;
 use crate::{
@@ -89,11 +85,12 @@ impl Scene {
         }
     }
 
-    /// A bridge that other attachments may use, if this link is one.
+    /// A bridge that other attachments may use, if this link is one, or if it can't be told whether it is.
     #[must_use]
     pub fn shared_bridge(&self, place: Place, link: u32) -> Option<Shared<'static>> {
         let get = |space: &Space| space.netlink(|netlink| netlink.link_get(LinkRef::Index(link)));
-        let is_bridge = self.at(place).is_some_and(|space| get(space).is_ok_and(|link| link.kind == "bridge"));
+        let is_one = |space: &Space| get(space).map_or_else(|e| e.errno() != ENODEV, |link| link.kind == "bridge");
+        let is_bridge = self.at(place).is_some_and(is_one);
         is_bridge.then_some(Shared::Bridge(place, LinkRef::Index(link)))
     }
 }
@@ -114,20 +111,4 @@ pub fn tolerate_gone(result: Result<(), Error>) -> Result<Undone, String> {
         Err(e) if ![ENODEV, ENOENT, ESRCH, EADDRNOTAVAIL].contains(&e.errno()) => Err(e.to_string()),
         _ => Ok(Undone::All),
     }
-}
-
-/// Exclusive: no ADD is under way in this namespace.
-#[must_use]
-pub fn lock_exclusive(netns: &Netns, deadline: &Deadline) -> Option<Flock<File>> {
-    lock_namespace(netns, FlockArg::LockExclusiveNonblock, deadline)
-}
-
-/// The lock is on the namespace itself, which all processes that work in it have in common, so there is no lock file to
-/// leave behind. If it is not to be had, ADDs go on without: only tidying up afterwards depends on it.
-#[must_use]
-pub fn lock_namespace(netns: &Netns, how: FlockArg, deadline: &Deadline) -> Option<Flock<File>> {
-    // An open of its own: duplicates of a descriptor share their lock.
-    use std::os::fd::AsRawFd as _;
-    let file = File::open(format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd())).ok()?;
-    lock_file(file, how, deadline).ok()
 }

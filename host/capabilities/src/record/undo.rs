@@ -10,7 +10,8 @@ use wasm_cni_state::deadline::Deadline;
 
 use super::{
     effect::{Entry, Undone},
-    scene::{LOCK_TIME, Scene, Shared, lock_exclusive},
+    lock::lock_exclusive,
+    scene::{LOCK_TIME, Scene, Shared},
 };
 use crate::{context::LogLine, space::Space};
 
@@ -39,7 +40,7 @@ fn undo_shared(shared: &[&Entry], scene: &Scene) -> Vec<String> {
     if shared.is_empty() {
         return Vec::new();
     }
-    let Some(_lock) = lock_exclusive(&scene.host.netns, &Deadline::after(LOCK_TIME)) else {
+    let Some(_lock) = lock_exclusive(&scene.context, &scene.host.netns, &Deadline::after(LOCK_TIME)) else {
         // Others are attaching all the time, so it is in use.
         return Vec::new();
     };
@@ -64,10 +65,14 @@ fn take_back(entry: &Entry, scene: &Scene) -> Option<String> {
     }
 }
 
+/// Not being able to tell means that it has: others may be on it.
 fn has_ports(space: &Space, bridge: LinkRef<'_>) -> bool {
     let ports = space.netlink(|netlink| {
         let bridge = netlink.link_get(bridge)?.index;
-        Ok(netlink.links()?.iter().any(|link| link.master == bridge))
+        Ok(match netlink.kernel() {
+            Some(kernel) => !kernel.ports(bridge)?.is_empty(),
+            None => netlink.links()?.iter().any(|link| link.master == bridge),
+        })
     });
-    ports.unwrap_or(false)
+    ports.unwrap_or(true)
 }

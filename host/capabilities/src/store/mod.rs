@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wasm_cni_spec::command::Command;
 use wasm_cni_state::{
     files,
-    store::{self as entries, files::Directory, is_hint},
+    store::{self as entries, files::Directory, is_hint, nothing::Nothing},
 };
 use wasmtime::component::{HasSelf, Resource};
 
@@ -69,7 +69,14 @@ impl store::Host for State {
                 }
                 directory.lock(&state.attempt.deadline)
             });
-            let entries = Box::new(opened.map_err(|e| store_error(&e))?);
+            let releases = matches!(state.attempt.command, Command::Del | Command::Gc);
+            let entries: Box<dyn entries::Transaction> = match opened {
+                Ok(locked) => Box::new(locked),
+                Err(e) if releases && Nothing::explains(&e) && matches!(path.try_exists(), Ok(false)) => {
+                    Box::new(Nothing)
+                }
+                Err(e) => return Err(store_error(&e).into()),
+            };
             state.table.push(Transaction { entries }).map_err(Failure::handle)
         })
     }
@@ -86,7 +93,8 @@ impl store::HostTransaction for State {
             let value = |key: &str| {
                 check_key(key)?;
                 let value = entries.get(key).map_err(|e| store_error(&e))?;
-                Ok(value.filter(|_| !state.is_free(entries, key)))
+                let is_lost = |value: &[u8]| state.attempt.command == Command::Add && entries::is_lost(value);
+                Ok(value.filter(|value| !is_lost(value) && !state.is_free(entries, key)))
             };
             Ok(keys.iter().map(|key| value(key)).collect::<Result<Vec<_>, types::Error>>()?)
         })

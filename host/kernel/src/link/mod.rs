@@ -7,6 +7,7 @@ mod dummy;
 mod flags;
 mod macvlan;
 mod message;
+mod ports;
 pub(crate) mod read;
 mod types;
 mod veth;

@@ -2,13 +2,15 @@
 //!
 //! It doesn't use netlink-packet-route's types: a reply has sixty attributes, ten
 //! are needed, and if a newer kernel made one longer, the whole reply would fail.
+//! Names and aliases are bytes, which anybody in a namespace chooses: what is not
+//! UTF-8 is read lossily, as one odd alias must not hide all links.
 
-use netlink_packet_core::{DecodeError, NlasIterator, parse_i32, parse_string, parse_u8, parse_u32};
+use netlink_packet_core::{DecodeError, NlasIterator, parse_i32, parse_u8, parse_u32};
 use netlink_packet_route::link::LinkHeader;
 
 use super::types::Link;
 use crate::Error;
-use crate::answer::Reply;
+use crate::answer::{Reply, text};
 
 /// Bytes of `struct ifinfomsg`.
 pub(crate) const IFINFOMSG_LEN: usize = 16;
@@ -47,7 +49,6 @@ fn read_link(payload: &[u8]) -> Result<Link, DecodeError> {
         let attribute = attribute?;
         let value = attribute.value();
         match attribute.kind() {
-            // Names are bytes: an owner can choose some that are not UTF-8.
             IFLA_IFNAME => link.name = text(value),
             IFLA_ADDRESS => link.mac = value.to_vec(),
             IFLA_MTU => link.mtu = parse_u32(value)?,
@@ -60,7 +61,7 @@ fn read_link(payload: &[u8]) -> Result<Link, DecodeError> {
             IFLA_PERM_ADDRESS => link.permanent_mac = value.to_vec(),
             IFLA_PARENT_DEV_NAME => device = text(value),
             IFLA_PARENT_DEV_BUS_NAME => bus = text(value),
-            IFLA_LINKINFO => link.kind = parse_string(&value_of(value, IFLA_INFO_KIND)?)?,
+            IFLA_LINKINFO => link.kind = text(&value_of(value, IFLA_INFO_KIND)?),
             _ => {}
         }
     }
@@ -84,16 +85,11 @@ pub(crate) fn alternative_names(reply: &Reply) -> Result<Vec<Vec<u8>>, DecodeErr
     Ok(names)
 }
 
-/// A text of the kernel's, without its NUL. Bytes that are not UTF-8 are shown as U+FFFD.
-fn text(value: &[u8]) -> String {
-    String::from_utf8_lossy(value.strip_suffix(b"\0").unwrap_or(value)).into_owned()
-}
-
 /// Reads `IFLA_INFO_KIND` and `IFLA_INFO_DATA` of a link; empty if it has none.
 pub(crate) fn kind(reply: &Reply) -> Result<(String, Vec<u8>), DecodeError> {
     LinkHeader::parse(&reply.payload)?;
     let info = value_of(&reply.payload[IFINFOMSG_LEN..], IFLA_LINKINFO)?;
-    Ok((parse_string(&value_of(&info, IFLA_INFO_KIND)?)?, value_of(&info, IFLA_INFO_DATA)?))
+    Ok((text(&value_of(&info, IFLA_INFO_KIND)?), value_of(&info, IFLA_INFO_DATA)?))
 }
 
 /// Returns the value of the first attribute of a kind; empty if there is none.
@@ -105,4 +101,24 @@ fn value_of(bytes: &[u8], kind: u16) -> Result<Vec<u8>, DecodeError> {
         }
     }
     Ok(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(4 + value.len()).unwrap();
+        let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_is_read_lossily() {
+        let attributes = [attribute(IFLA_IFNAME, b"e\xfcth\0"), attribute(IFLA_IFALIAS, b"B\xfcro\0")].concat();
+        let link = read_link(&[vec![0; IFINFOMSG_LEN], attributes].concat()).unwrap();
+        assert_eq!((&*link.name, &*link.alias), ("e\u{fffd}th", "B\u{fffd}ro"));
+    }
 }

@@ -1,10 +1,10 @@
 //! Reads chains and rules attribute by attribute, so that an attribute that a newer
 //! kernel made longer does no harm. Must not know: sockets.
 
-use netlink_packet_core::{DecodeError, NlasIterator, parse_string, parse_u32_be, parse_u64_be};
+use netlink_packet_core::{DecodeError, NlasIterator, parse_u32_be, parse_u64_be};
 
 use super::names::UDATA_COMMENT;
-use crate::answer::Reply;
+use crate::answer::{Reply, text};
 
 /// Bytes of `struct nfgenmsg`.
 const NFGENMSG_LEN: usize = 4;
@@ -58,8 +58,8 @@ pub(crate) fn chain(reply: &Reply, table: &str) -> Result<Option<String>, Decode
     for attribute in attributes(reply) {
         let attribute = attribute?;
         match attribute.kind() {
-            NFTA_CHAIN_TABLE => of = Some(parse_string(attribute.value())?),
-            NFTA_CHAIN_NAME => name = Some(parse_string(attribute.value())?),
+            NFTA_CHAIN_TABLE => of = Some(text(attribute.value())),
+            NFTA_CHAIN_NAME => name = Some(text(attribute.value())),
             _ => {}
         }
     }
@@ -76,8 +76,8 @@ pub(crate) fn rule(reply: &Reply, table: &str, chain: &str) -> Result<Option<Lis
         let attribute = attribute?;
         let value = attribute.value();
         match attribute.kind() {
-            NFTA_RULE_TABLE if parse_string(value)? != table => return Ok(None),
-            NFTA_RULE_CHAIN if parse_string(value)? != chain => return Ok(None),
+            NFTA_RULE_TABLE if text(value) != table => return Ok(None),
+            NFTA_RULE_CHAIN if text(value) != chain => return Ok(None),
             NFTA_RULE_HANDLE => rule.handle = parse_u64_be(value)?,
             NFTA_RULE_USERDATA => rule.comment = comment(value),
             NFTA_RULE_EXPRESSIONS => expressions(value, &mut rule)?,
@@ -150,12 +150,6 @@ fn attribute(bytes: &[u8], kind: u16) -> Result<Vec<u8>, DecodeError> {
 fn number(bytes: &[u8], kind: u16) -> Result<Option<u32>, DecodeError> {
     let value = attribute(bytes, kind)?;
     if value.is_empty() { Ok(None) } else { parse_u32_be(&value).map(Some) }
-}
-
-/// The text up to the NUL. Other programs' texts need not be UTF-8.
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
 #[cfg(test)]

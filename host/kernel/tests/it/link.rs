@@ -246,3 +246,17 @@ fn a_long_list_is_complete_while_it_changes() {
         });
     });
 }
+
+#[test]
+fn ports_are_those_of_one_bridge() {
+    isolated(|Sandbox { host: ns, .. }| {
+        let mut host = ns.connect().unwrap();
+        let [br0, br1] = ["br0", "br1"].map(|name| host.link_add(&bridge(name, LinkAttrs::default())).unwrap());
+        let port = LinkAttrs { master: Some(br0), ..LinkAttrs::default() };
+        host.link_add(&pair("port", "peer", port)).unwrap();
+        // Neither name nor alias of other links matters.
+        sh(&ns, "ip link set peer alias B\u{fc}ro");
+        let names: Vec<_> = host.ports(br0).unwrap().into_iter().map(|link| link.name).collect();
+        assert_eq!((names, host.ports(br1).unwrap().len()), (vec!["port".to_owned()], 0));
+    });
+}

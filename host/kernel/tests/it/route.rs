@@ -137,3 +137,21 @@ fn what_the_kernel_refuses_keeps_its_number() {
         assert_eq!(inner.routes(None).unwrap().len(), read.len());
     });
 }
+
+/// What a container has in its tables is not to fill the host's memory.
+#[test]
+fn a_table_that_is_too_large_is_an_error() {
+    isolated(|Sandbox { host, container }| {
+        let (mut inner, link) = eth0(&host, &container);
+        let line = |i: u32| format!("route add 20.{}.{}.{}/32 dev eth0\n", i >> 16, i >> 8 & 255, i & 255);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), (0..(1 << 17) + 9).map(line).collect::<String>()).unwrap();
+        sh(&container, &format!("ip -batch {}", file.path().display()));
+        let error = inner.routes(Some(link)).unwrap_err();
+        assert_eq!(error.errno(), Errno::EFBIG as i32);
+        assert!(error.to_string().starts_with("routes: the table is too large"), "{error}");
+        // The socket is as good as before.
+        assert_eq!(inner.link_get(wasm_cni_kernel::LinkRef::Index(link)).unwrap().name, "eth0");
+        assert!(inner.addresses(Some(link)).unwrap().len() >= 3);
+    });
+}

@@ -63,3 +63,18 @@ fn each_write_has_its_own_outcome() {
         assert_eq!(error.to_string(), "sysctl-get kernel/hostname: invalid argument");
     });
 }
+
+#[test]
+fn writes_stop_when_the_time_is_up() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    isolated(|Sandbox { container, .. }| {
+        let key = "net/ipv4/conf/all/arp_notify";
+        let asked = AtomicUsize::new(0);
+        let once = || asked.fetch_add(1, Ordering::Relaxed) == 0;
+        let done = container.sysctls_set_while(&[(key, "1"), (key, "0"), (key, "0")], &once).unwrap();
+        let errnos: Vec<_> = done.iter().map(|result| result.as_ref().err().map_or(0, |e| e.errno())).collect();
+        let late = Errno::ETIMEDOUT as i32;
+        assert_eq!(errnos, [0, late, late]);
+        assert_eq!(container.sysctls_get(&[key]).unwrap(), [Some("1".to_owned())]);
+    });
+}

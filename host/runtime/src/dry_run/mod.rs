@@ -69,7 +69,7 @@ impl Runtime {
         let previous = self.cached_result(network, at).unwrap_or_default();
         self.rehearse(Command::Del, network, at, |operation, planned| {
             let record = operation.attempt.record_path().ok();
-            planned.error = operation.del(previous).err();
+            planned.error = operation.del(previous, &|_| true).err();
             // What the record takes back after the plugins.
             let entries = record.and_then(|path| attached(&path)).map(|attached| attached.entries).unwrap_or_default();
             let goes = entries.iter().rev().filter(|entry| entry.cleanup() == Cleanup::Detach);
@@ -95,6 +95,7 @@ impl Runtime {
             bundled: self.host.bundled,
             plugin_dirs: self.host.plugin_dirs.clone(),
             compiler: self.host.compiler.clone(),
+            compile_time: self.host.compile_time,
             allow_host: self.host.allow_host.clone(),
             policy: self.host.policy.clone(),
             progress: Arc::clone(&self.host.progress),
@@ -103,7 +104,7 @@ impl Runtime {
         });
         let world: Arc<Mutex<World>> = Arc::default();
         let rehearsal: Arc<dyn Rehearsal> = Arc::new(DryRun { world: Arc::clone(&world), ..DryRun::default() });
-        let mut plan = self.plan(command, network, at)?;
+        let mut plan = self.plan(command, network, at, &CallOptions::default())?;
         plan.subject.host = Arc::new(rehearsal.space(wasm_cni_capabilities::space::HOST, self.host_netns()?));
         plan.subject.rehearsal = Some(rehearsal);
         let deadline = CallOptions::default().deadline(host.context.limits.time);

@@ -11,30 +11,25 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{Read as _, Write as _},
+    io::Read as _,
     os::{
         fd::AsRawFd as _,
-        unix::{
-            fs::{MetadataExt as _, OpenOptionsExt as _},
-            process::CommandExt as _,
-        },
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     },
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    path::Path,
     ptr::NonNull,
     sync::{Mutex, PoisonError},
 };
 
 use nix::{libc, unistd::geteuid};
 use sha2::{Digest as _, Sha256};
-use wasm_cni_capabilities::{exec, trace::Who};
 use wasm_cni_engine::Bundled;
 use wasm_cni_spec::error::{CniError, ErrorKind};
 use wasm_cni_state::files::{create_directories, reason, replace};
 use wasmtime::{Engine, component::Component};
 
-use super::code_memory;
-use crate::{host::Host, progress::Progress};
+use super::{code_memory, compiler::compile};
+use crate::{host::Host, options::CallOptions, progress::Progress};
 
 /// Largest component, bytes.
 const MAX_COMPONENT: u64 = 64 << 20;
@@ -79,7 +74,7 @@ pub(crate) fn bundled(engine: &Engine, plugin: &'static Bundled) -> Result<Compo
 
 /// Loads a plugin from a `.wasm` file, compiling it first if that has not been
 /// done.
-pub(crate) fn outside(host: &Host, kind: &str, path: &Path) -> Result<Component, CniError> {
+pub(crate) fn outside(host: &Host, kind: &str, path: &Path, options: &CallOptions) -> Result<Component, CniError> {
     let failed = |text: String| unusable(kind, format!("cannot load plugin {kind:?} from {}: {text}", path.display()));
     let wasm = read(path).map_err(|e| failed(reason(&e)))?;
     let digest = format!("{:x}", Sha256::digest(&wasm));
@@ -89,8 +84,9 @@ pub(crate) fn outside(host: &Host, kind: &str, path: &Path) -> Result<Component,
         return Ok(component);
     }
     let compiling = Progress::Compiling { plugin: kind };
-    let native = host.saying(&compiling, || compile(host, kind, &wasm)).map_err(failed)?;
     create_directories(&directory, 0o700).map_err(|e| failed(e.to_string()))?;
+    let memory = directory.join(format!("{digest}.failed"));
+    let native = host.saying(&compiling, || compile(host, kind, &wasm, options, &memory)).map_err(failed)?;
     replace(&cached, &native, true).map_err(|e| failed(format!("{}: {}", cached.display(), reason(&e))))?;
     load(&host.engine, &cached)
         .ok_or_else(|| failed(format!("{} cannot be trusted: it has other owners or writers", cached.display())))
@@ -139,59 +135,4 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
 /// Owned by root or this user, and nobody else can write to it.
 fn is_ours(file: &File) -> bool {
     file.metadata().is_ok_and(|m| (m.uid() == 0 || m.uid() == geteuid().as_raw()) && m.mode() & 0o022 == 0)
-}
-
-/// Has the compiler, a process of its own, turn a component into native code.
-fn compile(host: &Host, kind: &str, wasm: &[u8]) -> Result<Vec<u8>, String> {
-    let compiler = compiler(host)?;
-    let user = nobodys_user();
-    let command = |unprivileged: bool| {
-        let mut command = Command::new(&compiler);
-        command.args(["-", "-"]).env_clear().current_dir("/");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if unprivileged {
-            command.uid(user).gid(user);
-        }
-        command
-    };
-    let root = geteuid().is_root();
-    // In a user namespace without a mapping for it there is no way to become it.
-    let run = || {
-        let mut child = command(root).spawn().or_else(|e| if root { command(false).spawn() } else { Err(e) })?;
-        let mut stdin = child.stdin.take().expect("piped above");
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                // If it ends early its error says why.
-                let _ = stdin.write_all(wasm);
-            });
-            child.wait_with_output()
-        })
-    };
-    let status = |output: &Output| exec::status(output.status);
-    let output = host.context.trace.process(Who::plugin(kind), &compiler, &["-", "-"], run, status);
-    let output = output.map_err(|e| format!("cannot run {}: {}", compiler.display(), reason(&e)))?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{} failed ({}): {}", compiler.display(), output.status, text.trim()));
-    }
-    Ok(output.stdout)
-}
-
-/// A user that no other process is: `nobody` is many a daemon, and each of them could write into the compiler's process what
-/// it is to answer. systemd leaves this range of 2^28 users to nobody (systemd.io, Users, Groups, UIDs and GIDs).
-fn nobodys_user() -> u32 {
-    0x7000_0000 | wasm_cni_kernel::random_index() & 0x0fff_ffff
-}
-
-/// The compiler that was set, else the one beside this program, else the one
-/// of the distribution.
-fn compiler(host: &Host) -> Result<PathBuf, String> {
-    const NAME: &str = "wasm-cni-compile";
-    if let Some(path) = &host.compiler {
-        return Ok(path.clone());
-    }
-    let here = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join(NAME)));
-    let there = Path::new("/usr/libexec/wasm-cni").join(NAME);
-    let found = here.into_iter().chain([there]).find(|path| path.is_file());
-    found.ok_or_else(|| format!("not compiled yet, and `{NAME}` was not found next to this program"))
 }

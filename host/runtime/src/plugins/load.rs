@@ -7,15 +7,15 @@ use wasm_cni_spec::error::{CniError, ErrorKind};
 use wasmtime::component::Component;
 
 use super::{Location, Plugin, compiled};
-use crate::{digest::digest, host::Host};
+use crate::{digest::digest, host::Host, options::CallOptions};
 
 impl Host {
-    pub(super) fn load(&self, kind: &str, location: &Location) -> Result<Arc<Plugin>, CniError> {
+    pub(super) fn load(&self, kind: &str, location: &Location, options: &CallOptions) -> Result<Arc<Plugin>, CniError> {
         if let Some(plugin) = self.loaded.lock().expect("no panic with the lock held").get(kind) {
             return plugin.clone();
         }
         let load = || {
-            let component = self.component(kind, location)?;
+            let component = self.component(kind, location, options)?;
             let world = world(kind, &component)?;
             let (bundled, digest) = match location {
                 Location::Component(path) | Location::Compiled(path) => (None, Some(digest(path)?.1)),
@@ -33,11 +33,16 @@ impl Host {
         plugin
     }
 
-    /// The component of a plugin, of whichever world.
-    pub(crate) fn component(&self, kind: &str, location: &Location) -> Result<Component, CniError> {
+    /// The component of a plugin, of whichever world, compiled within the call's time.
+    pub(crate) fn component(
+        &self,
+        kind: &str,
+        location: &Location,
+        options: &CallOptions,
+    ) -> Result<Component, CniError> {
         match (location, self.bundled(kind)) {
             (Location::Bundled { .. }, Some(bundled)) => compiled::bundled(&self.engine, bundled),
-            (Location::Component(path), _) => compiled::outside(self, kind, path),
+            (Location::Component(path), _) => compiled::outside(self, kind, path, options),
             (Location::Compiled(path), _) => compiled::ahead(&self.engine, kind, path),
             _ => {
                 let error = CniError::internal(format!("plugin {kind:?} is not a component"));

@@ -13,7 +13,7 @@ use wasm_cni_spec::{
 };
 
 use super::Plugin;
-use crate::host::Host;
+use crate::{host::Host, options::CallOptions};
 
 /// Where a plugin type resolves to, loaded.
 #[derive(Clone)]
@@ -56,9 +56,14 @@ impl Host {
     ///
     /// The reference's texts if there is none; why it cannot be loaded.
     pub(crate) fn find(&self, kind: &str) -> Result<Found, CniError> {
+        self.find_within(kind, &CallOptions::default())
+    }
+
+    /// The same. What has to be compiled is compiled within the call's time.
+    pub(crate) fn find_within(&self, kind: &str, options: &CallOptions) -> Result<Found, CniError> {
         Ok(match self.locate(kind)? {
             Location::Native(path) => Found::Native(path),
-            location => Found::Component(self.load(kind, &location)?),
+            location => Found::Component(self.load(kind, &location, options)?),
         })
     }
 
@@ -140,7 +145,7 @@ impl Host {
     /// A plugin of this program: what it is called as.
     pub(crate) fn part_of_program(&self, kind: &str) -> Result<Arc<Plugin>, CniError> {
         match self.bundled(kind) {
-            Some(bundled) => self.load(kind, &bundled.into()),
+            Some(bundled) => self.load(kind, &bundled.into(), &CallOptions::default()),
             None => {
                 let error = CniError::internal(format!("plugin {kind:?} is not part of this program"));
                 Err(error.of_kind(ErrorKind::NoPlugin).in_plugin(kind))

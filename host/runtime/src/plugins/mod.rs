@@ -2,6 +2,7 @@
 
 mod code_memory;
 pub(crate) mod compiled;
+mod compiler;
 mod load;
 mod locate;
 mod plugin;

@@ -71,7 +71,13 @@ fn plugins(report: &mut Report, directory: &Directory) {
     let names = match directory.names() {
         Ok(names) if directory.path.is_dir() => names,
         Ok(_) => return report.warn(DIRECTORY, format!("{path} does not exist"), format!("wasm-cni install {path}")),
-        Err(error) => return report.warn(DIRECTORY, format!("cannot read {path}: {error}"), "run this as root"),
+        Err(error) => {
+            return report.warn(
+                DIRECTORY,
+                format!("cannot read {path}: {}", crate::reason(&error)),
+                "run this as root",
+            );
+        }
     };
     if is_writable_by_all(&directory.path) {
         report.fail(
@@ -86,7 +92,11 @@ fn plugins(report: &mut Report, directory: &Directory) {
         match look_at(report, directory, name) {
             Ok(true) => ours.push(name.as_str()),
             Ok(false) => {}
-            Err(error) => report.warn(DIRECTORY, format!("cannot read {path}/{name}: {error}"), "run this as root"),
+            Err(error) => report.warn(
+                DIRECTORY,
+                format!("cannot read {path}/{name}: {}", crate::reason(&error)),
+                "run this as root",
+            ),
         }
     }
     if report.0.len() == before {

@@ -5,23 +5,30 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Error, Result};
 use nix::{
-    fcntl::{Flock, FlockArg},
+    errno::Errno,
+    fcntl::{Flock, FlockArg, OFlag},
     libc,
 };
+use wasm_cni_kernel::open;
 
 use super::{
-    directory::{Directory, PROGRAM, REPLACED, UNBORN},
+    directory::{Directory, LOCK, PROGRAM, REPLACED, UNBORN},
     plan::{Action, Step},
 };
 
-/// Exclusive use of the directory. The lock is on the directory itself, so no lock
-/// file is left behind.
+/// How long to wait for another install.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Exclusive use of the directory. The lock is on a file in it that only its owner can
+/// open, and that goes with the lock: on the directory itself, anybody could hold one.
 pub(super) struct Held<'a> {
     directory: &'a Directory,
     lock: Option<Flock<File>>,
@@ -31,12 +38,22 @@ impl<'a> Held<'a> {
     /// Waits for other installs. A directory that does not exist yet is locked once it
     /// is created.
     pub(super) fn take(directory: &'a Directory) -> Result<Self> {
-        let lock = match File::open(&directory.path) {
-            Ok(file) => Flock::lock(file, FlockArg::LockExclusive).ok(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        match File::open(&directory.path) {
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self { directory, lock: None }),
             Err(e) => return Err(explained(e, directory)),
-        };
-        Ok(Self { directory, lock })
+        }
+        match lock(&directory.file(LOCK)) {
+            Ok(lock) => Ok(Self { directory, lock: Some(lock) }),
+            Err(e) if e.raw_os_error() == Some(libc::ETIMEDOUT) => {
+                let path = directory.path.display();
+                Err(Error::msg(format!(
+                    "cannot change {path}: another install or uninstall has been at it for a minute"
+                )))
+            }
+            // Nothing can be written there by anybody like us. If there is something to do, that will say why.
+            Err(_) => Ok(Self { directory, lock: None }),
+        }
     }
 
     /// Removes what a killed install left behind. Nobody uses it while the lock is held.
@@ -61,7 +78,8 @@ impl<'a> Held<'a> {
         match &step.action {
             Action::MakeDirectory => {
                 fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory.path)?;
-                self.lock = Flock::lock(File::open(&directory.path)?, FlockArg::LockExclusive).ok();
+                fs::set_permissions(&directory.path, Permissions::from_mode(0o755))?;
+                self.lock = lock(&directory.file(LOCK)).ok();
                 Ok(())
             }
             Action::Write { from, keep, .. } => {
@@ -95,8 +113,10 @@ impl<'a> Held<'a> {
     fn keep(&self, name: &str) -> io::Result<()> {
         let kept = self.directory.path.join(REPLACED);
         match fs::DirBuilder::new().mode(0o755).create(&kept) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
+            // The umask has been applied.
+            Ok(()) => fs::set_permissions(&kept, Permissions::from_mode(0o755))?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
         }
         let (path, new) = (self.directory.file(name), kept.join(format!("{UNBORN}{name}")));
         let _ = fs::remove_file(&new);
@@ -120,6 +140,29 @@ impl<'a> Held<'a> {
         File::open(&self.directory.path)
             .and_then(|directory| directory.sync_all())
             .map_err(|e| explained(e, self.directory))
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            let _ = fs::remove_file(self.directory.file(LOCK));
+        }
+    }
+}
+
+/// Takes the lock. A file that has been removed meanwhile locks nobody out.
+fn lock(path: &Path) -> io::Result<Flock<File>> {
+    let begin = Instant::now();
+    loop {
+        let file = open(path, OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW, 0o600)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) if lock.metadata()?.nlink() > 0 => return Ok(lock),
+            Ok(_) => {}
+            Err((_, Errno::EAGAIN)) if begin.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
+            Err((_, Errno::EAGAIN)) => return Err(Errno::ETIMEDOUT.into()),
+            Err((_, errno)) => return Err(errno.into()),
+        }
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) const COMPILER: &str = "wasm-cni-compile";
 /// Where replaced files are kept.
 pub(crate) const REPLACED: &str = ".wasm-cni-replaced";
 
+/// What is held while the directory is changed.
+pub(super) const LOCK: &str = ".wasm-cni-lock";
+
 /// How the names of files begin that are not whole yet.
 pub(super) const UNBORN: &str = ".wasm-cni-new.";
 

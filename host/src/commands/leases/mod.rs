@@ -135,6 +135,12 @@ impl Pool {
     }
 }
 
+/// For people: a lease that another program wrote may hold anything.
+fn one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(shown).collect()
+}
+
 /// A JSON number; beyond 2^53, where many programs lose digits, a string.
 fn number(count: u128) -> Value {
     match u64::try_from(count) {
@@ -174,7 +180,7 @@ fn for_people(pools: &[Pool]) -> String {
             };
             let Lease { address, container_id, ifname, since, .. } = lease;
             let names = [&pool.network, &address.to_string(), container_id, ifname, &age(*since)];
-            let [network, address, id, ifname, age] = names.map(|text| text.as_str().into());
+            let [network, address, id, ifname, age] = names.map(|text| one_line(text).into());
             leases.add([network, address, id, ifname, age, state]);
         }
     }
@@ -216,6 +222,7 @@ fn prune(args: &Leases, directories: &Directories, runtime: &Runtime, env: &Env)
     } else {
         let line = |(network, lease, why): &(&String, Lease, String)| {
             let Lease { address, container_id, ifname, .. } = lease;
+            let [container_id, ifname, why] = [container_id, ifname, why].map(|text| one_line(text));
             format!("network {network}: remove {address}, container {container_id}, interface {ifname}: {why}\n")
         };
         print(&removed.iter().map(line).collect::<String>())?;

@@ -6,9 +6,8 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -24,7 +23,7 @@ use wasm_cni_kernel::{entries, open};
 use super::{
     MAX_VALUE, Transaction,
     index::{self, Index},
-    is_hint,
+    is_hint, is_lost,
 };
 use crate::{
     boot,
@@ -173,13 +172,17 @@ impl Locked {
         let path = self.path(key);
         let write = || write_whole(&self.directory.path, &path, value);
         let written = match write() {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && self.is_stale(key) => {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && (self.is_stale(key) || self.is_lost(key)) => {
                 self.delete_file(key)?;
                 write()
             }
             written => written,
         };
         written.map_err(|e| Failure::new("open", &path, e))
+    }
+
+    fn is_lost(&self, key: &str) -> bool {
+        !is_hint(key) && matches!(self.get(key), Ok(Some(value)) if is_lost(&value))
     }
 
     fn put_file(&self, key: &str, value: &[u8]) -> Result<(), Failure> {
@@ -261,7 +264,8 @@ impl Transaction for Locked {
     fn keys(&self) -> Result<Vec<String>, Failure> {
         let path = &self.directory.path;
         let entries = entries(path).map_err(|e| Failure::new("open", path, e))?;
-        let asked = |name: &OsStr| fs::symlink_metadata(path.join(name)).is_ok_and(|metadata| metadata.is_file());
+        // What cannot be looked at may be one.
+        let asked = |name: &OsStr| fs::symlink_metadata(path.join(name)).map_or(true, |metadata| metadata.is_file());
         // Ours are regular files with names that are text.
         let files = entries.into_iter().filter(|entry| entry.is_file.unwrap_or_else(|| asked(&entry.name)));
         let names = files.filter_map(|entry| entry.name.into_string().ok());
@@ -320,7 +324,7 @@ fn write_whole(directory: &Path, path: &Path, value: &[u8]) -> io::Result<()> {
             Ok(())
         }
         Err(e) if [libc::EOPNOTSUPP, libc::EISDIR, libc::ENOENT].contains(&e.raw_os_error().unwrap_or(0)) => {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            let mut file = open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?;
             boot::mark(&file);
             file.write_all(value).inspect_err(|_| {
                 let _ = fs::remove_file(path);

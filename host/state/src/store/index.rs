@@ -11,7 +11,7 @@
 use std::{
     fs::{self, File, Metadata},
     io,
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,8 @@ use rustix::{
 };
 use sha2::{Digest as _, Sha256};
 use wasm_cni_kernel::open;
+
+use crate::files::create_directories;
 
 /// Of this format.
 const MAGIC: [u8; 8] = *b"wcni-ix1";
@@ -94,7 +96,7 @@ impl Index {
         }
         let path = path(folder, &fs::metadata(directory).ok()?);
         if !folder.is_dir() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()?;
+            create_directories(folder, 0o700).ok()?;
         }
         let _ = fs::remove_file(&path);
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;

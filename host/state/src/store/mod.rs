@@ -4,6 +4,7 @@
 
 pub mod files;
 mod index;
+pub mod nothing;
 
 use crate::files::Failure;
 
@@ -20,6 +21,13 @@ const HINT: &str = "last_reserved_ip.";
 #[must_use]
 pub fn is_hint(key: &str) -> bool {
     key.starts_with(HINT)
+}
+
+/// Whether a value was lost: after a power loss, some file systems have zeros in a file that was not written.
+#[must_use]
+pub fn is_lost(value: &[u8]) -> bool {
+    // A single one stands for what is no file.
+    value.len() > 1 && value.iter().all(|byte| *byte == 0)
 }
 
 /// Exclusive use of a network's entries, across processes, until dropped.

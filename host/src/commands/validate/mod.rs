@@ -1,13 +1,14 @@
 //! `validate`: mistakes in a directory of configurations, with file, line and column.
 
+mod files;
+
 use std::{
     collections::HashMap,
-    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use json_spanned_value::{ErrorExt as _, Settings, spanned};
 use serde_json::{Map, Value, json};
 use wasm_cni::{Runtime, result::SUPPORTED_VERSIONS};
@@ -24,12 +25,19 @@ pub(crate) fn validate(validate: &Validate, env: &Env) -> Result<u8> {
     let runtime = env.runtime()?;
     let mut findings = Vec::new();
     let mut names: HashMap<String, PathBuf> = HashMap::new();
-    let files = files(&path)?;
+    let files = files::configurations(&path)?;
     for file in &files {
-        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = match files::text(file) {
+            Ok(text) => text,
+            Err(files::Unusable { before, why }) => {
+                Check { file, text: &before, findings: &mut findings, runtime: &runtime }.at(before.len(), &why);
+                continue;
+            }
+        };
         let first = findings.len();
         let mut check = Check { file, text: &text, findings: &mut findings, runtime: &runtime };
         let found = check.file();
+        check.loaded(first);
         check.findings[first..].sort_by_key(|finding| (finding.line, finding.column));
         if let Some(name) = found
             && let Some(other) = names.insert(name.clone(), file.clone())
@@ -54,20 +62,6 @@ pub(crate) fn validate(validate: &Validate, env: &Env) -> Result<u8> {
     };
     writeln!(io::stderr(), "{}, {}{warnings}", count(files.len(), "file"), count(mistakes.len(), "mistake"))?;
     Ok(u8::from(!mistakes.is_empty()))
-}
-
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut files: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
-    files.retain(|file| {
-        let kinds = ["conflist", "conf", "json"];
-        file.is_file() && file.extension().is_some_and(|e| kinds.iter().any(|kind| e == *kind))
-    });
-    files.sort();
-    Ok(files)
 }
 
 /// Something wrong, and where.
@@ -108,20 +102,62 @@ impl Check<'_> {
         self.findings.push(Finding { file, line, column, text, harmless });
     }
 
-    /// The network's name, if there is one.
-    fn file(&mut self) -> Option<String> {
+    /// What ADD says of the whole file, if nothing before says why: a list in a `.conf`, for instance.
+    fn loaded(&mut self, first: usize) {
+        if self.findings[first..].iter().all(|finding| finding.harmless)
+            && let Err(error) = wasm_cni::config::load(self.file)
+        {
+            let why = match self.file.extension().and_then(|ending| ending.to_str()) {
+                Some("conf") if self.text.contains("\"plugins\"") => ": a list belongs into a .conflist file",
+                Some("conflist") if self.text.contains("\"type\"") => ": a single plugin belongs into a .conf file",
+                _ => "",
+            };
+            self.at(0, &format!("{}{why}", error.msg));
+        }
+    }
+
+    /// The plugins in the directory of the network's name, which ADD calls after those of the list.
+    fn directory(&mut self, name: &str, given: &Map<String, Value>) {
+        let directory = self.file.with_file_name(name);
+        if !directory.is_dir() {
+            return;
+        }
+        let plugins = match files::named(&directory, &["conf"]) {
+            Ok(plugins) => plugins,
+            Err(error) => return self.at(0, &crate::chain(&error)),
+        };
+        for file in plugins {
+            let text = match files::text(&file) {
+                Ok(text) => text,
+                Err(files::Unusable { why, .. }) => {
+                    self.at(0, &format!("{}: {why}", file.display()));
+                    continue;
+                }
+            };
+            let mut check = Check { file: &file, text: &text, findings: &mut *self.findings, runtime: self.runtime };
+            if let Some(value) = check.parsed() {
+                check.plugin(&value, given);
+            }
+        }
+    }
+
+    /// Its JSON, if it is any.
+    fn parsed(&mut self) -> Option<spanned::Value> {
         let parsed: Result<spanned::Value, _> =
             json_spanned_value::from_str_with_settings(self.text, &Settings::default());
-        let value = match parsed {
-            Ok(value) => value,
-            Err(error) => {
+        parsed
+            .map_err(|error| {
                 let offset = error.offset_within(self.text).unwrap_or(0);
                 // The place is in front already.
                 let text = error.to_string();
                 self.at(offset, text.split(" at line ").next().unwrap_or(&text));
-                return None;
-            }
-        };
+            })
+            .ok()
+    }
+
+    /// The network's name, if there is one.
+    fn file(&mut self) -> Option<String> {
+        let value = self.parsed()?;
         let Some(object) = value.as_span_object() else {
             self.at(value.start(), "a network configuration is a JSON object");
             return None;
@@ -166,6 +202,10 @@ impl Check<'_> {
                 None => self.at(plugins.start(), "`plugins` is not a list"),
             },
         }
+        let only_inlined = object.get("loadOnlyInlinedPlugins").and_then(|flag| flag.as_bool()) == Some(true);
+        if let Some(name) = name.as_deref().filter(|name| !only_inlined && is_name(name)) {
+            self.directory(name, &given);
+        }
         name
     }
 
@@ -174,8 +214,7 @@ impl Check<'_> {
             self.at(name.start(), "`name` is not text");
             return None;
         };
-        let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(legal) {
+        if !is_name(text) {
             self.at(
                 name.start(),
                 "a network's name is made of letters, digits, `_`, `.` and `-`, and starts with one of the first two",
@@ -216,7 +255,7 @@ impl Check<'_> {
                 }
             }
         }
-        if let Some(ipam) = object.get("ipam") {
+        if let Some(ipam) = object.get("ipam").filter(|ipam| !ipam.is_null()) {
             match ipam.as_span_object() {
                 None => self.at(ipam.start(), "`ipam` is not a JSON object"),
                 Some(ipam) => {
@@ -275,4 +314,10 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Whether a network may be called so.
+fn is_name(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(legal)
 }

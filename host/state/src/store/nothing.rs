@@ -1,0 +1,55 @@
+//! The entries of a directory that is not there, and cannot be made: none, and none to add. What DEL and GC find on a
+//! read-only disk.
+
+use std::io;
+
+use nix::libc;
+
+use super::Transaction;
+use crate::files::Failure;
+
+/// No entries.
+#[derive(Debug)]
+pub struct Nothing;
+
+impl Nothing {
+    /// Whether a directory could not be made for a reason that will not go away.
+    #[must_use]
+    pub fn explains(failure: &Failure) -> bool {
+        [libc::EROFS, libc::EACCES, libc::EPERM].contains(&failure.errno())
+    }
+}
+
+fn read_only() -> Failure {
+    Failure { what: "write".to_owned(), source: io::Error::from_raw_os_error(libc::EROFS) }
+}
+
+impl Transaction for Nothing {
+    fn get(&self, _: &str) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(None)
+    }
+
+    fn find(&self, _: &[u8]) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn keys(&self) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn is_stale(&self, _: &str) -> bool {
+        false
+    }
+
+    fn create(&self, _: &str, _: &[u8]) -> Result<(), Failure> {
+        Err(read_only())
+    }
+
+    fn put(&self, _: &str, _: &[u8]) -> Result<(), Failure> {
+        Err(read_only())
+    }
+
+    fn delete(&self, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+}
