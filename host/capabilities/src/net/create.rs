@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use wasm_cni_kernel as kernel;
 
-use super::{attrs, change::Labels, commit::Commit};
+use super::{attrs, change::Labels, commit::Commit, routers, vlan_interface};
 use crate::{
     bindings::{net, types},
     convert,
@@ -70,12 +70,13 @@ pub fn create(
     if bridge && at.label == HOST {
         commit.may_have_bridge(name, what)?;
     }
-    let effect = Added { at: at.place(), name: name.to_owned(), index: None, bridge };
+    let vlan = vlan_interface::is_made(commit, at, &kind, peer.as_ref(), &attrs);
+    let effect = Added { at: at.place(), name: name.to_owned(), index: None, bridge, vlan };
     let note = commit.state.note(effect.clone())?;
     let link = kernel::NewLink { name: name.to_owned(), kind, attrs };
     let done = match &parent {
         Some(parent) => at.link_new_by(parent, &link),
-        None => at.netlink(|netlink| netlink.link_new(&link)),
+        None => routers::make_deaf(commit, at, peer.as_ref().map(|(place, _)| *place), &link),
     };
     match done {
         Ok(made) => {
@@ -111,6 +112,9 @@ pub struct Added {
     /// Known once it is made, and to the process that made it.
     index: Option<u32>,
     bridge: bool,
+    /// Of a pair that is everybody's, as a bridge: its end that is the host's interface in a VLAN.
+    #[serde(default)]
+    vlan: Option<String>,
 }
 
 impl Effect for Added {
@@ -122,12 +126,15 @@ impl Effect for Added {
     }
 
     fn shared(&self, _: &Scene) -> Option<Shared<'_>> {
+        if let Some(interface) = &self.vlan {
+            return Some(Shared::Vlan(self.at, kernel::LinkRef::Name(interface)));
+        }
         let link = self.index.map_or(kernel::LinkRef::Name(&self.name), kernel::LinkRef::Index);
         self.bridge.then_some(Shared::Bridge(self.at, link))
     }
 
     fn cleanup(&self) -> Cleanup {
-        if self.bridge { Cleanup::Never } else { Cleanup::Detach }
+        if self.bridge || self.vlan.is_some() { Cleanup::Never } else { Cleanup::Detach }
     }
 
     fn needs(&self, _: &mut Needs) {}

@@ -12,6 +12,7 @@ use wasm_cni_state::{deadline::Deadline, files::lock_file};
 
 use crate::{
     context::Context,
+    net::vlan_interface,
     space::{Place, RouteSocket, Space},
     trace::Who,
 };
@@ -24,6 +25,8 @@ pub const LOCK_TIME: Duration = Duration::from_secs(2);
 pub enum Shared<'a> {
     /// A bridge: used if it has ports.
     Bridge(Place, LinkRef<'a>),
+    /// The host's interface in a VLAN of a bridge: used if others are in the VLAN.
+    Vlan(Place, LinkRef<'a>),
     /// Something whose own inverse leaves it alone if it is in use.
     Other,
 }
@@ -71,12 +74,16 @@ impl Scene {
         self.at(place).map_or(Ok(()), |space| tolerate_gone(space.netlink(f)))
     }
 
-    /// A bridge that other attachments may use, if this link is one.
+    /// A bridge that other attachments may use, or an interface in one of its VLANs, if this link is one.
     #[must_use]
     pub fn shared_bridge(&self, place: Place, link: u32) -> Option<Shared<'static>> {
-        let get = |space: &Space| space.netlink(|netlink| netlink.link_get(LinkRef::Index(link)));
-        let is_bridge = self.at(place).is_some_and(|space| get(space).is_ok_and(|link| link.kind == "bridge"));
-        is_bridge.then_some(Shared::Bridge(place, LinkRef::Index(link)))
+        let (space, link) = (self.at(place)?, LinkRef::Index(link));
+        let found = space.netlink(|netlink| netlink.link_get(link)).ok()?;
+        let is_of_vlan = || vlan_interface::bridge_of(space, &found).is_some();
+        match found.kind.as_str() {
+            "bridge" => Some(Shared::Bridge(place, link)),
+            _ => is_of_vlan().then_some(Shared::Vlan(place, link)),
+        }
     }
 }
 
