@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use wasm_cni_kernel as kernel;
 
-use super::{attrs, change::Labels, commit::Commit, routers, vlan_interface};
+use super::{attrs, change::Labels, commit::Commit, routers};
 use crate::{
     bindings::{net, types},
     convert,
@@ -70,7 +70,7 @@ pub fn create(
     if bridge && at.label == HOST {
         commit.may_have_bridge(name, what)?;
     }
-    let vlan = vlan_interface::is_made(commit, at, &kind, peer.as_ref(), &attrs);
+    let vlan = commit.vlan_interface(at, &kind, peer.as_ref(), &attrs);
     let effect = Added { at: at.place(), name: name.to_owned(), index: None, bridge, vlan };
     let note = commit.state.note(effect.clone())?;
     let link = kernel::NewLink { name: name.to_owned(), kind, attrs };

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use wasm_cni_kernel::{self as kernel, IFF_UP, Link, LinkAttrs};
+use wasm_cni_kernel::{self as kernel, IFF_UP, Link, LinkAttrs, LinkKind};
 use wasm_cni_spec::{command::Command, result::Interface};
 
-use super::{commit::Commit, routers, vlan_interface};
+use super::{commit::Commit, routers};
 use crate::{
     bindings::types,
     convert,
@@ -16,6 +16,7 @@ use crate::{
     failure::kernel_error,
     grants::pattern::matches_any,
     space::{HOST, Place, Space},
+    vlan_interface,
 };
 
 type Permitted = Result<(), types::Error>;
@@ -145,6 +146,23 @@ impl Commit<'_> {
             return Ok(());
         }
         self.state.deny(what, &format!("for a port of the host's link {:?}", link.name))
+    }
+
+    /// Whether a pair that is about to be made is the host's interface in a VLAN of a bridge and its port: then by the
+    /// name of the interface.
+    pub fn vlan_interface(
+        &self,
+        at: &Space,
+        kind: &LinkKind,
+        peer: Option<&(Place, String)>,
+        attrs: &LinkAttrs,
+    ) -> Option<String> {
+        let (LinkKind::Veth(_), HOST, Some((Place::Host, peer))) = (kind, at.label, peer) else { return None };
+        let ((bridge, _), master) = (vlan_interface::named(peer)?, attrs.master?);
+        let facts = self.facts();
+        let found = facts.bridge(master).map(|link| link.name.as_str());
+        let own = facts.own(Place::Host, master).filter(|own| own.bridge).map(|own| own.name.as_str());
+        (own.or(found) == Some(bridge)).then(|| peer.clone())
     }
 
     /// May this link be the parent of one in the container?

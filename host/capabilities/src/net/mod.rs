@@ -21,7 +21,6 @@ pub mod route;
 pub mod routers;
 pub mod sysctl;
 pub mod veth;
-pub mod vlan_interface;
 pub mod vlans;
 
 use std::{

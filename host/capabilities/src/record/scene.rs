@@ -12,9 +12,9 @@ use wasm_cni_state::{deadline::Deadline, files::lock_file};
 
 use crate::{
     context::Context,
-    net::vlan_interface,
     space::{Place, RouteSocket, Space},
     trace::Who,
+    vlan_interface,
 };
 
 /// Time for one lock while taking effects back.

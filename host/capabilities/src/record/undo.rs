@@ -11,7 +11,7 @@ use super::{
     effect::Entry,
     scene::{LOCK_TIME, Scene, Shared, lock_exclusive},
 };
-use crate::{net::vlan_interface, space::Space};
+use crate::{space::Space, vlan_interface};
 
 /// Takes effects back, the last first. Returns what could not be taken back, and why.
 pub fn undo<'a>(entries: impl DoubleEndedIterator<Item = &'a Entry>, scene: &Scene) -> Vec<String> {

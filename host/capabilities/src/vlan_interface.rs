@@ -1,13 +1,13 @@
 //! The host's own interface in a VLAN of a bridge, `br0.100`: the end of a pair whose other end is a port of the bridge, or an
 //! operator's own link of kind `vlan`. It is the gateway of all containers of the VLAN, and shared as the bridge is.
 
-use wasm_cni_kernel::{BridgeVlan, Error, Link, LinkAttrs, LinkKind, LinkRef};
+use wasm_cni_kernel::{BridgeVlan, Error, Link, LinkRef};
 
-use super::commit::Commit;
-use crate::space::{HOST, Place, Space};
+use crate::space::Space;
 
 /// The name of the bridge and the VLAN's ID, if a link may be such an interface by its name.
-fn named(name: &str) -> Option<(&str, u16)> {
+#[must_use]
+pub fn named(name: &str) -> Option<(&str, u16)> {
     let (bridge, id) = name.rsplit_once('.')?;
     // Of each VLAN there is one: `br0.0100` is another link's name.
     let id: u16 = id.parse().ok().filter(|number: &u16| number.to_string() == id)?;
@@ -38,28 +38,14 @@ fn of(link: &Link, get: impl Fn(u32) -> Option<Link>) -> Option<Of> {
 }
 
 /// The bridge that a link of this namespace is such an interface of.
+#[must_use]
 pub fn bridge_of(space: &Space, link: &Link) -> Option<Link> {
     named(&link.name)?;
     Some(of(link, |index| space.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).ok())?.bridge)
 }
 
-/// Whether a pair that is about to be made is such an interface and its port: then by the name of the interface.
-pub(super) fn is_made(
-    commit: &Commit<'_>,
-    at: &Space,
-    kind: &LinkKind,
-    peer: Option<&(Place, String)>,
-    attrs: &LinkAttrs,
-) -> Option<String> {
-    let (LinkKind::Veth(_), HOST, Some((Place::Host, peer))) = (kind, at.label, peer) else { return None };
-    let (bridge, master) = (named(peer)?.0, attrs.master?);
-    let facts = commit.facts();
-    let found = facts.bridge(master).map(|link| link.name.as_str());
-    let own = facts.own(Place::Host, master).filter(|own| own.bridge).map(|own| own.name.as_str());
-    (own.or(found) == Some(bridge)).then(|| peer.clone())
-}
-
 /// Whether somebody uses the interface by now: anything but its own port is in its VLAN. If that can't be told, it is used.
+#[must_use]
 pub fn is_used(space: &Space, interface: LinkRef<'_>) -> bool {
     let links = space.netlink(|netlink| netlink.links());
     let vlans = |port| space.netlink(|netlink| netlink.vlans(port));
