@@ -13,7 +13,8 @@ pub(crate) struct HostBridge {
     /// Its MAC is still its own: once it has ports it is the lowest of theirs.
     pub(crate) link: Link,
     pub(crate) addresses: Vec<IpNet>,
-    is_new: bool,
+    /// This ADD has made it: nobody else is on it yet.
+    pub(crate) is_new: bool,
 }
 
 impl HostBridge {
@@ -46,7 +47,10 @@ impl HostBridge {
             let lacks = |flag, wanted| wanted && self.link.flags & flag == 0;
             let promisc = lacks(link::IFF_PROMISC, config.promisc);
             let up = lacks(link::IFF_UP, true);
-            shape(batch, &LinkRef::Index(self.link.index), &self.link.name, promisc, up);
+            let name = &self.link.name;
+            // Of those that it makes, the host sees to that itself.
+            batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
+            shape(batch, &LinkRef::Index(self.link.index), name, promisc, up);
         }
     }
 
@@ -77,7 +81,6 @@ fn shape<'a>(batch: &mut Batch<'a>, link: &LinkRef, name: &'a str, promisc: bool
             .set_link(link.clone(), [LinkAttr::Promisc(true)])
             .context(move || format!("could not set promiscuous mode on {}", go::quoted(name)));
     }
-    batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
     if up {
         batch
             .set_link(link.clone(), [LinkAttr::Up(true)])

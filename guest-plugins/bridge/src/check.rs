@@ -1,6 +1,6 @@
 //! CHECK: whether what ADD returned is still there.
 
-use cni_plugin::{Call, Context, Failure, Iface, Link, Netns, Tables, check, link, mac};
+use cni_plugin::{Call, Context, Failure, Iface, Link, Netns, check, link, mac};
 
 use crate::config::Config;
 
@@ -24,7 +24,7 @@ pub(crate) fn check(call: &Call, config: &Config, sandbox: &Netns, host: &Netns)
     let Some(of_container) = of_container else {
         return Err(Failure::plain(format!("Sandbox in prevResult  doesn't match configured netns: {}", call.netns)));
     };
-    let now = link::all(sandbox, Tables::LINKS | Tables::ADDRESSES | Tables::ROUTES)?;
+    let now = check::now(sandbox, prev)?;
     let container = now.links.iter().find(|link| link.name == *ifname);
     let container = container.ok_or_else(|| format!("Interface name {ifname} not found"))?;
     compare_container(of_container, container)?;

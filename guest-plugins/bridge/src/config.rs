@@ -3,8 +3,8 @@
 use cni_plugin::decode::Document;
 use cni_plugin::masquerade::Masquerade;
 use cni_plugin::netconf::{self, NetConf};
-use cni_plugin::veth::MAKE_PAIR;
-use cni_plugin::{Dns, Failure, Mistake, args, go, link, mac, validate};
+use cni_plugin::veth::{self, HOST_INTERFACE_NAME, MAKE_PAIR};
+use cni_plugin::{Dns, Failure, Mistake, Output, args, go, link, mac, validate};
 
 use crate::vlan::Vlans;
 
@@ -34,7 +34,10 @@ pub(crate) struct Config {
     mac_key: &'static str,
     /// The IPAM plugin; none for a port on layer 2.
     pub(crate) ipam: Option<String>,
-    pub(crate) dns: Dns,
+    /// In place of IPAM's, if it is given.
+    pub(crate) dns: Option<Dns>,
+    /// What the host's end is to be called; none leaves it to chance.
+    pub(crate) host_interface: Option<String>,
     /// Drop frames of the container that have another source address than its own.
     pub(crate) spoof_check: bool,
     ip_masq: bool,
@@ -63,7 +66,7 @@ impl Config {
 
     fn read(document: &Document) -> Self {
         let conf = document.root("NetConf");
-        let NetConf { ipam, dns } = NetConf::read(&conf.embedded("NetConf"));
+        let NetConf { ipam, dns, has_dns } = NetConf::read(&conf.embedded("NetConf"));
         let mac_of_args = netconf::args_of_cni(&conf, ARGS_TYPE, "main", "BridgeArgs").and_then(|cni| cni.text("mac"));
         let mac_of_runtime =
             netconf::runtime_config(&conf, RUNTIME_CONFIG_TYPE).and_then(|runtime| given(runtime.text("mac")));
@@ -83,7 +86,8 @@ impl Config {
             mac_key: if mac_of_runtime.is_some() { "runtimeConfig.mac" } else { "args.cni.mac" },
             mac: mac_of_runtime.or_else(|| given(mac_of_args)),
             ipam: given(Some(ipam)),
-            dns,
+            dns: has_dns.then_some(dns),
+            host_interface: given(conf.text(HOST_INTERFACE_NAME)),
             spoof_check: conf.flag("macspoofchk"),
             ip_masq: conf.flag("ipMasq"),
             ip_masq_backend: conf.text("ipMasqBackend"),
@@ -127,7 +131,8 @@ impl Config {
         let idle = Masquerade::mistake(masquerades, self.ip_masq_backend.as_deref()).filter(|mistake| mistake.harmless);
         let ipam = NetConf::mistake_of_ipam(self.ipam.as_deref().unwrap_or_default(), false);
         let name = name.map(|text| Mistake::new("bridge", text));
-        self.contradictions().chain([name, vlan, mac, idle, ipam].into_iter().flatten())
+        let host_end = veth::mistake_of_name(self.host_interface.as_deref());
+        self.contradictions().chain([name, vlan, mac, host_end, idle, ipam].into_iter().flatten())
     }
 
     /// The name of the bridge's interface in the VLAN of its containers.
@@ -135,10 +140,14 @@ impl Config {
         format!("{}.{}", self.bridge, self.vlans.access)
     }
 
-    /// Is this the name of the bridge, or of its interface in a VLAN?
-    pub(crate) fn is_shared(&self, interface: &str) -> bool {
-        let rest = interface.strip_prefix(self.bridge.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    /// Is this the name of the bridge, or of its interface in a VLAN? Of the bridge of now, or of
+    /// the one that the ADD's `result` begins with.
+    pub(crate) fn is_shared(&self, interface: &str, result: Option<&Output>) -> bool {
+        let then = result.and_then(|result| result.interfaces.first()).map(|first| first.name.as_str());
+        [Some(self.bridge.as_str()), then].into_iter().flatten().any(|bridge| {
+            let rest = interface.strip_prefix(bridge);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
     }
 
     /// Source NAT, if it is asked for; for an attachment with addresses.
@@ -195,6 +204,7 @@ mod tests {
             (r#""isGateway":"x""#, "string", "NetConf.isGateway of type bool"),
             (r#""macspoofchk":3"#, "number", "NetConf.macspoofchk of type bool"),
             (r#""ipMasqBackend":3"#, "number", "NetConf.ipMasqBackend of type string"),
+            (r#""hostInterfaceName":3"#, "number", "NetConf.hostInterfaceName of type string"),
             (r#""vlan":"x""#, "string", "NetConf.vlan of type int"),
             (r#""vlanTrunk":{}"#, "object", "NetConf.vlanTrunk of type []*main.VlanTrunk"),
             (r#""vlanTrunk":[3]"#, "number", "NetConf.vlanTrunk of type main.VlanTrunk"),
@@ -326,6 +336,29 @@ mod tests {
         let text = "failed to create vlan interface: failed to find interface \"eleven-long.4000\": \
                     an interface name has 1 to 15 bytes";
         assert_eq!(Config::validate(config)[0].msg, text);
+    }
+
+    #[test]
+    fn an_empty_list_of_dns_and_a_name_of_the_host_s_end_are_given() {
+        let config = parse(r#""dns":{"nameservers":[]},"hostInterfaceName":"web0""#).unwrap();
+        assert_eq!((config.dns.is_some(), config.host_interface.as_deref()), (true, Some("web0")));
+        let config = parse(r#""dns":{"nameservers":null},"hostInterfaceName":"""#).unwrap();
+        assert_eq!((config.dns, config.host_interface), (None, None));
+        let mistakes = Config::validate(r#"{"hostInterfaceName":"all"}"#);
+        assert_eq!((mistakes.len(), mistakes[0].key.as_str()), (1, "hostInterfaceName"));
+    }
+
+    #[test]
+    fn the_bridge_of_then_is_shared_as_the_bridge_of_now() {
+        let config = parse(r#""bridge":"br1""#).unwrap();
+        let names = ["br0", "veth0", "eth0", "br0.100"];
+        let interfaces = names.map(|name| cni_plugin::result::named(name, "")).into();
+        let result = Output { interfaces, ..Output::default() };
+        let shared = names.into_iter().filter(|name| config.is_shared(name, Some(&result)));
+        assert!(shared.eq(["br0", "br0.100"]));
+        assert!(
+            config.is_shared("br1.7", None) && !config.is_shared("br0.100", None) && !config.is_shared("br10", None)
+        );
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub(crate) struct Changes {
 
 /// What has to change for `link` to have the gateways' addresses, given those
 /// that it has. IPv4 permits no other address beside a gateway's, IPv6 none of
-/// an overlapping subnet: `force` removes them.
+/// an overlapping subnet: `force` removes them. The link-local network is every
+/// link's own: there the kernel's address is beside a gateway's.
 pub(crate) fn changes(link: &str, mut has: Vec<IpNet>, gateways: &[IpNet], force: bool) -> Result<Changes, String> {
     let mut changes = Changes::default();
     for gateway in gateways {
@@ -71,6 +72,7 @@ pub(crate) fn changes(link: &str, mut has: Vec<IpNet>, gateways: &[IpNet], force
 fn conflict(address: &IpNet, gateway: &IpNet) -> bool {
     match (address, gateway) {
         (IpNet::V4(_), IpNet::V4(_)) => true,
+        (IpNet::V6(there), IpNet::V6(_)) if there.addr().is_unicast_link_local() => false,
         (IpNet::V6(_), IpNet::V6(_)) => address.contains(&gateway.addr()) || gateway.contains(&address.addr()),
         _ => false,
     }
@@ -163,6 +165,16 @@ mod tests {
         let has = ["fd00:1::1/64", "fe80::1/64"];
         assert_eq!(planned(&has, &["fd00:2::1/64"], false).unwrap().add.len(), 1);
         assert!(planned(&has, &["fd00:1::1/48"], false).is_err());
+    }
+
+    #[test]
+    fn a_link_local_gateway_is_beside_the_kernel_s_address() {
+        for force in [false, true] {
+            let changes = planned(&["fe80::5:1/64", "fd00:1::1/64"], &["fe80::1/64"], force).unwrap();
+            assert_eq!(changes, Changes { delete: vec![], add: vec![net("fe80::1/64")] });
+        }
+        assert_eq!(planned(&["fe80::1/64"], &["fe80::1/64"], false), Ok(Changes::default()));
+        assert_eq!(planned(&["fe80::1/64"], &["fd00::1/64"], false).unwrap().add.len(), 1);
     }
 
     #[test]

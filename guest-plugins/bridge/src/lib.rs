@@ -49,8 +49,8 @@ impl InterfacePlugin for Bridge {
         if !config.disable_container_interface && state != link::OPER_UP {
             wait_for(host, &port)?;
         }
-        if !config.dns.is_empty() {
-            output.dns = config.dns;
+        if let Some(dns) = config.dns {
+            output.dns = dns;
         }
         Ok(output)
     }
@@ -60,6 +60,7 @@ impl InterfacePlugin for Bridge {
         let config = Config::parse(&call.config, &call.args)?;
         let masquerade = config.masquerade()?;
         let addresses = masquerade.map_or_else(Vec::new, |_| masquerade::addresses(call, sandbox));
+        let said = call.prev.as_ref().ok().and_then(Option::as_ref);
         // None of these must leak because another one is stuck. Rules first: the
         // kernel frees them while it waits with the link.
         try_all([
@@ -67,7 +68,7 @@ impl InterfacePlugin for Bridge {
             masquerade.map_or(Ok(()), |_| masquerade::remove(host, &addresses)),
             sandbox.map_or(Ok(()), |sandbox| link::delete(sandbox, &call.at.ifname)),
             // The bridge and its interfaces in VLANs are everybody's.
-            veth::delete_host_end(host, call, |interface| !config.is_shared(&interface.name)),
+            veth::delete_host_end(host, call, |interface| !config.is_shared(&interface.name, said)),
             config.ipam.as_ref().map_or(Ok(()), |plugin| ipam::del(plugin)),
         ])
     }

@@ -1,9 +1,7 @@
 //! Ports of the bridge: host's ends of veth pairs.
 
 use cni_plugin::veth::{self, MAKE_PAIR};
-use cni_plugin::{
-    Batch, CommitFailed, Context, Failure, LinkAttr, LinkKind, LinkRef, Netns, Tolerance, Veth, link, spoof_check,
-};
+use cni_plugin::{Batch, CommitFailed, Context, Failure, LinkAttr, LinkKind, LinkRef, Netns, Veth, link, spoof_check};
 
 use crate::bridge::HostBridge;
 use crate::config::Config;
@@ -25,6 +23,7 @@ impl Port {
         bridge: &HostBridge,
     ) -> Result<Self, Failure> {
         let pair = Pair {
+            name: config.host_interface.as_deref(),
             peer_name: ifname,
             peer_namespace: sandbox,
             peer_mac: config.mac().context(|| MAKE_PAIR.to_owned())?,
@@ -52,6 +51,8 @@ impl Port {
 /// A veth pair to be made, one end of it a port of the bridge.
 #[derive(Debug)]
 pub(crate) struct Pair<'p> {
+    /// Of the port; none leaves it to chance.
+    pub(crate) name: Option<&'p str>,
     pub(crate) peer_name: &'p str,
     pub(crate) peer_namespace: &'p Netns,
     pub(crate) peer_mac: Option<Vec<u8>>,
@@ -65,8 +66,8 @@ impl Pair<'_> {
     /// Makes the pair, its other end directly in its namespace: moving it
     /// there afterwards would cost more than all the rest.
     pub(crate) fn make(&self, host: &Netns, config: &Config, bridge: &HostBridge) -> Result<Port, Failure> {
-        let (name, index) =
-            veth::make(self.peer_namespace, self.peer_name, |name| self.try_make(name, host, config, bridge))?;
+        let make = |name: &str| self.try_make(name, host, config, bridge);
+        let (name, index) = veth::make(self.peer_namespace, self.peer_name, self.name, make)?;
         Ok(Port { name, index })
     }
 
@@ -84,7 +85,6 @@ impl Pair<'_> {
             .add_link(name, kind, self.mtu.map(LinkAttr::Mtu).into_iter().chain(attrs))
             .context(|| MAKE_PAIR.to_owned())
             .made();
-        batch.sysctl(&format!("net/ipv6/conf/{name}/accept_ra"), "0").tolerate(Tolerance::BestEffort);
         // Both are off in a new port.
         if self.hairpin {
             batch

@@ -51,7 +51,7 @@ impl Config {
 
     fn read(document: &Document) -> Self {
         let conf = document.root("NetConf");
-        let NetConf { ipam, dns } = NetConf::read(&conf.embedded("NetConf"));
+        let NetConf { ipam, dns, .. } = NetConf::read(&conf.embedded("NetConf"));
         let runtime = netconf::runtime_config(&conf, RUNTIME_CONFIG);
         let capabilities = conf.embedded("NetConf").object("capabilities", "map[string]bool", "").map(Object::shared);
         let text = |key| conf.text(key).unwrap_or_default();

@@ -22,6 +22,8 @@
 //! | `wrong-verb` | the delegate's and the filters' GC in another command |
 //! | `foreign-filters` | filters for addresses and ports of others |
 //! | `foreign-forwarding` | forwarding off, and sysctls of others' links |
+//! | `foreign-stars` | links called `all` and `default`, sysctls of them, and a link that comes to have IPv6 |
+//! | `listen` | links of its own on the host that are to listen to routers |
 //! | `foreign-ports` | other containers' ports, and the bridge that they are at |
 //! | `foreign-vlan` | the host's interface in a VLAN of `outside`, and one that only looks like it |
 //! | `foreign-reach` | links of its own, with addresses, routes and masters of the host |
@@ -58,6 +60,7 @@ mod more_probes;
 mod neighbours;
 mod probes;
 mod resources;
+mod routers;
 mod tables;
 
 /// The examples of `docs/plugin-authors.md` compile. They are tested here and not in the SDK,
@@ -185,6 +188,8 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "foreign-links" => foreign::links(&scene),
         "foreign-routes" => foreign::routes(&scene),
         "foreign-sysctls" => foreign::sysctls(&scene),
+        "foreign-stars" => routers::stars(&scene),
+        "listen" => routers::listen(&scene),
         "foreign-ports" => neighbours::ports(&scene),
         "foreign-vlan" => neighbours::vlan(&scene),
         "foreign-reach" => neighbours::reach(&scene),

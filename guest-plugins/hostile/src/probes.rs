@@ -49,7 +49,7 @@ pub(crate) fn handles(scene: &Scene<'_>) -> Result<Output, Failure> {
 pub(crate) fn names(scene: &Scene<'_>) -> Result<Output, Failure> {
     let sandbox = scene.sandbox()?;
     let mut record = Record::default();
-    for name in ["a/b", "exactly-16-bytes", "nul\0", "", ".", "..", "a b", "a\nb", "a:b", "x%d"] {
+    for name in ["a/b", "exactly-16-bytes", "nul\0", "", ".", "..", "a b", "a\nb", "a:b", "x%d", "all", "default"] {
         record.commit(sandbox, &format!("add {name:?}"), |batch| {
             batch.add_link(name, bridge(), []);
         });

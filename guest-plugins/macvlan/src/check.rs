@@ -2,7 +2,7 @@
 //! case here.
 
 use cni_plugin::macvlan::{self, Mode, mode_of};
-use cni_plugin::{Call, Failure, Iface, Link, LinkRef, Netns, Output, Tables, check, link};
+use cni_plugin::{Call, Failure, Iface, Link, LinkRef, Netns, Output, check};
 
 /// Compares `prev` with the kernel; `wanted` is the mode of the configuration.
 pub(crate) fn check(
@@ -12,7 +12,7 @@ pub(crate) fn check(
     wanted: impl FnOnce() -> Result<Mode, String>,
 ) -> Result<(), Failure> {
     let interface = check::entry(call, prev).map_err(uncapitalized)?;
-    let now = link::all(sandbox, Tables::LINKS | Tables::ADDRESSES | Tables::ROUTES)?;
+    let now = check::now(sandbox, prev)?;
     let link = of_kind(interface, now.links.iter().find(|link| link.name == interface.name))?;
     let has = mode_of(sandbox, &LinkRef::Index(link.index))?;
     compare_modes(has, wanted()?)?;

@@ -49,7 +49,7 @@ impl Config {
 
     fn read(document: &Document) -> Self {
         let conf = document.root("NetConf");
-        let NetConf { ipam, dns } = NetConf::read(&conf.embedded("NetConf"));
+        let NetConf { ipam, dns, .. } = NetConf::read(&conf.embedded("NetConf"));
         let runtime = netconf::runtime_config(&conf, RUNTIME_CONFIG);
         let text = |key| conf.text(key).unwrap_or_default();
         Self {

@@ -7,8 +7,8 @@
 
 use std::net::IpAddr;
 
-use cni_plugin::bindings::interface::wasm_cni::net::net::sysctl_get;
-use cni_plugin::{Batch, Failure, IpNet, LinkRef, Netns, Output, Route, Tolerance, go};
+use cni_plugin::bindings::interface::wasm_cni::net::net::{sysctl_get, wait};
+use cni_plugin::{Batch, Condition, Failure, IpNet, LinkRef, Netns, Output, Route, Tolerance, go};
 
 // linux/rtnetlink.h
 const SCOPE_UNIVERSE: u8 = 0;
@@ -16,6 +16,9 @@ const SCOPE_LINK: u8 = 253;
 const SCOPE_HOST: u8 = 254;
 const PROTOCOL_KERNEL: u8 = 2;
 const PROTOCOL_BOOT: u8 = 3;
+
+/// How long the addresses of the host's end may take: nothing, if they are not looked for on the link.
+const SETTLE_MS: u32 = 5000;
 
 /// An address of the container and the gateway's, which is the host's end's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,22 +48,40 @@ pub(crate) fn ends(output: &Output) -> Result<Vec<Ends>, Failure> {
     Ok(ends)
 }
 
-/// In the container: everything by way of the gateway.
-pub(crate) fn of_container(sandbox: &Netns, ifname: &str, ends: &[Ends]) -> Result<(), Failure> {
-    let link = LinkRef::Name(ifname.to_owned());
-    let mut batch = Batch::on(sandbox);
-    for Ends { address, gateway } in ends {
-        let v4 = address.addr().is_ipv4();
-        let route = |dst: IpNet, via: Option<IpAddr>, scope: u8, protocol: u8| Route {
-            link: link.clone(),
+impl Ends {
+    /// A route of the container that keeps to this address.
+    fn route(&self, ifname: &str, dst: IpNet, via: Option<IpAddr>, scope: u8, protocol: u8) -> Route {
+        Route {
+            link: LinkRef::Name(ifname.to_owned()),
             dst: dst.into(),
             gateway: via.map(Into::into),
-            src: Some(address.addr().into()),
+            src: Some(self.address.addr().into()),
             table: 0,
             metric: 0,
             scope,
             protocol,
-        };
+        }
+    }
+
+    fn to_gateway(&self, ifname: &str) -> Route {
+        self.route(ifname, self.gateway.into(), None, SCOPE_LINK, PROTOCOL_BOOT)
+    }
+}
+
+/// The routes to gateways that are in none of the networks: IPAM's own routes, which go by
+/// them, need those first.
+pub(crate) fn to_far_gateways(ifname: &str, ends: &[Ends]) -> Vec<Route> {
+    let is_near = |gateway: &IpAddr| ends.iter().any(|end| end.address.contains(gateway));
+    ends.iter().filter(|end| !is_near(&end.gateway)).map(|end| end.to_gateway(ifname)).collect()
+}
+
+/// In the container: everything by way of the gateway.
+pub(crate) fn of_container(sandbox: &Netns, ifname: &str, ends: &[Ends]) -> Result<(), Failure> {
+    let mut batch = Batch::on(sandbox);
+    for end in ends {
+        let Ends { address, gateway } = end;
+        let v4 = address.addr().is_ipv4();
+        let route = |dst, via, scope, protocol| end.route(ifname, dst, via, scope, protocol);
         let network = address.trunc();
         let kernels = match v4 {
             true => route(network, None, SCOPE_LINK, PROTOCOL_KERNEL),
@@ -71,10 +92,7 @@ pub(crate) fn of_container(sandbox: &Netns, ifname: &str, ends: &[Ends]) -> Resu
         // A lone address has none, nor has the second of a network.
         batch.delete_route(kernels).tolerate(Tolerance::OkIfMissing).context(words("delete", network));
         let to_gateway = IpNet::from(*gateway);
-        batch
-            .add_route(route(to_gateway, None, SCOPE_LINK, PROTOCOL_BOOT))
-            .tolerate(Tolerance::OkIfExists)
-            .context(words("add", to_gateway));
+        batch.add_route(end.to_gateway(ifname)).tolerate(Tolerance::OkIfExists).context(words("add", to_gateway));
         batch
             .add_route(route(network, Some(*gateway), SCOPE_UNIVERSE, PROTOCOL_BOOT))
             .tolerate(Tolerance::OkIfExists)
@@ -130,7 +148,10 @@ impl<'n> Quiet<'n> {
         Ok(Self { old })
     }
 
-    pub(crate) fn end(self) -> Result<(), Failure> {
+    /// `host_end` is the index of the host's end. That its addresses are not looked for on the
+    /// link has to have been seen by the kernel, which is not at once.
+    pub(crate) fn end(self, host: &Netns, host_end: u32) -> Result<(), Failure> {
+        wait(host, &LinkRef::Index(host_end), Condition::AddressesSettled, SETTLE_MS)?;
         self.old.into_iter().try_for_each(|(namespace, key, value)| set(namespace, &key, &value))
     }
 }
@@ -153,6 +174,17 @@ mod tests {
         let address = address.parse::<IpNet>().unwrap().into();
         let ips = vec![IpConfig { address, gateway, iface: None }];
         ends(&Output { ips, ..Output::default() }).map_err(|failure| failure.msg)
+    }
+
+    #[test]
+    fn a_gateway_outside_of_the_network_has_a_route_first() {
+        let gateways = |address, gateway| {
+            let near = to_far_gateways("eth0", &of(address, Some(gateway)).unwrap());
+            near.into_iter().map(|route| IpNet::try_from(route.dst).unwrap().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(gateways("10.66.0.2/24", "169.254.1.1"), ["169.254.1.1/32"]);
+        assert_eq!(gateways("2001:db8:5:334::2/64", "2001:db8:5::1"), ["2001:db8:5::1/128"]);
+        assert!(gateways("10.66.0.2/24", "10.66.0.1").is_empty());
     }
 
     #[test]

@@ -8,6 +8,9 @@ use ipnet::IpNet;
 use crate::bindings::interface::wasm_cni::net::net::{Action, LinkNew, LinkSet, Made, Op, Sysctl, commit};
 use crate::{Address, BridgeVlan, Error, LinkAttr, LinkKind, LinkRef, Netns, OtherChange, Route, Tolerance};
 
+/// `IFA_F_NODAD` (linux/if_addr.h).
+const NO_DAD: u32 = 0x02;
+
 /// Changes in one namespace, in their order. Every failure ends the batch,
 /// unless the change is told to [`tolerate`](Change::tolerate) it.
 ///
@@ -67,6 +70,12 @@ impl<'n> Batch<'n> {
     /// Adds an address.
     pub fn add_address(&mut self, link: LinkRef, ip: IpNet) -> &mut Change<'n> {
         self.push(Action::AddrAdd(address(link, ip)))
+    }
+
+    /// Adds an address that is usable at once: nobody is asked whether it is a duplicate. For
+    /// links that nobody else is on.
+    pub fn add_address_at_once(&mut self, link: LinkRef, ip: IpNet) -> &mut Change<'n> {
+        self.push(Action::AddrAdd(Address { flags: NO_DAD, ..address(link, ip) }))
     }
 
     /// Removes an address.

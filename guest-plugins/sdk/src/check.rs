@@ -4,10 +4,15 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::{Call, CniRoute, Failure, Iface, IpConfig, Link, LinkRef, Netns, Output, Snapshot, Tables, go, link, mac};
+use crate::{
+    Call, CniRoute, Error, Failure, Iface, IpConfig, Link, LinkRef, Netns, Output, Route, Snapshot, Tables, go, link,
+    mac, routes as full,
+};
 
 /// `RT_TABLE_MAIN` (linux/rtnetlink.h).
 const MAIN_TABLE: u32 = 254;
+/// `RT_TABLE_LOCAL` (linux/rtnetlink.h).
+pub(crate) const LOCAL_TABLE: u32 = 255;
 
 /// Whether the container's interface is what `prev` says: `compare` sees its
 /// entry and the link of now, if there is one; then addresses and routes.
@@ -19,10 +24,30 @@ pub fn interface(
 ) -> Result<(), Failure> {
     let ifname = &call.at.ifname;
     let container = entry(call, prev)?;
-    let now = link::all(sandbox, Tables::LINKS | Tables::ADDRESSES | Tables::ROUTES)?;
+    let now = now(sandbox, prev)?;
     compare(container, now.links.iter().find(|link| link.name == *ifname))?;
     addresses(&now, ifname, &prev.ips)?;
     routes(&now, &prev.routes)
+}
+
+/// What the namespace has: links, addresses, and the routes of all tables that `prev` has routes in.
+pub fn now(sandbox: &Netns, prev: &Output) -> Result<Snapshot, Error> {
+    let mut now = link::all(sandbox, Tables::LINKS | Tables::ADDRESSES | Tables::ROUTES)?;
+    if prev.routes.iter().any(|route| route.table == Some(LOCAL_TABLE)) {
+        // Of which the kernel has many, so that they are not among the others.
+        let local = full::list(sandbox, Some(LOCAL_TABLE), None)?;
+        now.routes.extend(local.into_iter().flat_map(simple));
+    }
+    Ok(now)
+}
+
+/// A route for each of its hops.
+fn simple(route: full::Route) -> impl Iterator<Item = Route> {
+    let full::Route { dst, hops, src, table, metric, scope, protocol, .. } = route;
+    hops.into_iter().filter_map(move |hop| {
+        let (link, gateway) = (hop.link?, hop.gateway);
+        Some(Route { link, dst, gateway, src, table, metric, scope, protocol })
+    })
 }
 
 /// The entry of the container's interface in `prev`.
@@ -68,14 +93,14 @@ pub fn addresses(now: &Snapshot, ifname: &str, ips: &[IpConfig]) -> Result<(), F
     Ok(())
 }
 
-/// Whether the main table has every route of `routes`. A default route may go
-/// by any gateway.
+/// Whether every route of `routes` is in its table, which is the main one unless it says
+/// otherwise. A default route may go by any gateway.
 pub fn routes(now: &Snapshot, routes: &[CniRoute]) -> Result<(), Failure> {
     for route in routes {
         let dst = IpNet::try_from(route.dst)?;
         let network = dst.trunc().into();
         let found = now.routes.iter().any(|candidate| {
-            is_in_main(candidate.table)
+            is_in_table(candidate.table, route.table)
                 && candidate.dst == network
                 && (dst.prefix_len() == 0 || route.gw.is_none() || candidate.gateway == route.gw)
         });
@@ -91,6 +116,14 @@ pub fn routes(now: &Snapshot, routes: &[CniRoute]) -> Result<(), Failure> {
 /// Whether this is the main table (`RT_TABLE_MAIN`, or not given).
 pub fn is_in_main(table: u32) -> bool {
     matches!(table, 0 | MAIN_TABLE)
+}
+
+/// The reference looks for every route in the main table.
+fn is_in_table(table: u32, wanted: Option<u32>) -> bool {
+    match wanted {
+        None | Some(0) => is_in_main(table),
+        Some(wanted) => table == wanted || (is_in_main(wanted) && is_in_main(table)),
+    }
 }
 
 fn is(link: &LinkRef, index: u32, name: &str) -> bool {
@@ -162,8 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn routes_of_other_tables_do_not_count() {
+    fn a_route_is_looked_for_in_its_table_only() {
         let check = |table, wanted| text(routes(&now(table), &[wanted]));
+        let of = |table| CniRoute { table: Some(table), ..route("10.1.0.0/24", None) };
+        assert_eq!([check(100, of(100)), check(254, of(0)), check(0, of(254))], [""; 3]);
+        assert!(check(100, of(101)).starts_with("Expected Route") && check(254, of(100)).contains("Table:100"));
         assert_eq!(check(254, route("10.1.0.0/24", None)), "");
         assert!(check(100, route("10.1.0.0/24", None)).starts_with("Expected Route {Dst:{IP:10"));
         assert!(check(254, route("10.1.0.0/24", Some("10.1.0.9"))).contains("GW:10.1.0.9"));

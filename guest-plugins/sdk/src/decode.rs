@@ -154,6 +154,13 @@ impl<'d> Object<'d> {
         })
     }
 
+    /// The members whose key is exactly this, and the others: where two fields of a Go struct
+    /// differ in nothing but the case of a letter, that decides.
+    pub fn apart(&self, key: &str) -> (Self, Self) {
+        let (exact, others) = self.members.iter().partition(|(_, (name, _))| name == key);
+        (Object { members: exact, ..self.clone() }, Object { members: others, ..self.clone() })
+    }
+
     /// The same members, seen as an embedded Go struct of that name: messages
     /// have it in the path.
     pub fn embedded(&self, name: &str) -> Object<'d> {
@@ -303,6 +310,13 @@ mod tests {
         let object = document.root("NetConf").object("o", "T", "T").unwrap();
         assert_eq!(object.text("a").as_deref(), Some("1"));
         assert_eq!(object.text("b").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_field_that_differs_in_case_only_has_its_exact_key() {
+        let document = Document::parse(r#"{"Address":"A","address":"b","ADDRESS":"c"}"#).unwrap();
+        let (exact, others) = document.root("T").apart("Address");
+        assert_eq!((exact.text("Address").as_deref(), others.text("address").as_deref()), (Some("A"), Some("c")));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::bindings::interface::wasm_cni::net::net::{self, sysctl_get};
+use crate::check::LOCAL_TABLE;
+use crate::routes::{self, Hop, How};
 use crate::{
     Batch, CniRoute, Code, Condition, Context, Failure, IpConfig, LinkAttr, LinkRef, Netns, Output, Route, Tables,
     Tolerance, go, link,
@@ -17,6 +19,11 @@ const TENTATIVE: u32 = 0x40;
 /// `RTPROT_BOOT` (linux/rtnetlink.h).
 const PROTOCOL_BOOT: u8 = 3;
 const DAD_TIMEOUT_MS: u32 = 5000;
+/// `RT_SCOPE_LINK` (linux/rtnetlink.h): destinations from here on are on the link itself.
+const SCOPE_LINK: u8 = 253;
+/// What the kernel makes of larger ones (`ip_metrics_convert`).
+const MAX_MTU: u32 = 65_535 - 15;
+const MAX_MSS: u32 = 65_535 - 40;
 
 /// Addresses `ifname`, sets it up, and adds the routes of `output`; then, with
 /// `announce`, the neighbours are told (the kernel does it for IPv4, if the
@@ -24,11 +31,24 @@ const DAD_TIMEOUT_MS: u32 = 5000;
 /// that all of it is one host call (two where an IPv6 gateway has to wait for
 /// duplicate address detection).
 pub fn configure<'n>(
+    batch: Batch<'n>,
+    sandbox: &'n Netns,
+    ifname: &'n str,
+    output: &'n Output,
+    announce: bool,
+) -> Result<(), Failure> {
+    configure_beyond(batch, sandbox, ifname, output, announce, Vec::new())
+}
+
+/// [`configure`] for gateways that are in no network of the addresses: `near` are the routes
+/// to them, which come before the others.
+pub fn configure_beyond<'n>(
     mut batch: Batch<'n>,
     sandbox: &'n Netns,
     ifname: &'n str,
     output: &'n Output,
     announce: bool,
+    near: Vec<Route>,
 ) -> Result<(), Failure> {
     let link = LinkRef::Name(ifname.to_owned());
     let (mut gateway_v4, mut gateway_v6) = (None, None);
@@ -66,13 +86,20 @@ pub fn configure<'n>(
         settle(sandbox, ifname)?;
         batch = Batch::on(sandbox);
     }
+    for route in near {
+        let words = move || format!("failed to add the route to a gateway of {}", go::quoted(ifname));
+        batch.add_route(route).tolerate(Tolerance::OkIfExists).context(words);
+    }
     for route in &output.routes {
         let dst = IpNet::try_from(route.dst)?;
         let default = if dst.addr().is_ipv4() { gateway_v4 } else { gateway_v6 };
-        let gateway = route.gw.map(IpAddr::from).or(default);
-        batch
-            .add_route(kernel_route(&link, route, gateway))
-            .context(move || refused_route(&dst, route, gateway, ifname));
+        let gateway = gateway_of(&dst, route, default);
+        let simple = kernel_route(&link, route, gateway);
+        let change = match has_metrics(route) {
+            true => batch.other(routes::add(&with_metrics(simple, route), How::Append)),
+            false => batch.add_route(simple),
+        };
+        change.context(move || refused_route(&dst, route, gateway, ifname));
     }
     if announce {
         batch.announce(link).tolerate(Tolerance::BestEffort);
@@ -95,9 +122,8 @@ fn enable_ipv6<'n>(batch: &mut Batch<'n>, sandbox: &Netns, ifname: &'n str) -> R
             .sysctl(&key, "0")
             .context(move || format!("failed to enable IPv6 for interface {} ({key}={value})", go::quoted(name)));
     }
-    batch
-        .sysctl(&format!("net/ipv6/conf/{ifname}/keep_addr_on_down"), "1")
-        .context(move || format!("failed to enable keep_addr_on_down for interface {}", go::quoted(ifname)));
+    // Nothing depends on it. The reference fails where it can't be set: where /proc/sys is read-only, say.
+    batch.sysctl(&format!("net/ipv6/conf/{ifname}/keep_addr_on_down"), "1").tolerate(Tolerance::BestEffort);
     Ok(())
 }
 
@@ -134,6 +160,35 @@ fn verdict(ifname: &str, operstate: u8, addresses: impl Iterator<Item = (IpAddr,
         return Err(format!("link {ifname} still has tentative addresses after 5000000000 seconds"));
     }
     Ok(())
+}
+
+/// The route's own gateway, or else the address's. In IPv4 a destination on the link itself
+/// has none, and the kernel takes it with none only.
+fn gateway_of(dst: &IpNet, route: &CniRoute, default: Option<IpAddr>) -> Option<IpAddr> {
+    let is_near = dst.addr().is_ipv4() && route.scope.is_some_and(|scope| scope >= SCOPE_LINK);
+    route.gw.map(IpAddr::from).or(default.filter(|_| !is_near))
+}
+
+/// Whether it says more than the simple routes can. Of the local table, whose routes are the
+/// kernel's, the host takes simple ones only.
+fn has_metrics(route: &CniRoute) -> bool {
+    (route.mtu != 0 || route.advmss != 0) && route.table != Some(LOCAL_TABLE)
+}
+
+fn with_metrics(simple: Route, route: &CniRoute) -> routes::Route {
+    let Route { link, dst, gateway, src, table, metric, scope, protocol } = simple;
+    routes::Route {
+        kind: routes::Kind::Unicast,
+        dst,
+        hops: vec![Hop { gateway, ..Hop::by(link) }],
+        src,
+        table,
+        metric,
+        scope,
+        protocol,
+        mtu: route.mtu.min(MAX_MTU),
+        advmss: route.advmss.min(MAX_MSS),
+    }
 }
 
 fn kernel_route(link: &LinkRef, route: &CniRoute, gateway: Option<IpAddr>) -> Route {
@@ -208,6 +263,39 @@ mod tests {
         );
         assert_eq!(judge(2, &[TENTATIVE]), Ok(()));
         assert_eq!(judge(link::OPER_UP, &[0x80]), Ok(()));
+    }
+
+    #[test]
+    fn a_destination_on_the_link_has_no_gateway_but_its_own() {
+        let gateway = |dst: &str, scope, gw: Option<&str>| {
+            let dst = dst.parse().unwrap();
+            let gw = gw.map(|gw| gw.parse::<IpAddr>().unwrap().into());
+            let route = CniRoute { scope, gw, ..CniRoute::default() };
+            gateway_of(&dst, &route, "10.1.0.1".parse().ok()).map(|ip| ip.to_string())
+        };
+        let default = Some("10.1.0.1".to_owned());
+        assert_eq!(gateway("10.9.0.0/16", None, None), default);
+        assert_eq!(gateway("10.9.0.0/16", Some(0), None), default);
+        assert_eq!(gateway("10.9.0.0/16", Some(253), None), None);
+        assert_eq!(gateway("10.9.0.1/32", Some(254), None), None);
+        assert_eq!(gateway("10.9.0.0/16", Some(253), Some("10.1.0.9")).as_deref(), Some("10.1.0.9"));
+        // IPv6 has no scopes of routes.
+        assert_eq!(gateway("fd00::/64", Some(253), None), default);
+    }
+
+    #[test]
+    fn mtu_and_mss_are_set_as_far_as_the_kernel_takes_them() {
+        let route = |mtu, advmss, table| CniRoute { mtu, advmss, table, ..CniRoute::default() };
+        let [none, small, large] = [route(0, 0, None), route(1400, 0, Some(100)), route(70_000, u32::MAX, None)];
+        assert!(!has_metrics(&none) && !has_metrics(&route(1400, 0, Some(LOCAL_TABLE))));
+        assert!(has_metrics(&small) && has_metrics(&large));
+        let link = LinkRef::Name("eth0".to_owned());
+        let gateway: Option<IpAddr> = "10.1.0.1".parse().ok();
+        let of = |route: &CniRoute| with_metrics(kernel_route(&link, route, gateway), route);
+        let set = of(&small);
+        assert_eq!((set.mtu, set.advmss, set.table), (1400, 0, 100));
+        assert_eq!((set.hops.len(), set.hops[0].gateway), (1, gateway.map(Into::into)));
+        assert_eq!((of(&large).mtu, of(&large).advmss), (65_520, 65_495));
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     match name {
         name if name.is_empty() || name.len() > 15 => Err("an interface name has 1 to 15 bytes"),
         "." | ".." => Err("an interface name is not . or .."),
+        "all" | "default" => Err("an interface name is not all or default, which name sysctls of every interface"),
         name if name.contains(bad) => Err("an interface name holds no /, :, % or white space"),
         _ => Ok(()),
     }

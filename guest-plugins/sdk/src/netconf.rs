@@ -11,6 +11,8 @@ pub struct NetConf {
     pub ipam: String,
     /// `dns`.
     pub dns: Dns,
+    /// Whether `dns` has a setting, be it an empty list.
+    pub has_dns: bool,
 }
 
 impl NetConf {
@@ -23,7 +25,8 @@ impl NetConf {
         conf.object("capabilities", "map[string]bool", "");
         conf.object("prevResult", "map[string]interface {}", "");
         conf.list("cni.dev/valid-attachments", "[]types.GCAttachment");
-        Self { ipam: ipam.and_then(|ipam| ipam.text("type")).unwrap_or_default(), dns: result::dns(conf) }
+        let (dns, has_dns) = (result::dns(conf), result::has_dns(conf));
+        Self { ipam: ipam.and_then(|ipam| ipam.text("type")).unwrap_or_default(), dns, has_dns }
     }
 
     /// Whether `ipam.type` can be the name of a plugin: what the host says otherwise. None

@@ -64,11 +64,12 @@ fn whole(route: &Object<'_>, key: &str, max: u32) -> Option<u32> {
     fits
 }
 
-impl Dns {
-    /// Whether no setting is given.
-    pub fn is_empty(&self) -> bool {
-        self.nameservers.is_empty() && self.domain.is_empty() && self.search.is_empty() && self.options.is_empty()
-    }
+/// Whether the `dns` of a configuration has a setting, which an empty list is, too.
+pub fn has_dns(conf: &Object<'_>) -> bool {
+    conf.object("dns", "types.DNS", "DNS").is_some_and(|dns| {
+        let lists = ["nameservers", "search", "options"];
+        lists.iter().any(|key| !dns.is_absent(key)) || dns.text("domain").is_some_and(|domain| !domain.is_empty())
+    })
 }
 
 #[cfg(test)]
@@ -88,6 +89,18 @@ mod tests {
         assert_eq!((routes[0].gw, routes[0].scope, routes[0].table), (None, Some(0), None));
         let mapped = read(r#"{"routes":[{"dst":"::ffff:10.9.0.0/112"}]}"#).unwrap();
         assert_eq!(mapped[0].dst, ip::parse_cidr("10.9.0.0/16").unwrap().into());
+    }
+
+    #[test]
+    fn an_empty_list_is_a_setting_of_dns() {
+        let given = |text: &str| has_dns(&Document::parse(text).unwrap().root("NetConf"));
+        for dns in [r#"{"nameservers":[]}"#, r#"{"search":[]}"#, r#"{"options":["x"]}"#, r#"{"DOMAIN":"d"}"#] {
+            assert!(given(&format!(r#"{{"dns":{dns}}}"#)), "{dns}");
+        }
+        for dns in ["null", "{}", r#"{"domain":""}"#, r#"{"nameservers":null,"x":[]}"#] {
+            assert!(!given(&format!(r#"{{"dns":{dns}}}"#)), "{dns}");
+        }
+        assert!(!given("{}"));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Veth pairs between the host and a container.
 
 use crate::bindings::interface::wasm_cni::system::random;
-use crate::{Batch, Call, Code, CommitFailed, Failure, Iface, LinkRef, Netns, Tolerance, go, link, mac};
+use crate::{Batch, Call, Code, CommitFailed, Failure, Iface, LinkRef, Mistake, Netns, Tolerance, go, link, mac};
 
 /// What a failure to make a pair is called.
 pub const MAKE_PAIR: &str = "failed to make veth pair";
+/// The key of a configuration that names the host's end. The reference has no such key.
+pub const HOST_INTERFACE_NAME: &str = "hostInterfaceName";
 
 /// How often a name at random may turn out to be taken.
 const ATTEMPTS: usize = 10;
@@ -17,13 +19,17 @@ pub fn random_name() -> String {
 }
 
 /// Makes a pair with the end `peer_name` in `peer_namespace`: `make` gets a name
-/// for the host's end, and is asked again if that is taken. Gives the name with
-/// what `make` gave.
+/// for the host's end, at random unless one is `wanted`, and is asked again if
+/// that is taken. Gives the name with what `make` gave.
 pub fn make<T>(
     peer_namespace: &Netns,
     peer_name: &str,
+    wanted: Option<&str>,
     make: impl Fn(&str) -> Result<T, CommitFailed>,
 ) -> Result<(String, T), Failure> {
+    if let Some(name) = wanted {
+        return make_named(peer_namespace, peer_name, name, make);
+    }
     let mut attempt = 1;
     loop {
         let name = random_name();
@@ -34,14 +40,40 @@ pub fn make<T>(
         }
         let taken = link::by_name(peer_namespace, peer_name)?.is_some();
         if taken || attempt == ATTEMPTS {
-            return Err(Failure::plain(format!(
-                "container veth name ({}) peer provided ({}) already exists",
-                go::quoted(peer_name),
-                go::quoted(&name)
-            )));
+            return Err(already_exists(peer_name, &name));
         }
         attempt += 1;
     }
+}
+
+/// Somebody chose the name: it is this one, and no other link's.
+fn make_named<T>(
+    peer_namespace: &Netns,
+    peer_name: &str,
+    name: &str,
+    make: impl Fn(&str) -> Result<T, CommitFailed>,
+) -> Result<(String, T), Failure> {
+    match make(name) {
+        Ok(made) => Ok((name.to_owned(), made)),
+        Err(failed) if failed.cause.code != Code::Exists => Err(failed.into()),
+        Err(_) if link::by_name(peer_namespace, peer_name)?.is_some() => Err(already_exists(peer_name, name)),
+        Err(_) => {
+            let text =
+                format!("{MAKE_PAIR}: {HOST_INTERFACE_NAME} {}: the host has a link of this name", go::quoted(name));
+            Err(Failure::plain(text))
+        }
+    }
+}
+
+fn already_exists(peer_name: &str, name: &str) -> Failure {
+    let (peer_name, name) = (go::quoted(peer_name), go::quoted(name));
+    Failure::plain(format!("container veth name ({peer_name}) peer provided ({name}) already exists"))
+}
+
+/// What ADD would say of a name for the host's end that no link can have.
+pub fn mistake_of_name(name: Option<&str>) -> Option<Mistake> {
+    let why = link::check_name(name?).err()?;
+    Some(Mistake::new(HOST_INTERFACE_NAME, format!("{MAKE_PAIR}: {why}")))
 }
 
 /// Deletes the host's end of the pair that the result of the ADD names, if it is

@@ -41,9 +41,14 @@ impl IpamPlugin for Static {
 /// Whether the addresses have the gateways that they had. One that is not in
 /// the result passes, and so does one without a gateway.
 fn gateways(wanted: &[Address], previous: &[IpConfig], ifname: &str) -> Result<(), Failure> {
-    for Address { net, gateway } in wanted {
+    for Address { net, gateway, is_lent } in wanted {
         let had = previous.iter().find(|ip| canonical(ip.address.addr) == net.addr());
-        if gateway.is_some() && had.is_some_and(|had| had.gateway.map(canonical) != *gateway) {
+        let has_another = |had: &IpConfig| match had.gateway.map(canonical) {
+            // The reference, whose ADD it may have been, lends none.
+            None if *is_lent => false,
+            had => had != *gateway,
+        };
+        if gateway.is_some() && had.is_some_and(has_another) {
             let addr = net.addr();
             return Err(Failure::plain(format!("static: Failed to match addr {addr} on interface {ifname}")));
         }
@@ -107,6 +112,18 @@ mod tests {
         let wanted = r#"{"address":"10.0.0.5/24","gateway":"10.0.0.1"}"#;
         assert_eq!(checked(wanted, vec![ip("10.0.0.6/24", None)]), Ok(()));
         assert_eq!(checked(r#"{"address":"10.0.0.5/24"}"#, vec![ip("10.0.0.5/24", Some("10.0.0.2"))]), Ok(()));
+    }
+
+    #[test]
+    fn an_address_that_was_asked_for_may_have_no_gateway_of_then() {
+        let check = |previous| {
+            let addresses = r#"[{"address":"10.0.0.5/24","gateway":"10.0.0.1"}]"#;
+            let asked = r#""runtimeConfig":{"ips":["10.0.0.50/24"]}"#;
+            let config = format!(r#"{{"cniVersion":"1.0.0","ipam":{{"addresses":{addresses}}},{asked}}}"#);
+            let previous = Output { ips: vec![ip("10.0.0.50/24", previous)], ..Output::default() };
+            Static::check(&call(&config, Ok(Some(previous)))).is_ok()
+        };
+        assert!(check(None) && check(Some("10.0.0.1")) && !check(Some("10.0.0.2")));
     }
 
     #[test]

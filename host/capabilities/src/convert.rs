@@ -88,13 +88,15 @@ pub fn wit_vlan(vlan: &kernel::BridgeVlan) -> net::BridgeVlan {
 }
 
 /// A name that the kernel would take and that means what it says: `%` would
-/// be a template, a slash a path in sysfs.
+/// be a template, a slash a path in sysfs, and `all` every link in a sysctl.
 pub fn link_name(name: &str, what: &str) -> Result<(), types::Error> {
     let bad = |c: char| c == '/' || c == ':' || c == '%' || c.is_whitespace() || c.is_control();
     let reason = if name.is_empty() || name.len() > 15 {
         "an interface name has 1 to 15 bytes"
     } else if name == "." || name == ".." {
         "an interface name is not . or .."
+    } else if name == "all" || name == "default" {
+        "an interface name is not all or default, which name sysctls of every interface"
     } else if name.contains(bad) {
         "an interface name holds no /, :, % or white space"
     } else {
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn names_that_are_templates_or_paths_are_refused() {
-        for name in ["", "sixteen-bytes-xx", "a/b", "..", "veth%d", "a b", "a\0b", "a:b"] {
+        for name in ["", "sixteen-bytes-xx", "a/b", "..", "veth%d", "a b", "a\0b", "a:b", "all", "default"] {
             assert!(link_name(name, "link-add").is_err(), "{name:?}");
         }
         link_name("fifteen-bytes-x", "link-add").unwrap();

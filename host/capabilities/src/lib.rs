@@ -34,6 +34,7 @@ pub mod state;
 pub mod store;
 pub mod system;
 pub mod table;
+pub mod vlan_interface;
 pub mod wire;
 
 pub use wasm_cni_context::{context, exec, faults, text, tied, trace};

@@ -209,6 +209,8 @@ mod tests {
             ("[plugins.a]\nnamespaces = [\"hosts\"]\n", 2, "unknown variant `hosts`"),
             ("[plugins.a]\n\nhost-sysctls = [\"kernel/x\"]\n", 3, "is not a valid sysctl pattern"),
             ("[plugins.a]\nhost-sysctls = [\"net/ipv4/conf/eth*/x\"]\n", 2, "is not a valid sysctl pattern"),
+            ("[plugins.a]\nhost-sysctls = [\"net/ipv4/*\"]\n", 2, "a `*` stands for a link, directly below"),
+            ("[plugins.a]\nsandbox-sysctls = [\"net/*/conf/x/*\"]\n", 2, "a `*` stands for a link, directly below"),
             ("[limits]\nmemory-mib = 99999999\n", 2, "invalid value"),
             ("[limits]\nmemory-mib = -1\n", 2, "invalid value"),
             ("[plugin.a]\n", 1, "unknown field `plugin`"),

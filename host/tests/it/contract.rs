@@ -6,9 +6,13 @@ mod bridge;
 mod bridge_filters;
 mod bridge_life;
 mod bridge_ports;
+mod bridge_vlans;
+mod host_end;
 mod host_local;
+mod ipv6;
 mod loopback;
 mod ptp;
+mod routes;
 mod static_;
 
 use std::{
@@ -147,6 +151,15 @@ fn host_local(subnets: &[&str]) -> Value {
 /// `ipam`: this address, and its gateway if there is one.
 fn fixed(address: &str, gateway: Option<&str>) -> Value {
     json!({ "type": "static", "addresses": [{ "address": address, "gateway": gateway }] })
+}
+
+/// Whether an address answers a container: it refuses, as nobody listens there.
+fn answers(machine: &Machine, from: &str, address: &str) -> bool {
+    // The kernel takes its time with links.
+    let connect = format!("exec 3<>/dev/tcp/{address}/9");
+    let call = ["netns", "exec", from, "timeout", "10", "bash", "-c", &connect];
+    let output = machine.command("ip").args(call).output().unwrap();
+    String::from_utf8_lossy(&output.stderr).contains("refused")
 }
 
 /// Waits until it is so: the kernel does some of its work later.

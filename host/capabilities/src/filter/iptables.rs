@@ -83,9 +83,14 @@ impl<'a> Iptables<'a> {
         Self { context, space, who }
     }
 
-    /// Whether both programs are in PATH.
+    /// Whether its programs are in PATH, those for IPv4 at least.
     pub fn is_installed(&self) -> bool {
-        ["iptables", "iptables-restore"].iter().all(|program| self.find(program).is_some())
+        self.has_programs(Protocol::V4)
+    }
+
+    /// Whether the programs for this family are in PATH.
+    pub fn has_programs(&self, protocol: Protocol) -> bool {
+        ["", "-restore"].iter().all(|suffix| self.find(&protocol.program(suffix)).is_some())
     }
 
     /// The reference's test of whether it is usable.

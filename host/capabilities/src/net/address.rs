@@ -9,6 +9,7 @@ use wasm_cni_kernel as kernel;
 use super::{
     change::{Change, Labels},
     commit::Commit,
+    explain,
     host_links::Touch,
 };
 use crate::{
@@ -39,10 +40,11 @@ impl Change for Add<'_> {
     fn apply(&self, commit: &mut Commit<'_>, at: &Arc<Space>) -> Result<Option<net::Made>, types::Error> {
         let Some(address) = checked(commit, at, self.0, self.name())? else { return Ok(None) };
         commit.may_touch(at, address.link, Touch::AddressAdded(address.ip), self.name())?;
+        let (link, ip) = (address.link, address.ip.addr());
         let effect = Added { at: at.place(), address };
         let is_there = |netlink: &mut dyn RouteSocket, added: &Added| has(netlink, &added.address);
         let add = |netlink: &mut dyn RouteSocket, added: &Added| netlink.address_add(&added.address);
-        commit.effect(at, effect.address.link, effect, is_there, add)?;
+        commit.effect(at, link, effect, is_there, add).map_err(|error| explain::address(at, link, ip, error))?;
         Ok(None)
     }
 

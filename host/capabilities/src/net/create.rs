@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use wasm_cni_kernel as kernel;
 
-use super::{attrs, change::Labels, commit::Commit};
+use super::{attrs, change::Labels, commit::Commit, routers};
 use crate::{
     bindings::{net, types},
     convert,
@@ -71,15 +71,17 @@ pub fn create(
     if bridge && at.label == HOST {
         commit.may_have_bridge(name, what)?;
     }
+    let vlan = commit.vlan_interface(at, &kind, peer.as_ref(), &attrs);
     let mut link = kernel::NewLink { name: name.to_owned(), kind, attrs };
-    let Some(effect) = note_of(commit, at, &mut link, peer.as_ref(), what)? else {
+    let Some(mut effect) = note_of(commit, at, &mut link, peer.as_ref(), what)? else {
         let taken = kernel::Error::of_errno(format!("link-add {name}"), nix::libc::EEXIST);
         return existing(commit, at, name, &taken);
     };
+    effect.vlan = vlan;
     let note = commit.state.note(effect.clone())?;
     let done = match &parent {
         Some(parent) => at.link_new_by(parent, &link),
-        None => at.netlink(|netlink| netlink.link_new(&link)),
+        None => routers::make_deaf(commit, at, peer.as_ref().map(|(place, _)| *place), &link),
     };
     match done {
         Ok(made) => {
@@ -118,6 +120,7 @@ fn note_of(
             link: LinkId::chosen(&link.name, "", &[]),
             peer: None,
             bridge: false,
+            vlan: None,
         }));
     }
     if link.attrs.mac.is_some() {
@@ -149,7 +152,7 @@ fn note_of(
         None => link.attrs.mac.insert(random()?).clone(),
     };
     let id = LinkId::chosen(&link.name, kind, &mac);
-    Ok(Some(Added { at: at.place(), link: id, peer: other, bridge }))
+    Ok(Some(Added { at: at.place(), link: id, peer: other, bridge, vlan: None }))
 }
 
 fn failed(what: &str, e: &std::io::Error) -> types::Error {
@@ -179,6 +182,9 @@ pub struct Added {
     /// The other end of a pair: a container may have its own end anywhere.
     peer: Option<(Place, LinkId)>,
     bridge: bool,
+    /// Of a pair that is everybody's, as a bridge: its end that is the host's interface in a VLAN.
+    #[serde(default)]
+    vlan: Option<String>,
 }
 
 impl Added {
@@ -198,12 +204,15 @@ impl Effect for Added {
     }
 
     fn shared(&self, _: &Scene) -> Option<Shared<'_>> {
+        if let Some(interface) = &self.vlan {
+            return Some(Shared::Vlan(self.at, kernel::LinkRef::Name(interface)));
+        }
         let link = self.link.index.map_or(kernel::LinkRef::Name(&self.link.name), kernel::LinkRef::Index);
         self.bridge.then_some(Shared::Bridge(self.at, link))
     }
 
     fn cleanup(&self) -> Cleanup {
-        if self.bridge { Cleanup::Never } else { Cleanup::Detach }
+        if self.bridge || self.vlan.is_some() { Cleanup::Never } else { Cleanup::Detach }
     }
 
     fn needs(&self, _: &mut Needs) {}

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use wasm_cni_kernel::{self as kernel, IFF_UP, Link, LinkAttrs};
+use wasm_cni_kernel::{self as kernel, IFF_UP, Link, LinkAttrs, LinkKind};
 use wasm_cni_spec::{command::Command, result::Interface};
 
-use super::commit::Commit;
+use super::{commit::Commit, routers};
 use crate::{
     bindings::types,
     convert,
@@ -16,6 +16,7 @@ use crate::{
     failure::kernel_error,
     grants::pattern::matches_any,
     space::{HOST, Place, Space},
+    vlan_interface,
 };
 
 type Permitted = Result<(), types::Error>;
@@ -45,7 +46,7 @@ impl Commit<'_> {
         }
         let own = self.facts().own(Place::Host, index).cloned();
         if let Some(own) = own {
-            return self.may_change_own(space, &own, change, what);
+            return self.may_change_own(space, index, &own, change, what);
         }
         if self.state.attempt.command == Command::Add && self.found_bridge(space, index)? {
             return self.may_change_bridge(space, index, change, what);
@@ -59,12 +60,13 @@ impl Commit<'_> {
 
     /// A link that the attempt made: in its own ways, but not in those of the
     /// rest of the host.
-    fn may_change_own(&self, space: &Space, own: &Own, change: Touch<'_>, what: &str) -> Permitted {
+    fn may_change_own(&self, space: &Space, index: u32, own: &Own, change: Touch<'_>, what: &str) -> Permitted {
         match change {
             Touch::Attrs(attrs) => {
                 if let Some(name) = attrs.name.as_ref().filter(|_| own.bridge) {
                     self.may_have_bridge(name, what)?;
                 }
+                self.may_have_mtu(space, index, attrs.mtu, what)?;
                 attrs.master.map_or(Ok(()), |master| self.may_join(space, master, what))
             }
             Touch::AddressAdded(address) if !self.facts().is_gateway(&address) => self.deny_gateway(address, what),
@@ -74,6 +76,15 @@ impl Commit<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A link of the host that comes to have IPv6 listens to routers at first: see [`routers`].
+    fn may_have_mtu(&self, space: &Space, index: u32, mtu: Option<u32>, what: &str) -> Permitted {
+        if mtu.is_none_or(|mtu| mtu < routers::MIN_MTU) || found(space, index)?.mtu >= routers::MIN_MTU {
+            return Ok(());
+        }
+        let text = format!("to raise the MTU of a link of the host to {} and above: make it so", routers::MIN_MTU);
+        self.state.deny(what, &text)
     }
 
     /// A bridge that was there is everybody's: it is set up, promiscuous, and
@@ -117,16 +128,7 @@ impl Commit<'_> {
         if link.kind == "bridge" {
             return Ok(granted(&link.name));
         }
-        let Some((name, vlan)) = link.name.rsplit_once('.') else { return Ok(false) };
-        if link.kind != "veth" || link.parent == 0 || vlan.parse::<u16>().is_err() || !granted(name) {
-            return Ok(false);
-        }
-        // Its other end is a port of the bridge.
-        let Ok(port) = found(space, link.parent) else { return Ok(false) };
-        if port.parent != link.index || port.master == 0 {
-            return Ok(false);
-        }
-        Ok(found(space, port.master).is_ok_and(|bridge| bridge.kind == "bridge" && bridge.name == name))
+        Ok(vlan_interface::bridge_of(space, &link).is_some_and(|bridge| granted(&bridge.name)))
     }
 
     /// May a link become a port of this one?
@@ -144,6 +146,23 @@ impl Commit<'_> {
             return Ok(());
         }
         self.state.deny(what, &format!("for a port of the host's link {:?}", link.name))
+    }
+
+    /// Whether a pair that is about to be made is the host's interface in a VLAN of a bridge and its port: then by the
+    /// name of the interface.
+    pub fn vlan_interface(
+        &self,
+        at: &Space,
+        kind: &LinkKind,
+        peer: Option<&(Place, String)>,
+        attrs: &LinkAttrs,
+    ) -> Option<String> {
+        let (LinkKind::Veth(_), HOST, Some((Place::Host, peer))) = (kind, at.label, peer) else { return None };
+        let ((bridge, _), master) = (vlan_interface::named(peer)?, attrs.master?);
+        let facts = self.facts();
+        let found = facts.bridge(master).map(|link| link.name.as_str());
+        let own = facts.own(Place::Host, master).filter(|own| own.bridge).map(|own| own.name.as_str());
+        (own.or(found) == Some(bridge)).then(|| peer.clone())
     }
 
     /// May this link be the parent of one in the container?
@@ -185,7 +204,8 @@ impl Commit<'_> {
     }
 
     /// Of the host's links, a plugin deletes those that this attempt made, and in
-    /// a DEL the end of a pair that the attachment's result says is its.
+    /// a DEL the end of a pair that the attachment's result says is its. An interface in a
+    /// VLAN is such an end, and everybody's.
     pub fn may_delete(&self, space: &Arc<Space>, index: u32) -> Permitted {
         if space.label != HOST || self.facts().made(Place::Host, index) {
             return Ok(());
@@ -200,7 +220,8 @@ impl Commit<'_> {
                     && interface.name == link.name
                     && interface.mac == convert::mac_text(&link.mac)
             };
-            if link.kind == "veth" && previous.success.interfaces.iter().any(is_it) {
+            let is_its = link.kind == "veth" && previous.success.interfaces.iter().any(is_it);
+            if is_its && vlan_interface::bridge_of(space, &link).is_none() {
                 return Ok(());
             }
         }

@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod change;
 pub mod commit;
 pub mod create;
+mod explain;
 pub mod host_links;
 pub mod inside;
 pub mod link;
@@ -17,6 +18,7 @@ pub mod pending;
 mod perform;
 pub mod read;
 pub mod route;
+pub mod routers;
 pub mod sysctl;
 pub mod veth;
 pub mod vlans;
@@ -117,7 +119,7 @@ impl net::Host for State {
                 state.check_sysctl(&space, key)?;
             }
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-            Ok(space.sysctls_get(&keys).map_err(|e| kernel_error(&e))?)
+            Ok(space.sysctls_get(&keys).map_err(|e| explain::sysctl(&space, &e))?)
         })
     }
 

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use wasm_cni_kernel::{self as kernel, Link};
+use wasm_cni_kernel::{self as kernel, Link, LinkRef};
 
 use super::{
     change::{Change, Labels},
     commit::{Commit, Failed},
+    explain,
 };
 use crate::{
     bindings::{net, types},
@@ -16,7 +17,7 @@ use crate::{
     describe::Scribe,
     failure::{kernel_error, refuse},
     grants::{
-        pattern::{matches_any, sysctl_matches, sysctl_stars},
+        pattern::{matches_any, sysctl_link, sysctl_matches, sysctl_names, sysctl_star},
         table::{Operation, Sysctl},
     },
     needs::Needs,
@@ -74,15 +75,18 @@ fn sysctl(operation: &net::Op) -> Option<&net::Sysctl> {
 pub(super) fn set(commit: &mut Commit<'_>, run: &[net::Op]) -> Result<(), Failed> {
     let space = commit.space(run[0].ns, "sysctl-set").map_err(|e| (0, e))?;
     let mut pairs = Vec::with_capacity(run.len());
+    let mut meant = Vec::new();
     for (i, operation) in run.iter().enumerate() {
         let sysctl = sysctl(operation).expect("a run holds only these");
-        let checked = commit
+        let link = commit
             .may_do(Operation::SysctlSet, Set(sysctl).name())
-            .and_then(|()| commit.may_set_sysctl(&space, sysctl));
-        checked.and_then(|()| convert::sysctl_value(&sysctl.value, &sysctl.key)).map_err(|e| (i, e))?;
-        pairs.push((sysctl.key.as_str(), sysctl.value.as_str()));
+            .and_then(|()| commit.may_set_sysctl(&space, sysctl))
+            .and_then(|link| convert::sysctl_value(&sysctl.value, &sysctl.key).map(|()| link))
+            .map_err(|e| (i, e))?;
+        meant.extend(link.map(|link| (i, link)));
+        pairs.push((sysctl.key.as_str(), commit.value(&space, sysctl)));
     }
-    let failed = |e: &kernel::Error| (0, kernel_error(e));
+    let failed = |e: &kernel::Error| (0, explain::sysctl(&space, e));
     // Those of a link of our own go with the link.
     let undoes = |key: &&str| commit.state.attempt.undoes() && !commit.is_of_own_link(&space, key);
     let keys: Vec<&str> = pairs.iter().map(|(key, _)| *key).filter(undoes).collect();
@@ -95,21 +99,36 @@ pub(super) fn set(commit: &mut Commit<'_>, run: &[net::Op]) -> Result<(), Failed
     }
     let mut notes = Vec::with_capacity(pairs.len());
     for (key, _) in &pairs {
-        let effect = old.remove(key).flatten().and_then(|old| Changed::of(space.place(), key, old));
+        let effect = old.remove(key).flatten().and_then(|old| Changed::of(&space, key, old));
         let note = effect.map(|effect| commit.state.note(effect)).transpose();
         notes.push(note.and_then(|note| note.map_or_else(|| commit.state.count(), Ok)).map_err(|e| (0, e))?);
     }
+    commit.are_still_called(&space, &meant)?;
     let results = commit.write_sysctls(&space, &pairs).map_err(|e| failed(&e))?;
+    let is_so = are_so(&space, &pairs, &results);
     for (i, (result, operation)) in results.into_iter().zip(run).enumerate() {
         if result.is_err() {
             commit.state.attempt.strike(notes[i]);
         }
         commit.tolerance = operation.tolerate;
-        commit.tolerated(result.map_err(|e| kernel_error(&e))).map_err(|e| (i, e))?;
+        let result = if is_so[i] { Ok(()) } else { result.map_err(|e| explain::sysctl(&space, &e)) };
+        commit.tolerated(result).map_err(|e| (i, e))?;
         commit.made.push(None);
     }
     Ok(())
 }
+
+/// Which of the keys that could not be written have their value already: /proc/sys may be read-only.
+fn are_so(space: &Space, pairs: &[(&str, &str)], results: &[Result<(), kernel::Error>]) -> Vec<bool> {
+    let is_so = |(key, value): &(&str, &str)| {
+        let has = space.sysctls_get(&[*key]);
+        has.is_ok_and(|has| has.first().and_then(Option::as_deref) == Some(*value))
+    };
+    pairs.iter().zip(results).map(|(pair, result)| result.is_err() && is_so(pair)).collect()
+}
+
+/// The link that a star stands for, by its name in the key and by its index.
+type Meant<'a> = (&'a str, u32);
 
 impl Commit<'_> {
     /// By netlink what it has a message for; the rest by files.
@@ -136,38 +155,73 @@ impl Commit<'_> {
 
     /// Is it a sysctl of such a link?
     fn is_of_own_link(&self, space: &Space, key: &str) -> bool {
-        let of_link = ["net/ipv4/conf/", "net/ipv6/conf/"].iter().find_map(|folder| key.strip_prefix(folder));
-        let name = of_link.and_then(|rest| rest.split('/').next());
         let facts = self.facts();
-        let named = name.and_then(|name| facts.own_named(space.place(), name));
+        let named = sysctl_link(key).and_then(|name| facts.own_named(space.place(), name));
         named.is_some_and(|(_, own)| own.is_alone())
     }
 
+    /// What is written: that a link of the attempt's own on the host does not listen to routers is not the plugin's to
+    /// change. It is told that it may, as plugins may have been compiled that try.
+    fn value<'s>(&self, space: &Space, sysctl: &'s net::Sysctl) -> &'s str {
+        let net::Sysctl { key, value } = sysctl;
+        let name = key.strip_prefix("net/ipv6/conf/").and_then(|rest| rest.strip_suffix("/accept_ra"));
+        let is_own = |name| self.facts().own_named(Place::Host, name).is_some();
+        if value == "0" || space.label != HOST || !name.is_some_and(is_own) {
+            return value;
+        }
+        let text = format!("sysctl {key} stays 0: links that are made on the host do not listen to routers");
+        self.state.attempt.warn(&self.state.plugin, &text);
+        "0"
+    }
+
     /// A star in a grant for the host stands for a link that the attempt made, or
-    /// for a bridge that is not to listen to routers; forwarding is never
+    /// for a bridge that is not to listen to routers, which is given; forwarding is never
     /// switched off.
-    fn may_set_sysctl(&self, space: &Space, sysctl: &net::Sysctl) -> Result<(), types::Error> {
+    fn may_set_sysctl<'s>(&self, space: &Space, sysctl: &'s net::Sysctl) -> Result<Option<Meant<'s>>, types::Error> {
         let net::Sysctl { key, value } = sysctl;
         self.state.check_sysctl(space, key)?;
         if space.label != HOST {
-            return Ok(());
+            return Ok(None);
         }
         let what = format!("sysctl {key:?}");
         if FORWARDING.contains(&key.as_str()) && value != "1" {
             return self.state.deny(&what, "to switch forwarding off for the whole host");
         }
-        let granted = self.state.grants.host_sysctls.iter();
-        let mut granted = granted.filter(|Sysctl(pattern)| sysctl_matches(pattern, key));
-        let is_ours = |name: &str| {
-            let facts = self.facts();
-            let quiet = || key.ends_with("/accept_ra") && value == "0";
-            let named = |link: &Link| matches_any(&self.state.grants.host_links, &link.name);
-            facts.own_named(Place::Host, name).is_some() || (quiet() && facts.bridge_named(name).is_some_and(named))
-        };
-        if granted.any(|Sysctl(pattern)| sysctl_stars(pattern, key).all(is_ours)) {
-            return Ok(());
+        let granted = &self.state.grants.host_sysctls;
+        if granted.iter().any(|Sysctl(pattern)| sysctl_names(pattern, key)) {
+            return Ok(None);
         }
-        self.state.deny(&what, "to set it for links of the host that this attempt did not make")
+        let star = granted.iter().find_map(|Sysctl(pattern)| sysctl_star(pattern, key));
+        let meant = star.and_then(|name| Some((name, self.meant(name, key.ends_with("/accept_ra") && value == "0")?)));
+        match meant {
+            Some(meant) => Ok(Some(meant)),
+            None => self.state.deny(&what, "to set it for links of the host that this attempt did not make"),
+        }
+    }
+
+    /// The index of a link that a star may stand for; `quiet` if it is only not to listen to routers.
+    fn meant(&self, name: &str, quiet: bool) -> Option<u32> {
+        let facts = self.facts();
+        let own = facts.own_named(Place::Host, name).map(|(index, _)| index);
+        let named = |link: &&Link| quiet && matches_any(&self.state.grants.host_links, &link.name);
+        own.or_else(|| facts.bridge_named(name).filter(named).map(|link| link.index))
+    }
+
+    /// A link may have been given another name, and its own to another link, since it was made or seen.
+    fn are_still_called(&self, space: &Space, meant: &[(usize, Meant<'_>)]) -> Result<(), Failed> {
+        let mut known = None;
+        for (i, (name, index)) in meant {
+            if known == Some((name, index)) {
+                continue;
+            }
+            let link = space.netlink(|netlink| netlink.link_get(LinkRef::Index(*index)));
+            if link.map_err(|e| (*i, kernel_error(&e)))?.name != **name {
+                let text = format!("for {name:?}, which is another link of the host by now");
+                return self.state.deny(&format!("sysctl of link {index}"), &text).map_err(|e| (*i, e));
+            }
+            known = Some((name, index));
+        }
+        Ok(())
     }
 }
 
@@ -199,12 +253,24 @@ pub struct Changed {
     at: Place,
     key: String,
     old: String,
+    /// The link that it is about: its name may come to be another's.
+    #[serde(default)]
+    link: Option<u32>,
 }
 
 impl Changed {
     /// None for forwarding: other attachments may have come to rely on it.
-    fn of(at: Place, key: &str, old: String) -> Option<Self> {
-        (!FORWARDING.contains(&key)).then(|| Self { at, key: key.to_owned(), old })
+    fn of(space: &Space, key: &str, old: String) -> Option<Self> {
+        if FORWARDING.contains(&key) {
+            return None;
+        }
+        let index = |name| space.netlink(|netlink| Ok(netlink.link_get(LinkRef::Name(name))?.index)).ok();
+        Some(Self { at: space.place(), key: key.to_owned(), old, link: sysctl_link(key).and_then(index) })
+    }
+
+    fn is_of_its_link(&self, space: &Space) -> bool {
+        let name = |index| space.netlink(|netlink| Ok(netlink.link_get(LinkRef::Index(index))?.name)).ok();
+        self.link.is_none_or(|index| name(index).as_deref() == sysctl_link(&self.key))
     }
 }
 
@@ -216,8 +282,9 @@ impl Effect for Changed {
         self.at == Place::Sandbox
     }
 
-    fn shared(&self, _: &Scene) -> Option<Shared<'_>> {
-        None
+    /// A bridge's is for all that are on it.
+    fn shared(&self, scene: &Scene) -> Option<Shared<'_>> {
+        scene.shared_bridge(self.at, self.link?)
     }
 
     fn cleanup(&self) -> Cleanup {
@@ -227,7 +294,7 @@ impl Effect for Changed {
     fn needs(&self, _: &mut Needs) {}
 
     fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
-        scene.at(self.at).map_or(Ok(Undone::All), |space| {
+        scene.at(self.at).filter(|space| self.is_of_its_link(space)).map_or(Ok(Undone::All), |space| {
             let set = space.sysctls_set(&[(&self.key, &self.old)], &|| true);
             tolerate_gone(set.and_then(|results| results.into_iter().collect::<Result<(), _>>()))
         })

@@ -12,6 +12,7 @@ use crate::{
     link_id::{Found, LinkId},
     space::{Place, RouteSocket, Space},
     trace::Who,
+    vlan_interface,
 };
 
 /// Time for one lock while taking effects back.
@@ -22,6 +23,8 @@ pub const LOCK_TIME: Duration = Duration::from_secs(2);
 pub enum Shared<'a> {
     /// A bridge: used if it has ports.
     Bridge(Place, LinkRef<'a>),
+    /// The host's interface in a VLAN of a bridge: used if others are in the VLAN.
+    Vlan(Place, LinkRef<'a>),
     /// Something whose own inverse leaves it alone if it is in use.
     Other,
 }
@@ -85,13 +88,16 @@ impl Scene {
         }
     }
 
-    /// A bridge that other attachments may use, if this link is one, or if it can't be told whether it is.
+    /// A bridge that other attachments may use, or an interface in one of its VLANs, if this link is one. What cannot be told
+    /// is a bridge.
     #[must_use]
     pub fn shared_bridge(&self, place: Place, link: u32) -> Option<Shared<'static>> {
-        let get = |space: &Space| space.netlink(|netlink| netlink.link_get(LinkRef::Index(link)));
-        let is_one = |space: &Space| get(space).map_or_else(|e| e.errno() != ENODEV, |link| link.kind == "bridge");
-        let is_bridge = self.at(place).is_some_and(is_one);
-        is_bridge.then_some(Shared::Bridge(place, LinkRef::Index(link)))
+        let (space, link) = (self.at(place)?, LinkRef::Index(link));
+        match space.netlink(|netlink| netlink.link_get(link)) {
+            Ok(found) if found.kind == "bridge" => Some(Shared::Bridge(place, link)),
+            Ok(found) => vlan_interface::bridge_of(space, &found).is_some().then_some(Shared::Vlan(place, link)),
+            Err(e) => (e.errno() != ENODEV).then_some(Shared::Bridge(place, link)),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     lock::lock_exclusive,
     scene::{LOCK_TIME, Scene, Shared},
 };
-use crate::{context::LogLine, space::Space};
+use crate::{context::LogLine, space::Space, vlan_interface};
 
 /// Takes effects back, the last first. Returns what could not be taken back, and why.
 pub fn undo<'a>(entries: impl DoubleEndedIterator<Item = &'a Entry>, scene: &Scene) -> Vec<String> {
@@ -46,6 +46,7 @@ fn undo_shared(shared: &[&Entry], scene: &Scene) -> Vec<String> {
     };
     let is_unused = |entry: &&&Entry| match entry.shared(scene) {
         Some(Shared::Bridge(at, link)) => scene.at(at).is_some_and(|space| !has_ports(space, link)),
+        Some(Shared::Vlan(at, link)) => scene.at(at).is_some_and(|space| !vlan_interface::is_used(space, link)),
         _ => true,
     };
     shared.iter().filter(is_unused).filter_map(|entry| take_back(entry, scene)).collect()

@@ -4,6 +4,8 @@ use std::{borrow::Cow, path::PathBuf};
 
 use serde::Deserialize;
 
+use super::pattern::{ANY, star_of};
+
 /// `[plugins.TYPE]`: each key takes the place of what the plugin has by itself. A key that neither has grants nothing.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -21,7 +23,7 @@ pub struct PluginTable {
     pub parent_links: Option<Vec<String>>,
     /// Patterns of names of links that may go from one namespace to the other.
     pub move_links: Option<Vec<String>>,
-    /// In the container's namespace; `*` stands for one part of the key.
+    /// In the container's namespace; `*` stands for a link.
     pub sandbox_sysctls: Option<Vec<Sysctl>>,
     /// In the host's namespace, where `*` stands for a link that the plugin made.
     pub host_sysctls: Option<Vec<Sysctl>>,
@@ -166,7 +168,7 @@ impl Filter {
     }
 }
 
-/// A key below /proc/sys/net with `*` for one part of it.
+/// A key below /proc/sys/net, with `*` for a link in the four directories that have one for each.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub struct Sysctl(pub Cow<'static, str>);
@@ -175,9 +177,14 @@ impl TryFrom<String> for Sysctl {
     type Error = String;
 
     fn try_from(key: String) -> Result<Self, String> {
-        let bad = |part: &str| matches!(part, "" | "." | "..") || (part.contains('*') && part != "*");
+        let bad = |part: &str| matches!(part, "" | "." | "..") || (part.contains(ANY) && part != ANY);
         if !key.starts_with("net/") || key.split('/').any(bad) {
             return Err(format!("{key:?} is not a valid sysctl pattern, e.g. `net/ipv4/conf/*/arp_notify`"));
+        }
+        if key.contains(ANY) && star_of(&key).is_none() {
+            let text = "is not a valid sysctl pattern: a `*` stands for a link, directly below net/ipv4/conf, \
+                        net/ipv6/conf, net/ipv4/neigh or net/ipv6/neigh";
+            return Err(format!("{key:?} {text}"));
         }
         Ok(Self(key.into()))
     }

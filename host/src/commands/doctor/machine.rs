@@ -22,6 +22,7 @@ pub(super) fn look(report: &mut Report) {
             Some(_) => report.ok(FORWARDING, format!("{family} forwarding is on")),
         }
     }
+    disabled(report);
     match sysctl("net/ipv4/conf/all/rp_filter").as_deref() {
         Some("1") => report.warn(
             "rp_filter",
@@ -33,6 +34,23 @@ pub(super) fn look(report: &mut Report) {
     }
     bridged(report);
     filters(report);
+}
+
+/// Whether new links, such as a bridge, have IPv6: without it they can't be the gateways of its addresses.
+fn disabled(report: &mut Report) {
+    let off: Vec<_> = ["all", "default"]
+        .iter()
+        .map(|which| format!("net/ipv6/conf/{which}/disable_ipv6"))
+        .filter(|key| sysctl(key).is_some_and(|value| value != "0"))
+        .map(|key| dotted(&key))
+        .collect();
+    if !off.is_empty() {
+        report.warn(
+            "disable_ipv6",
+            format!("IPv6 is switched off for new links ({}=1): ADD fails where it has addresses", off.join("=1, ")),
+            format!("for networks with IPv6: sysctl -w {}=0", off.join("=0 ")),
+        );
+    }
 }
 
 /// Whether packet filters see frames between ports of a bridge.

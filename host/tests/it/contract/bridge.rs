@@ -185,7 +185,7 @@ fn route(container: &Container<'_>, dst: &str) -> Value {
 }
 
 #[test]
-fn check_51_routes_have_their_priority_and_table_but_no_mtu() {
+fn check_51_routes_have_their_priority_table_and_mtu() {
     let machine = Machine::new();
     let c1 = Container::new(&machine, "c1");
     let routes = json!([
@@ -196,19 +196,23 @@ fn check_51_routes_have_their_priority_and_table_but_no_mtu() {
     let ipam = with(&fixed("10.1.0.5/24", Some("10.1.0.1")), json!({ "routes": routes }));
     let result = c1.add(&gateway(json!({ "ipam": ipam }))).unwrap();
     assert_eq!(result["routes"], routes);
-    for (dst, table, gateway, metric) in [
-        ("10.8.0.0/16", "main", "10.1.0.1", Some(50)),
-        ("10.9.0.0/16", "100", "10.1.0.9", None),
-        ("10.10.0.0/16", "main", "10.1.0.1", None),
+    // The reference has MTU and MSS in the result only.
+    let metrics = json!([{ "mtu": 1400, "advmss": 1360 }]);
+    for (dst, table, gateway, metric, metrics) in [
+        ("10.8.0.0/16", "main", "10.1.0.1", Some(50), None),
+        ("10.9.0.0/16", "100", "10.1.0.9", None, None),
+        ("10.10.0.0/16", "main", "10.1.0.1", None, Some(&metrics)),
     ] {
         let route = route(&c1, dst);
         assert_eq!((&route["table"], &route["gateway"]), (&json!(table), &json!(gateway)));
         assert_eq!(route.get("metric"), metric.map(Value::from).as_ref());
-        // There would be the MTU.
-        assert_eq!(route.get("metrics"), None);
+        assert_eq!(route.get("metrics"), metrics);
     }
-    // CHECK looks into the main table alone, as the reference's does.
+    // Each where it is, unlike the reference's CHECK, which looks into the main table alone.
+    let config = gateway(json!({ "ipam": ipam }));
+    assert_eq!(c1.check(&config, &result), Ok(Value::Null));
+    script(&machine, "ip -n c1 route del 10.9.0.0/16 table 100");
     let text = "Expected Route {Dst:{IP:10.9.0.0 Mask:ffff0000} GW:10.1.0.9 MTU:0 AdvMSS:0 Priority:0 Table:100 \
                 Scope:<nil>} not found in routing table";
-    assert_eq!(c1.check(&gateway(json!({ "ipam": ipam })), &result), refused(text));
+    assert_eq!(c1.check(&config, &result), refused(text));
 }

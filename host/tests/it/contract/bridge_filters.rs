@@ -140,6 +140,31 @@ fn check_19_masquerade_by_iptables() {
     }
 }
 
+/// Images have iptables without ip6tables. The reference fails then, for both families.
+#[test]
+fn check_19_without_the_program_of_a_family_nftables_does_it() {
+    if !installed(&IPTABLES) || !installed(&["nft"]) {
+        return;
+    }
+    for (subnets, nftables) in
+        [(&["10.1.0.0/24", "fd00:10::/64"][..], 2), (&["fd00:10::/64"], 1), (&["10.1.0.0/24"], 0)]
+    {
+        let machine = Machine::new();
+        let programs = machine.folder().join("programs");
+        let link = "for n in '' -save -restore; do ln -s $(command -v iptables$n) $p/iptables$n; done";
+        script(&machine, &format!("p={}; mkdir $p; {link}", programs.display()));
+        let c1 = Container::new(&machine, "c1").with("PATH", programs.to_str().unwrap());
+        let config = gateway(json!({ "ipMasq": true, "ipam": host_local(subnets) }));
+        c1.add(&config).unwrap();
+        assert_eq!(rules(&machine).len(), nftables, "{subnets:?}");
+        assert_eq!(saved(&machine, "iptables-save").is_empty(), nftables != 0, "{subnets:?}");
+        for _ in 0..2 {
+            c1.del(&config).unwrap();
+            assert_eq!((rules(&machine), saved(&machine, "iptables-save")), (vec![], vec![]), "{subnets:?}");
+        }
+    }
+}
+
 #[test]
 fn check_19_iptables_rules_go_without_the_link_or_the_namespace() {
     if !installed(&IPTABLES) {

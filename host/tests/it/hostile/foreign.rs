@@ -26,6 +26,25 @@ fn forwarding_stays_on_and_other_links_stay_unchanged() {
 }
 
 #[test]
+fn a_star_of_a_grant_reaches_neither_all_nor_default() {
+    refuses("foreign-stars", json!({}));
+}
+
+/// CVE-2020-10749: the container would give the host addresses and a default route.
+#[test]
+fn links_on_the_host_do_not_listen_to_routers_whoever_asks() {
+    let scene = Scene::new();
+    scene.network(json!([{ "type": "hostile", "mode": "listen" }]));
+    let added = scene.call("listen", &["add", "n1", &scene.netns]);
+    assert_eq!(added.code, Some(0), "{}", added.stderr);
+    assert!(added.stderr.contains("net/ipv6/conf/listen0/accept_ra stays 0"), "{}", added.stderr);
+    for name in ["listen0", "listen1", "listen2", "listen3", "listen5"] {
+        assert_eq!(scene.machine.sysctl(None, &format!("net/ipv6/conf/{name}/accept_ra")), "0", "{name}");
+    }
+    assert!(scene.machine.ip("link show listen0")[0]["flags"].as_array().unwrap().contains(&json!("UP")));
+}
+
+#[test]
 fn other_ports_and_their_shared_bridge_stay_unchanged() {
     refuses("foreign-ports", json!({}));
     // Nor with a gateway that follows from the address alone.

@@ -7,6 +7,7 @@ use super::{
     reference,
     twins::{By, Reply, Twin},
 };
+use crate::machine::addresses;
 
 /// ADD by the reference in one machine and by ours in the other.
 fn add_by_both(case: &Case) -> Option<[(Twin, Reply); 2]> {
@@ -88,4 +89,57 @@ fn status_refuses_what_add_would_refuse() {
     let twin = Twin::new(&reference);
     assert!(twin.run(By::Reference, "STATUS", &case).succeeded());
     assert_eq!(twin.run(By::Ours, "STATUS", &case).msg(), "invalid VLAN ID 5000 (must be between 0 and 4094)");
+}
+
+#[test]
+fn mtu_advmss_and_scope_of_a_route_are_set() {
+    let routes = |route| ipam(json!({ "ranges": [[{ "subnet": "10.1.0.0/24" }]], "routes": [route] }));
+    let metrics = json!({ "dst": "10.9.0.0/16", "mtu": 1400, "advmss": 1360 });
+    let Some([(theirs, _), (ours, _)]) = add_by_both(&gateway("metrics", json!({ "ipam": routes(metrics) }))) else {
+        return;
+    };
+    let of = |twin: &Twin| twin.machine.ip("-n c1 route show 10.9.0.0/16")[0].clone();
+    assert_eq!(of(&theirs).get("metrics"), None);
+    assert_eq!(of(&ours)["metrics"], json!([{ "mtu": 1400, "advmss": 1360 }]));
+
+    let on_link = json!({ "dst": "10.9.0.0/16", "scope": 253 });
+    let both = add_by_both(&gateway("scope", json!({ "ipam": routes(on_link) })));
+    let [(_, refused), (ours, added)] = both.unwrap();
+    assert!(refused.msg().ends_with("network is unreachable"), "{refused:?}");
+    assert!(added.succeeded(), "{added:?}");
+    assert_eq!((of(&ours).get("gateway"), &of(&ours)["scope"]), (None, &json!("link")));
+}
+
+#[test]
+fn ipv6_of_a_new_bridge_is_usable_at_once() {
+    let ipam = ipam(json!({ "ranges": [[{ "subnet": "fd00:10::/64" }]] }));
+    let Some([_, (ours, added)]) = add_by_both(&gateway("IPv6", json!({ "ipam": ipam }))) else { return };
+    assert!(added.succeeded());
+    let br0 = &ours.machine.ip("addr show br0")[0];
+    assert_eq!(addresses(br0), ["fd00:10::1/64"]);
+    let all = br0["addr_info"].as_array().unwrap();
+    let global = all.iter().find(|address| address["scope"] == "global").unwrap();
+    assert_eq!(global.get("tentative"), None, "{global}");
+}
+
+#[test]
+fn ptp_needs_no_ipam() {
+    let plain = |ipam| Case { plugin: "ptp", ..bridge("no ipam", json!({ "type": "ptp", "ipam": ipam })) };
+    for case in [plain(json!(null)), plain(json!({}))] {
+        let Some([(_, refused), (ours, added)]) = add_by_both(&case) else { return };
+        assert_eq!(refused.msg(), "no plugin name provided");
+        assert!(added.succeeded(), "{added:?}");
+        assert!(ours.run(By::Ours, "DEL", &case).succeeded());
+        assert_eq!(ours.machine.devices(""), ["lo"]);
+    }
+}
+
+#[test]
+fn why_ipv6_is_not_to_be_had_is_said() {
+    let ipam = ipam(json!({ "ranges": [[{ "subnet": "fd00:10::/64" }]] }));
+    let off = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1";
+    let case = gateway("no IPv6", json!({ "ipam": ipam })).after(off);
+    let Some([(_, theirs), (_, ours)]) = add_by_both(&case) else { return };
+    let why = ": IPv6 is switched off on \"br0\" (net.ipv6.conf.br0.disable_ipv6=1)";
+    assert_eq!(ours.msg(), format!("{}{why}", theirs.msg()));
 }

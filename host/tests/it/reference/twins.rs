@@ -284,7 +284,7 @@ fn walk(root: &Path, folder: &Path, lines: &mut Vec<String>) {
 /// library sets to 0 at the host's end of a pair by accident: there is no queue,
 /// and the kernel corrects the length when someone adds one.
 fn flatten(name: &str, value: &Value, lines: &mut Vec<String>) {
-    const LEFT_OUT: [&str; 10] = [
+    const LEFT_OUT: [&str; 11] = [
         "ifindex",
         "link_index",
         "link_netnsid",
@@ -295,6 +295,8 @@ fn flatten(name: &str, value: &Value, lines: &mut Vec<String>) {
         "topology_change",
         "topology_change_detected",
         "txqlen",
+        // Ours does not have a new bridge ask for duplicates: see `deviations`.
+        "nodad",
     ];
     match value {
         Value::Object(members) => {
@@ -305,6 +307,8 @@ fn flatten(name: &str, value: &Value, lines: &mut Vec<String>) {
             let items = items.iter().enumerate();
             items.for_each(|(i, value)| flatten(&format!("{name}[{i}]"), value, lines));
         }
+        // Which of the two an end without a carrier is depends on another link, whose index its peer's happens to be.
+        _ if value == "LOWERLAYERDOWN" => lines.push(format!("{name} = \"DOWN\"")),
         _ => lines.push(format!("{name} = {value}")),
     }
 }

@@ -11,7 +11,7 @@ use wasm_cni_spec::attachment::Owner;
 use wasmtime::component::{HasSelf, Resource};
 
 use super::{
-    iptables::Iptables,
+    iptables::{Iptables, Protocol},
     table::{Made, Table},
 };
 use crate::{
@@ -71,7 +71,7 @@ impl masquerade::Host for State {
             if state.attempt.is_rehearsed() {
                 return Ok(());
             }
-            match state.backend(space, backend) {
+            match state.backend(space, backend, &addresses) {
                 masquerade::Backend::Nftables => state.by_nftables(space, &owner, &addresses),
                 masquerade::Backend::Iptables => {
                     let failed = match by_iptables::add(&state.iptables(space), &owner, &addresses) {
@@ -128,7 +128,7 @@ impl masquerade::Host for State {
             "masquerade-status",
             |state, space| {
                 let nft = || Table::Masquerade.exists(space).map(drop).map_err(|e| kernel_error(&e));
-                match state.backend(space, backend) {
+                match state.backend(space, backend, &[]) {
                     masquerade::Backend::Nftables => nft(),
                     masquerade::Backend::Iptables => match state.iptables(space).probe() {
                         Err(failed) if backend.is_none() => nft().map_err(|_| failed),
@@ -145,10 +145,13 @@ impl State {
         Iptables::new(&self.attempt.context, space, self.who())
     }
 
-    /// The reference's rule: iptables, unless only nftables is usable. That it
-    /// is installed and does not work shows when it is used.
-    fn backend(&self, space: &Space, asked: Option<masquerade::Backend>) -> masquerade::Backend {
-        asked.unwrap_or_else(|| match self.iptables(space).is_installed() {
+    /// The reference's rule: iptables, unless only nftables is usable, which it is too where the
+    /// program for the family of an address is missing. That it is installed and does not work
+    /// shows when it is used.
+    fn backend(&self, space: &Space, asked: Option<masquerade::Backend>, addresses: &[IpNet]) -> masquerade::Backend {
+        let iptables = self.iptables(space);
+        let has_program = |address: &IpNet| iptables.has_programs(Protocol::of(address.addr()));
+        asked.unwrap_or_else(|| match iptables.is_installed() && addresses.iter().all(has_program) {
             true => masquerade::Backend::Iptables,
             false => masquerade::Backend::Nftables,
         })
