@@ -7,7 +7,7 @@ use nix::{errno::Errno, libc::ENODEV};
 use serde::{Deserialize, Serialize};
 use wasm_cni_kernel::{Address, Error, IFF_UP, Link, LinkAttrs, LinkRef, Route, random_index};
 
-use crate::space::Space;
+use crate::space::{Place, Space};
 
 /// `RTPROT_KERNEL` and `RTPROT_RA` (linux/rtnetlink.h): these come by themselves.
 const KERNELS_ROUTES: [u8; 2] = [2, 9];
@@ -42,10 +42,15 @@ pub enum Whereabouts {
 }
 
 impl Device {
-    /// A device with what it has on the host, for an index that is free where it goes.
-    pub fn of(link: Link, host: &Space, index: u32) -> Result<Self, Error> {
-        let (addresses, routes) =
-            host.netlink(|netlink| Ok((netlink.addresses(Some(link.index))?, netlink.routes(Some(link.index))?)))?;
+    /// A device that leaves a namespace, for an index that is free where it goes. What it has on the host comes back with it;
+    /// a container may have given it more than can be read.
+    pub fn of(link: Link, from: &Space, index: u32) -> Result<Self, Error> {
+        let (addresses, routes) = match from.place() {
+            Place::Host => {
+                from.netlink(|netlink| Ok((netlink.addresses(Some(link.index))?, netlink.routes(Some(link.index))?)))?
+            }
+            Place::Sandbox => Default::default(),
+        };
         Ok(Self { link, addresses, routes, index })
     }
 
