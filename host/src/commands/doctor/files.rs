@@ -72,7 +72,11 @@ fn plugins(report: &mut Report, directory: &Directory) {
         Ok(names) if directory.path.is_dir() => names,
         Ok(_) => return report.warn(DIRECTORY, format!("{path} does not exist"), format!("wasm-cni install {path}")),
         Err(error) => {
-            return report.warn(DIRECTORY, format!("cannot read {path}: {}", crate::reason(&error)), "run this as root");
+            return report.warn(
+                DIRECTORY,
+                format!("cannot read {path}: {}", crate::reason(&error)),
+                "run this as root",
+            );
         }
     };
     if is_writable_by_all(&directory.path) {
