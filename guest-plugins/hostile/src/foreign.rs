@@ -169,6 +169,22 @@ pub(crate) fn filters(scene: &Scene<'_>) -> Result<Output, Failure> {
     record.finish()
 }
 
+/// A filter for an address that was given back, and giving back one that there is a filter for.
+pub(crate) fn given_back(scene: &Scene<'_>) -> Result<Output, Failure> {
+    let (host, ipam) = (scene.host()?, scene.ipam()?);
+    let masquerade = |given: &Output| {
+        let addresses: Vec<_> = given.ips.iter().map(|ip| ip.address).collect();
+        masquerade::add(host, &addresses, Some(masquerade::Backend::Nftables)).map_err(|e| shown(&e))
+    };
+    let mut record = Record::default();
+    let given = delegate::add(ipam)?;
+    delegate::del(ipam)?;
+    record.note("masquerade what was given back", masquerade(&given));
+    masquerade(&delegate::add(ipam)?)?;
+    record.note("give back what is masqueraded", delegate::del(ipam).map_err(|failure| failure.msg));
+    record.finish()
+}
+
 /// A GC that says that nobody is valid.
 pub(crate) fn nobody(scene: &Scene<'_>) -> Result<Output, Failure> {
     let (host, ipam) = (scene.host()?, scene.ipam()?);

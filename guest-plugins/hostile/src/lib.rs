@@ -230,6 +230,7 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "reach" => memos::reach(&scene),
         "nobody" => foreign::nobody(&scene),
         "foreign-filters" => foreign::filters(&scene),
+        "given-back" => foreign::given_back(&scene),
         "wrong-verb" => foreign::wrong_verb(&scene),
         "huge-arguments" => arguments::huge(&scene),
         "long-lists" => arguments::lists(&scene),

@@ -103,8 +103,10 @@ impl State {
         }
         if matches!(verb, Verb::Call(Command::Del)) {
             self.attempt.facts().give_back(kind).map_err(|address| {
-                let text =
-                    format!("{address} cannot be given back: a route, filter or gateway is there for it already");
+                let plugin = &self.plugin;
+                let text = format!(
+                    "plugin {plugin:?} has no grant to give {address} back: there is a route, filter or gateway for it"
+                );
                 CniError::internal(text).of_kind(ErrorKind::Denied)
             })?;
         }

@@ -225,7 +225,10 @@ impl Operation {
         if attempt.is_rehearsed() {
             return error.map_or(Ok(()), Err);
         }
-        let known = (error.is_some() || self.is_elsewhere).then(|| Known::of(attempt)).unwrap_or_default();
+        let known = match error.is_some() || self.is_elsewhere {
+            true => Known::of(attempt),
+            false => Known::default(),
+        };
         let left = attachments::finish(attempt, error.is_some());
         match error {
             Some(error) if is_on_record && left.is_empty() && !known.is_empty() => {

@@ -162,3 +162,23 @@ fn nobody_s_lock_of_a_plugin_directory_holds_up_an_install() {
         assert!(hidden.is_empty(), "{hidden:?}");
     }
 }
+
+#[test]
+fn iptables_has_the_time_of_the_call() {
+    let machine = Machine::new();
+    let netns = machine.netns("c1");
+    let bin = machine.folder().join("bin");
+    fs::create_dir(&bin).unwrap();
+    for program in ["iptables", "iptables-restore", "ip6tables-restore"] {
+        executable(&machine, &format!("bin/{program}"), "exec sleep 1000");
+    }
+    let mut plugin = bridge(&["10.1.0.0/24"]);
+    plugin["ipMasq"] = true.into();
+    plugin["ipMasqBackend"] = "iptables".into();
+    let network = machine.network("n1", plugin);
+    let mut command = machine.wasm_cni(&["add", &network, &netns, "--timeout", "1"]);
+    let output = command.env("PATH", format!("{}:/usr/bin:/bin", bin.display())).output().unwrap();
+    let in_time = ["it ran longer than 1 s", "timed out"].iter().any(|why| text(&output).contains(why));
+    assert!(!output.status.success() && in_time, "{}", text(&output));
+    assert_eq!((machine.devices(""), machine.leases("n1").len()), (vec!["lo".to_owned()], 0));
+}

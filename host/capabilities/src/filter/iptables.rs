@@ -12,7 +12,7 @@ use std::{
 
 use nix::errno::Errno;
 use wasm_cni_kernel::Family;
-use wasm_cni_state::deadline::Cancel;
+use wasm_cni_state::deadline::Deadline;
 
 use crate::{
     bindings::types,
@@ -23,7 +23,7 @@ use crate::{
     trace::Who,
 };
 
-/// What one run may take; it waits for others that change rules meanwhile.
+/// What one run may take, within the call's time; it waits for others that change rules meanwhile.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Of a change by iptables.
 pub type Outcome = Result<(), types::Error>;
@@ -33,6 +33,7 @@ pub struct Iptables<'a> {
     context: &'a Context,
     space: &'a Space,
     who: Who<'a>,
+    deadline: Option<&'a Deadline>,
 }
 
 /// iptables or ip6tables.
@@ -80,7 +81,13 @@ impl Protocol {
 impl<'a> Iptables<'a> {
     /// `who` is whose doing it is.
     pub fn new(context: &'a Context, space: &'a Space, who: Who<'a>) -> Self {
-        Self { context, space, who }
+        Self { context, space, who, deadline: None }
+    }
+
+    /// The same, within the time of a call.
+    #[must_use]
+    pub fn within(self, deadline: &'a Deadline) -> Self {
+        Self { deadline: Some(deadline), ..self }
     }
 
     /// Whether its programs are in PATH, those for IPv4 at least.
@@ -151,8 +158,8 @@ impl<'a> Iptables<'a> {
             path,
             env: self.context.env.clone(),
             stdin: stdin.into_bytes(),
-            timeout: TIMEOUT,
-            cancel: Cancel::default(),
+            timeout: self.deadline.map_or(TIMEOUT, |deadline| TIMEOUT.min(deadline.remaining())),
+            cancel: self.deadline.map(|deadline| deadline.cancel.clone()).unwrap_or_default(),
         };
         let status = |output: &ExecOutput| output.status.clone();
         let run = || {

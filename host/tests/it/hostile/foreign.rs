@@ -77,6 +77,11 @@ pub(super) fn filters_for_other_containers_are_refused() {
 }
 
 #[test]
+fn addresses_that_were_given_back_are_nobody_s() {
+    refuses("given-back", json!({}));
+}
+
+#[test]
 fn without_addresses_from_ipam_there_are_no_filters() {
     refuses("foreign-filters", json!({ "ipam": { "type": "hostile_ipam", "mode": "none" } }));
 }

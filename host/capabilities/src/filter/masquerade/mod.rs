@@ -142,7 +142,7 @@ impl masquerade::Host for State {
 
 impl State {
     fn iptables<'a>(&'a self, space: &'a Space) -> Iptables<'a> {
-        Iptables::new(&self.attempt.context, space, self.who())
+        Iptables::new(&self.attempt.context, space, self.who()).within(&self.attempt.deadline)
     }
 
     /// The reference's rule: iptables, unless only nftables is usable, which it is too where the
