@@ -70,7 +70,7 @@ pub fn create(
     if bridge && at.label == HOST {
         commit.may_have_bridge(name, what)?;
     }
-    let vlan = commit.vlan_interface(at, &kind, peer.as_ref(), &attrs);
+    let vlan = commit.is_vlan_interface(at, &kind, peer.as_ref(), &attrs);
     let effect = Added { at: at.place(), name: name.to_owned(), index: None, bridge, vlan };
     let note = commit.state.note(effect.clone())?;
     let link = kernel::NewLink { name: name.to_owned(), kind, attrs };
@@ -112,9 +112,9 @@ pub struct Added {
     /// Known once it is made, and to the process that made it.
     index: Option<u32>,
     bridge: bool,
-    /// Of a pair that is everybody's, as a bridge: its end that is the host's interface in a VLAN.
+    /// It is a pair that is everybody's, as a bridge: the host's interface in a VLAN, and its port.
     #[serde(default)]
-    vlan: Option<String>,
+    vlan: bool,
 }
 
 impl Effect for Added {
@@ -126,15 +126,16 @@ impl Effect for Added {
     }
 
     fn shared(&self, _: &Scene) -> Option<Shared<'_>> {
-        if let Some(interface) = &self.vlan {
-            return Some(Shared::Vlan(self.at, kernel::LinkRef::Name(interface)));
-        }
         let link = self.index.map_or(kernel::LinkRef::Name(&self.name), kernel::LinkRef::Index);
-        self.bridge.then_some(Shared::Bridge(self.at, link))
+        match (self.bridge, self.vlan) {
+            (true, _) => Some(Shared::Bridge(self.at, link)),
+            (false, true) => Some(Shared::Vlan(self.at, link)),
+            (false, false) => None,
+        }
     }
 
     fn cleanup(&self) -> Cleanup {
-        if self.bridge || self.vlan.is_some() { Cleanup::Never } else { Cleanup::Detach }
+        if self.bridge || self.vlan { Cleanup::Never } else { Cleanup::Detach }
     }
 
     fn needs(&self, _: &mut Needs) {}
