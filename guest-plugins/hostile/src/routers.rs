@@ -61,7 +61,7 @@ pub(crate) fn stars(scene: &Scene<'_>) -> Result<Output, Failure> {
             record.commit(host, &format!("write {key}"), |batch| {
                 batch.sysctl(&key, "0").tolerate(Tolerance::BestEffort);
             });
-            let read = net::sysctl_get(host, &[key.clone()]).map_err(|error| shown(&error));
+            let read = net::sysctl_get(host, std::slice::from_ref(&key)).map_err(|error| shown(&error));
             record.note(&format!("read {key}"), read);
         }
     }

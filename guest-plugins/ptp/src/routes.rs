@@ -63,7 +63,7 @@ impl Ends {
         }
     }
 
-    fn to_gateway(&self, ifname: &str) -> Route {
+    fn to_gateway(self, ifname: &str) -> Route {
         self.route(ifname, self.gateway.into(), None, SCOPE_LINK, PROTOCOL_BOOT)
     }
 }

@@ -14,59 +14,63 @@ pub fn named(name: &str) -> Option<(&str, u16)> {
     (1..=4094).contains(&id).then_some((bridge, id))
 }
 
-/// What a link is an interface of.
+/// What a link is an interface of, whatever the two are called.
 #[derive(Debug, PartialEq)]
 struct Of {
+    interface: Link,
     bridge: Link,
-    id: u16,
     /// The other end of its pair, if it is one.
     port: Option<u32>,
 }
 
-fn of(link: &Link, get: impl Fn(u32) -> Option<Link>) -> Option<Of> {
-    let (name, id) = named(&link.name)?;
-    let (bridge, port) = match link.kind.as_str() {
+/// `link` is the interface or, of a pair, its port.
+fn of(link: Link, get: impl Fn(u32) -> Option<Link>) -> Option<Of> {
+    match link.kind.as_str() {
         "veth" => {
-            let port = get(link.parent)?;
-            let is_its = port.kind == "veth" && port.parent == link.index && port.master != 0;
-            (is_its.then(|| get(port.master)).flatten()?, Some(port.index))
+            let peer = get(link.parent).filter(|peer| peer.kind == "veth" && peer.parent == link.index)?;
+            let (interface, port) = if link.master == 0 { (link, peer) } else { (peer, link) };
+            let bridge = get(port.master).filter(|bridge| bridge.kind == "bridge")?;
+            Some(Of { interface, bridge, port: Some(port.index) })
         }
-        "vlan" => (get(link.parent)?, None),
-        _ => return None,
-    };
-    (bridge.kind == "bridge" && bridge.name == name).then_some(Of { bridge, id, port })
+        "vlan" => {
+            let bridge = get(link.parent).filter(|bridge| bridge.kind == "bridge")?;
+            Some(Of { interface: link, bridge, port: None })
+        }
+        _ => None,
+    }
 }
 
 /// The bridge that a link of this namespace is such an interface of.
 #[must_use]
 pub fn bridge_of(space: &Space, link: &Link) -> Option<Link> {
-    named(&link.name)?;
-    Some(of(link, |index| space.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).ok())?.bridge)
+    let (bridge, _) = named(&link.name)?;
+    let get = |index| space.netlink(|netlink| netlink.link_get(LinkRef::Index(index))).ok();
+    let of = of(link.clone(), get)?;
+    (of.interface == *link && of.bridge.name == bridge).then_some(of.bridge)
 }
 
-/// Whether somebody uses the interface by now: anything but its own port is in its VLAN. If that can't be told, it is used.
+/// Whether somebody uses an interface, or that of this port, by now: anything but its own port is in its VLAN. If that
+/// can't be told, it is used.
 #[must_use]
-pub fn is_used(space: &Space, interface: LinkRef<'_>) -> bool {
+pub fn is_used(space: &Space, link: LinkRef<'_>) -> bool {
     let links = space.netlink(|netlink| netlink.links());
     let vlans = |port| space.netlink(|netlink| netlink.vlans(port));
-    links.map_or(true, |links| is_used_among(&links, interface, vlans))
+    links.map_or(true, |links| is_used_among(&links, link, vlans))
 }
 
-fn is_used_among(
-    links: &[Link],
-    interface: LinkRef<'_>,
-    vlans: impl Fn(u32) -> Result<Vec<BridgeVlan>, Error>,
-) -> bool {
+fn is_used_among(links: &[Link], link: LinkRef<'_>, vlans: impl Fn(u32) -> Result<Vec<BridgeVlan>, Error>) -> bool {
     let get = |index: u32| links.iter().find(|link| link.index == index).cloned();
-    let found = links.iter().find(|link| match interface {
-        LinkRef::Index(index) => link.index == index,
-        LinkRef::Name(name) => link.name == name,
+    let found = links.iter().find(|found| match link {
+        LinkRef::Index(index) => found.index == index,
+        LinkRef::Name(name) => found.name == name,
     });
     // Without a bridge nobody reaches it.
-    let Some(Of { bridge, id, port }) = found.and_then(|link| of(link, get)) else { return false };
-    let others = links.iter().filter(|link| link.master == bridge.index && Some(link.index) != port);
+    let Some(Of { interface, bridge, port }) = found.and_then(|link| of(link.clone(), get)) else { return false };
+    // Under another name it is another's.
+    let Some((_, id)) = named(&interface.name) else { return true };
+    let mut others = links.iter().filter(|link| link.master == bridge.index && Some(link.index) != port);
     let is_in = |vlan: &BridgeVlan| (vlan.first..=vlan.last).contains(&id);
-    others.into_iter().any(|port| vlans(port.index).map_or(true, |vlans| vlans.iter().any(is_in)))
+    others.any(|port| vlans(port.index).map_or(true, |vlans| vlans.iter().any(is_in)))
 }
 
 #[cfg(test)]
@@ -89,21 +93,20 @@ mod tests {
         ]
     }
 
-    fn of_index(links: &[Link], index: u32) -> Option<(u32, u16, Option<u32>)> {
+    /// The bridge and the other end, if the link is an interface by more than its name.
+    fn of_index(links: &[Link], index: u32) -> Option<(u32, Option<u32>)> {
         let get = |index: u32| links.iter().find(|link| link.index == index).cloned();
-        of(&get(index)?, get).map(|of| (of.bridge.index, of.id, of.port))
+        of(get(index)?, get).filter(|of| of.interface.index == index).map(|of| (of.bridge.index, of.port))
     }
 
     #[test]
-    fn an_interface_is_known_by_its_name_its_kind_and_what_it_is_on() {
-        assert_eq!(of_index(&links(), 4), Some((2, 100, Some(3))));
+    fn an_interface_is_known_by_its_kind_and_what_it_is_on() {
+        assert_eq!(of_index(&links(), 4), Some((2, Some(3))));
+        assert_eq!(of_index(&links(), 3), None, "that is its port");
         let mut operators = links();
         operators[2] = link(4, "br0.100", "vlan", 2, 0);
-        assert_eq!(of_index(&operators, 4), Some((2, 100, None)));
+        assert_eq!(of_index(&operators, 4), Some((2, None)));
         for (at, other) in [
-            (2, link(4, "br1.100", "veth", 3, 0)),
-            (2, link(4, "br0.0100", "veth", 3, 0)),
-            (2, link(4, "br0.4095", "veth", 3, 0)),
             (2, link(4, "br0.100", "dummy", 0, 0)),
             (2, link(4, "br0.100", "vlan", 5, 0)),
             (1, link(3, "veth0", "veth", 4, 0)),
@@ -116,6 +119,17 @@ mod tests {
             assert_eq!(of_index(&links, 4), None, "{links:?}");
         }
         assert_eq!(of_index(&links(), 5), None);
+    }
+
+    #[test]
+    fn and_by_its_name() {
+        assert_eq!(
+            (named("br0.100"), named("a.b.1"), named("x.4094")),
+            (Some(("br0", 100)), Some(("a.b", 1)), Some(("x", 4094)))
+        );
+        for name in ["br0", "br0.0100", "br0.4095", "br0.0", "br0.-1", "br0.+1", "br0.x", "br0."] {
+            assert_eq!(named(name), None, "{name}");
+        }
     }
 
     fn vlans_of(port: u32, ranges: &[(u32, u16, u16)]) -> Vec<BridgeVlan> {
@@ -137,6 +151,8 @@ mod tests {
         };
         // Its own port is nobody else.
         assert!(!used(&[(3, 100, 100)]));
+        let by_port = |ranges| is_used_among(&links(), LinkRef::Index(3), |port| Ok(vlans_of(port, ranges)));
+        assert!(!by_port(&[(3, 100, 100)]) && by_port(&[(5, 100, 100)]));
         assert!(!used(&[(3, 100, 100), (5, 1, 99), (5, 101, 4094)]));
         assert!(used(&[(5, 100, 100)]) && used(&[(5, 1, 4094)]));
         // What is not a port of this bridge is not in its VLAN.
@@ -148,6 +164,13 @@ mod tests {
         let fails = |_| Err(Error::of_errno("vlans", EOPNOTSUPP));
         assert!(is_used_among(&links(), LinkRef::Index(4), fails));
         assert!(!is_used_among(&links()[..3], LinkRef::Index(4), fails), "there is nobody to ask");
+        let mut renamed = links();
+        renamed[2].name = "uplink".into();
+        assert!(is_used_among(&renamed, LinkRef::Index(3), |_| Ok(Vec::new())));
+        // Whatever the bridge is called.
+        let mut renamed = links();
+        renamed[0].name = "br9".into();
+        assert!(is_used_among(&renamed, LinkRef::Index(3), |port| Ok(vlans_of(port, &[(5, 100, 100)]))));
     }
 
     #[test]

@@ -207,7 +207,7 @@ fn what_would_fail_is_planned_up_to_there() {
     let words = String::from_utf8(output.stdout).unwrap();
     assert!(words.contains("1. bridge: create bridge \"br0\" on the host\n"), "{words}");
     assert!(
-        words.contains("3. bridge: set \"br0\" on the host: up\n")
+        words.contains("2. bridge: set \"br0\" on the host: up\n")
             && words.contains("would fail")
             && words.contains("eth0"),
         "{words}"

@@ -71,7 +71,7 @@ pub fn create(
     if bridge && at.label == HOST {
         commit.may_have_bridge(name, what)?;
     }
-    let vlan = commit.vlan_interface(at, &kind, peer.as_ref(), &attrs);
+    let vlan = commit.is_vlan_interface(at, &kind, peer.as_ref(), &attrs);
     let mut link = kernel::NewLink { name: name.to_owned(), kind, attrs };
     let Some(mut effect) = note_of(commit, at, &mut link, peer.as_ref(), what)? else {
         let taken = kernel::Error::of_errno(format!("link-add {name}"), nix::libc::EEXIST);
@@ -120,7 +120,7 @@ fn note_of(
             link: LinkId::chosen(&link.name, "", &[]),
             peer: None,
             bridge: false,
-            vlan: None,
+            vlan: false,
         }));
     }
     if link.attrs.mac.is_some() {
@@ -152,7 +152,7 @@ fn note_of(
         None => link.attrs.mac.insert(random()?).clone(),
     };
     let id = LinkId::chosen(&link.name, kind, &mac);
-    Ok(Some(Added { at: at.place(), link: id, peer: other, bridge, vlan: None }))
+    Ok(Some(Added { at: at.place(), link: id, peer: other, bridge, vlan: false }))
 }
 
 fn failed(what: &str, e: &std::io::Error) -> types::Error {
@@ -182,9 +182,9 @@ pub struct Added {
     /// The other end of a pair: a container may have its own end anywhere.
     peer: Option<(Place, LinkId)>,
     bridge: bool,
-    /// Of a pair that is everybody's, as a bridge: its end that is the host's interface in a VLAN.
+    /// It is a pair that is everybody's, as a bridge: the host's interface in a VLAN, and its port.
     #[serde(default)]
-    vlan: Option<String>,
+    vlan: bool,
 }
 
 impl Added {
@@ -204,15 +204,16 @@ impl Effect for Added {
     }
 
     fn shared(&self, _: &Scene) -> Option<Shared<'_>> {
-        if let Some(interface) = &self.vlan {
-            return Some(Shared::Vlan(self.at, kernel::LinkRef::Name(interface)));
-        }
         let link = self.link.index.map_or(kernel::LinkRef::Name(&self.link.name), kernel::LinkRef::Index);
-        self.bridge.then_some(Shared::Bridge(self.at, link))
+        match (self.bridge, self.vlan) {
+            (true, _) => Some(Shared::Bridge(self.at, link)),
+            (false, true) => Some(Shared::Vlan(self.at, link)),
+            (false, false) => None,
+        }
     }
 
     fn cleanup(&self) -> Cleanup {
-        if self.bridge || self.vlan.is_some() { Cleanup::Never } else { Cleanup::Detach }
+        if self.bridge || self.vlan { Cleanup::Never } else { Cleanup::Detach }
     }
 
     fn needs(&self, _: &mut Needs) {}

@@ -148,21 +148,20 @@ impl Commit<'_> {
         self.state.deny(what, &format!("for a port of the host's link {:?}", link.name))
     }
 
-    /// Whether a pair that is about to be made is the host's interface in a VLAN of a bridge and its port: then by the
-    /// name of the interface.
-    pub fn vlan_interface(
+    /// Whether a pair that is about to be made is the host's interface in a VLAN of a bridge, and its port.
+    pub fn is_vlan_interface(
         &self,
         at: &Space,
         kind: &LinkKind,
         peer: Option<&(Place, String)>,
         attrs: &LinkAttrs,
-    ) -> Option<String> {
-        let (LinkKind::Veth(_), HOST, Some((Place::Host, peer))) = (kind, at.label, peer) else { return None };
-        let ((bridge, _), master) = (vlan_interface::named(peer)?, attrs.master?);
+    ) -> bool {
+        let (LinkKind::Veth(_), HOST, Some((Place::Host, peer))) = (kind, at.label, peer) else { return false };
+        let (Some((bridge, _)), Some(master)) = (vlan_interface::named(peer), attrs.master) else { return false };
         let facts = self.facts();
         let found = facts.bridge(master).map(|link| link.name.as_str());
         let own = facts.own(Place::Host, master).filter(|own| own.bridge).map(|own| own.name.as_str());
-        (own.or(found) == Some(bridge)).then(|| peer.clone())
+        own.or(found) == Some(bridge)
     }
 
     /// May this link be the parent of one in the container?

@@ -118,6 +118,8 @@ fn folder(scene: &Scene, wasm: &[u8]) -> PathBuf {
     let folder = scene.machine.folder().join("plugins");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("hostile.wasm"), wasm).unwrap();
+    // Compiled before the call, which on a busy machine has no time for that. Damaged ones cannot be.
+    let _ = scene.machine.wasm_cni(&["inspect", "hostile"]).env("CNI_PATH", &folder).output().unwrap();
     folder
 }
 

@@ -117,7 +117,7 @@ fn recover(record: &[u8], links: &mut Vec<Link>) {
 #[test]
 fn recovery_takes_back_exactly_what_was_made() {
     let noted =
-        Added { at: Place::Host, link: LinkId::chosen(NAME, "veth", &MAC), peer: None, bridge: false, vlan: None };
+        Added { at: Place::Host, link: LinkId::chosen(NAME, "veth", &MAC), peer: None, bridge: false, vlan: false };
     let note = format::undo(0, &noted).unwrap();
     let done = format::done(0, &noted.clone().made(&ours())).unwrap();
     let strike = format::line(&Line::Not(0)).unwrap();
@@ -162,7 +162,7 @@ fn recovery_takes_back_exactly_what_was_made() {
 fn a_damaged_line_does_not_shift_the_others() {
     let of = |index: u8| {
         let link = LinkId::chosen(NAME, "veth", &[2, 0, 0, 0, 0, index]);
-        Added { at: Place::Host, link, peer: None, bridge: false, vlan: None }
+        Added { at: Place::Host, link, peer: None, bridge: false, vlan: false }
     };
     let mut record = heading();
     record.extend(format::undo(0, &of(0)).unwrap());
