@@ -59,7 +59,7 @@ same() {
         fail "$1"
         printf '%s\n' "$2" >/run/expected
         printf '%s\n' "$3" >/run/actual
-        diff /run/expected /run/actual | sed 's/^/    /'
+        diff /run/expected /run/actual | head -n 40 | sed 's/^/    /'
     fi
 }
 
