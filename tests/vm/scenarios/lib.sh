@@ -59,7 +59,7 @@ same() {
         fail "$1"
         printf '%s\n' "$2" >/run/expected
         printf '%s\n' "$3" >/run/actual
-        diff /run/expected /run/actual | sed 's/^/    /'
+        diff /run/expected /run/actual | head -n 40 | sed 's/^/    /'
     fi
 }
 
@@ -102,18 +102,28 @@ bridge_plugin() {
         { type: "bridge", bridge: "br0", isGateway: true, ipam: { type: "host-local", subnet: $subnet } } + $members'
 }
 
-# network NAME PLUGINS...
+# network NAME PLUGINS...: a list, and what a runtime gives to the first of its plugins.
 network() {
     name=$1
     shift
-    printf '%s\n' "$@" | jq -s --arg name "$name" '{ cniVersion: "1.1.0", name: $name, plugins: . }' \
-        >"$NETWORKS/$name.conflist"
+    printf '%s\n' "$@" | jq -sc --arg name "$name" '{ cniVersion: "1.1.0", $name } as $all |
+        $all + { plugins: . }, $all + .[0], .[0].type' >/run/network
+    {
+        read -r list
+        read -r conf
+        read -r type
+    } </run/network
+    printf '%s\n' "$list" >"$NETWORKS/$name.conflist"
+    printf '%s\n' "$conf" >"$RESULTS/$name.conf"
+    eval "printf '%s\n' $type" >"$RESULTS/$name.type"
 }
 
-# call COMMAND NETWORK CONTAINER [MEMBERS]: the first plugin of a network, with more members in its configuration.
+# call COMMAND NETWORK CONTAINER [MEMBERS]: the first plugin, with more members in its configuration. Without jq, which
+# takes a second here.
 call() {
-    type=$(jq -r '.plugins[0].type' "$NETWORKS/$2.conflist")
-    jq --argjson more "${4:-null}" '{ cniVersion, name } + .plugins[0] + $more' "$NETWORKS/$2.conflist" |
+    read -r conf <"$RESULTS/$2.conf"
+    read -r type <"$RESULTS/$2.type"
+    printf '%s%s}' "${conf%\}}" "${4:+, $4}" |
         CNI_COMMAND=$1 CNI_CONTAINERID=$3 CNI_NETNS=/run/netns/$3 CNI_IFNAME=eth0 CNI_PATH=$PLUGINS \
             "$PLUGINS/$type"
 }
@@ -128,14 +138,15 @@ add() {
 
 del() { call DEL "$1" "$2"; }
 
-is_attached() { call CHECK "$1" "$2" "{ \"prevResult\": $(cat "$RESULTS/$1.$2") }"; }
+is_attached() { call CHECK "$1" "$2" "\"prevResult\": $(cat "$RESULTS/$1.$2")"; }
 
 # gc NETWORK CONTAINERS...: collects all but these.
 gc() {
     name=$1
     shift
-    live=$(printf '%s\n' "$@" | jq -Rnc '[inputs | select(. != "") | { containerID: ., ifname: "eth0" }]')
-    call GC "$name" none "{ \"cni.dev/valid-attachments\": $live }"
+    live=''
+    for container; do live="$live${live:+, }{ \"containerID\": \"$container\", \"ifname\": \"eth0\" }"; done
+    call GC "$name" none "\"cni.dev/valid-attachments\": [$live]"
 }
 
 # wasm_cni COMMAND NETWORK CONTAINER [OPTIONS...]: all plugins of a network.

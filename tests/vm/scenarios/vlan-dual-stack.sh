@@ -11,7 +11,7 @@ for container in a b; do
     reaches "$container" fd00:1:2::1
 done
 for address in $(jq -r '.ips[].address | sub("/.*"; "")' "$RESULTS/lan.b"); do reaches a "$address"; done
-check "CHECK a" is_attached lan a
+check "CHECK b" is_attached lan b
 for link in br0 br0.100 "$(port lan a)"; do
     same "$link does not listen to routers" 0 "$(cat "/proc/sys/net/ipv6/conf/$link/accept_ra")"
 done
