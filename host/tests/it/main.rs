@@ -1,6 +1,7 @@
 //! The program in real namespaces: every test makes private ones, as root or
 //! not, and asks iproute2 what is there.
 
+mod adversary;
 mod attach;
 mod bad_input;
 mod bounds;
