@@ -176,8 +176,8 @@ port() { jq -r '.interfaces[1].name' "$RESULTS/$1.$2"; }
 
 # vlans LINK: as bridge(8) shows them, one in a line.
 vlans() {
-    bridge -j -compressvlans vlan show dev "$1" | jq -r '.[].vlans[]? |
-        "\(.vlan)\(if .vlanEnd then "-\(.vlanEnd)" else "" end)\(if .flags then ": " + (.flags | join(", ")) else "" end)"'
+    bridge -j -compressvlans vlan show dev "$1" | jq -r '.[].vlans[]? | (.flags // [] | join(", ")) as $flags |
+        "\(.vlan)\(if .vlanEnd then "-\(.vlanEnd)" else "" end)\(if $flags == "" then "" else ": \($flags)" end)"'
 }
 
 # shared: what the containers of a bridge have in common: the bridge, its interfaces in VLANs, and their ports. The MAC of
