@@ -123,7 +123,7 @@ impl World {
 
     /// An administrator, or another tool, on the host.
     fn act_on_host(&mut self) {
-        let pair = self.links().into_keys().find(|name| name.starts_with("veth"));
+        let pair = self.links().into_keys().find(|name| name.starts_with("veth") && !self.others.contains_key(name));
         let name = match (pair, self.random.below(3)) {
             (Some(pair), 0) => {
                 self.act(&format!("ip link set {pair} down; ip link set {pair} name renamed0"));
