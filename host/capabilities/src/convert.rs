@@ -105,10 +105,10 @@ pub fn link_name(name: &str, what: &str) -> Result<(), types::Error> {
     Err(refuse(types::Code::Invalid, what, reason))
 }
 
-/// 1 to `MAX_ADDR_LEN` (linux/netdevice.h) octets.
+/// 1 to `MAX_ADDR_LEN` (linux/netdevice.h) bytes.
 pub fn mac(mac: &[u8], what: &str) -> Result<Vec<u8>, types::Error> {
     if mac.is_empty() || mac.len() > 32 {
-        return Err(refuse(types::Code::Invalid, what, "a link-layer address has 1 to 32 octets"));
+        return Err(refuse(types::Code::Invalid, what, "a link-layer address has 1 to 32 bytes"));
     }
     Ok(mac.to_owned())
 }

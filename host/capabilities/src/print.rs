@@ -2,11 +2,11 @@
 
 use crate::{bindings::log::Level, printed::Stream, state::State, text::for_people};
 
-/// Longest line, octets: what is longer is several.
+/// Longest line, bytes: what is longer is several.
 const MAX_LINE: usize = 4096;
 
 impl State {
-    /// Takes what the guest printed: whole lines go to its log, at most 4096 octets each.
+    /// Takes what the guest printed: whole lines go to its log, at most 4096 bytes each.
     pub fn print(&mut self, stream: Stream, octets: impl Iterator<Item = u8>) {
         for octet in octets {
             let line = self.printed.line(stream);

@@ -13,7 +13,7 @@ use crate::{
     text::one_line,
 };
 
-/// Longest text in a result or an error, octets.
+/// Longest text in a result or an error, bytes.
 const MAX_TEXT: usize = 4096;
 
 /// An error, for a guest.
@@ -147,7 +147,7 @@ pub fn mistakes(mistakes: Vec<cni::Mistake>, limits: &Limits) -> Result<Vec<cni:
 
 fn text(text: String) -> Result<String, String> {
     if text.len() > MAX_TEXT {
-        return Err(format!("a text of {} octets", text.len()));
+        return Err(format!("a text of {} bytes", text.len()));
     }
     if text.contains(char::is_control) {
         return Err(format!("control characters in {:?}", one_line(&text)));

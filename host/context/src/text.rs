@@ -18,7 +18,7 @@ pub fn cut(text: &str) -> String {
         }
     }
     if end < text.len() {
-        let _ = write!(shown, "… ({} octets)", text.len());
+        let _ = write!(shown, "… ({} bytes)", text.len());
     }
     shown
 }

@@ -1,4 +1,4 @@
-//! What the host reads from elsewhere, with arbitrary bytes: each target panics if a promise does not hold. `fuzz/` runs
+//! What the host reads that others wrote, with arbitrary bytes: each target panics if a promise does not hold. `fuzz/` runs
 //! them for as long as one likes, `tests/short.rs` for some seconds. Must not know: who makes the bytes.
 
 mod configuration;

@@ -47,7 +47,7 @@ pub(crate) fn ipam_of<'c>(config: &'c Map<String, Value>, kind: &str) -> Option<
 /// Whether a plugin's failure in a DEL may come from a change since ADD: of its configuration, of other plugins, of the
 /// machine. Not that it was stopped, has a bug, or says something else of its own.
 pub(crate) fn may_be_of_a_change(host: &Arc<Host>, attempt: &Arc<Attempt>, step: &Step, error: &CniError) -> bool {
-    // One from elsewhere may ask for what it must not have.
+    // A third-party plugin may ask for what it must not have.
     let is_bundled = matches!(&step.found, Ok(Found::Component(plugin)) if plugin.bundled.is_some());
     match error.kind() {
         ErrorKind::Config | ErrorKind::NoPlugin => true,

@@ -190,12 +190,12 @@ fn a_guest_can_neither_break_lines_nor_make_them_long() {
         assert_eq!(output.status.code(), Some(1), "{}", text(&output));
         let plain = fs::read_to_string(trace).unwrap();
         let longest = plain.lines().map(str::len).max().unwrap();
-        assert!(longest < 4096, "{mode}: a line of {longest} octets");
+        assert!(longest < 4096, "{mode}: a line of {longest} bytes");
         assert!(!plain.contains(|c: char| c.is_control() && c != '\n'), "{mode}");
         let lines = lines(Path::new(trace));
         if mode == "bad-sysctl" {
             // 64 KiB of it.
-            assert!(plain.contains("1… (65536 octets)"), "{plain}");
+            assert!(plain.contains("1… (65536 bytes)"), "{plain}");
             assert!(call(&lines, "net.commit").all(|line| line["error"]["code"] != ""), "{plain}");
         }
         assert_eq!(lines.iter().filter(|line| line["event"] == "end").count(), 1, "{mode}");

@@ -12,9 +12,9 @@ use wasmtime::{
     component::{Type, Val, types::ComponentFunc},
 };
 
-/// Most octets that are taken at once of what is printed.
+/// Most bytes that are taken at once of what is printed.
 const MAX_WRITE: u64 = 4096;
-/// Most random octets at once.
+/// Most random bytes at once.
 const MAX_RANDOM: u64 = 64 << 10;
 /// The clocks count these: finer ones are for measuring what others do.
 const TICK: Duration = Duration::from_millis(1);
@@ -154,7 +154,7 @@ impl Answer {
             Self::RandomBytes => {
                 let Some(Val::U64(len)) = call.params.first() else { return Err(call.unfit()) };
                 if *len > MAX_RANDOM {
-                    let text = format!("it wanted {len} random octets at once, of at most {MAX_RANDOM}");
+                    let text = format!("it wanted {len} random bytes at once, of at most {MAX_RANDOM}");
                     return Err(wasmtime::Error::msg(text));
                 }
                 let mut octets = vec![0; *len as usize];

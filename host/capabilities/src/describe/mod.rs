@@ -16,7 +16,7 @@ use crate::{
 
 /// Most entries of a list.
 const MAX_ITEMS: usize = 64;
-/// What one side of a call may take in all: octets of text, and these for each
+/// What one side of a call may take in all: bytes of text, and these for each
 /// entry of a list.
 const BUDGET: usize = 8 << 10;
 const ITEM: usize = 64;
@@ -48,7 +48,7 @@ impl<'a> Scribe<'a> {
     /// A text, as much of it as there is room for.
     pub fn text(&mut self, text: &str) -> Value {
         if self.left == 0 && !text.is_empty() {
-            return json!(format!("… ({} octets)", text.len()));
+            return json!(format!("… ({} bytes)", text.len()));
         }
         if self.whole {
             return text.into();
@@ -111,7 +111,7 @@ pub struct Hidden(pub Vec<u8>);
 
 impl Describe for Hidden {
     fn describe(&self, _: &mut Scribe<'_>) -> Value {
-        json!(format!("{} octets", self.0.len()))
+        json!(format!("{} bytes", self.0.len()))
     }
 }
 
@@ -154,7 +154,7 @@ impl Describe for Vec<u8> {
     fn describe(&self, scribe: &mut Scribe<'_>) -> Value {
         match std::str::from_utf8(self) {
             Ok(text) => scribe.text(text),
-            Err(_) => json!(format!("{} octets", self.len())),
+            Err(_) => json!(format!("{} bytes", self.len())),
         }
     }
 }

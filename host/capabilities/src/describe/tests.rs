@@ -72,14 +72,14 @@ fn routes_and_addresses_are_text_and_leave_out_what_there_is_not() {
 fn entries_are_text_where_they_can_be() {
     let entry = |value: &[u8]| store::Entry { key: "10.1.0.2".into(), value: value.into() };
     assert_eq!(text(&store::Change::Create(entry(b"c1\r\neth0")))["create"]["value"], "c1\r\neth0");
-    assert_eq!(text(&store::Change::Put(entry(b"\xff\xfe")))["put"]["value"], "2 octets");
-    assert_eq!(text(&Hidden(vec![0; 8])), json!("8 octets"));
+    assert_eq!(text(&store::Change::Put(entry(b"\xff\xfe")))["put"]["value"], "2 bytes");
+    assert_eq!(text(&Hidden(vec![0; 8])), json!("8 bytes"));
 }
 
 #[test]
 fn long_texts_and_lists_are_cut_and_no_line_is_huge() {
     let long = "x".repeat(8 << 20);
-    assert_eq!(cut(&long), format!("{}… (8388608 octets)", "x".repeat(256)));
+    assert_eq!(cut(&long), format!("{}… (8388608 bytes)", "x".repeat(256)));
     assert_eq!(cut(&"ä".repeat(200)).chars().filter(|c| *c == 'ä').count(), 128);
 
     let many: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
@@ -89,7 +89,7 @@ fn long_texts_and_lists_are_cut_and_no_line_is_huge() {
 
     let nested: Vec<Vec<String>> = vec![vec!["\0".repeat(1 << 10); 100]; 100];
     let length = text(&nested).to_string().len();
-    assert!(length < 16 << 10, "{length} octets");
+    assert!(length < 16 << 10, "{length} bytes");
 }
 
 #[test]

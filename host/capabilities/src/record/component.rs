@@ -1,4 +1,4 @@
-//! That a component from elsewhere took part, which may not be there any more when it is to detach.
+//! That a third-party component took part, which may have been removed by the time of the DEL.
 
 use std::fmt;
 

@@ -21,7 +21,7 @@ pub(super) fn holder(value: &[u8]) -> Option<(&str, &str)> {
 pub(super) fn check_entry(entry: &store::Entry) -> Result<(), types::Error> {
     check_key(&entry.key)?;
     if entry.value.len() as u64 > MAX_VALUE {
-        return Err(refuse(types::Code::Limit, format!("store {:?}", entry.key), "a value has at most 65536 octets"));
+        return Err(refuse(types::Code::Limit, format!("store {:?}", entry.key), "a value has at most 65536 bytes"));
     }
     Ok(())
 }

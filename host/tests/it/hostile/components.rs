@@ -188,7 +188,7 @@ fn an_import_of_wasi_is_not_offered() {
 fn half_a_component() {
     let whole = fs::read(plugins().join("hostile.wasm")).unwrap();
     for length in [4, 8, 9, 1000, whole.len() / 2, whole.len() - 1] {
-        fails(&format!("{length} octets"), &whole[..length], &["plugin \"hostile\""]);
+        fails(&format!("{length} bytes"), &whole[..length], &["plugin \"hostile\""]);
     }
 }
 
@@ -203,7 +203,7 @@ fn a_component_with_a_flipped_bit_works_or_fails_cleanly() {
         let (byte, bit) = ((at >> 20) % whole.len(), at % 8);
         let mut wasm = whole.clone();
         wasm[byte] ^= 1 << bit;
-        let what = format!("bit {bit} of octet {byte}");
+        let what = format!("bit {bit} of byte {byte}");
         let folder = folder(&scene, &wasm);
         let ended = scene.call_with(&what, &["add", "n1", &scene.netns], &folder);
         match ended.code {

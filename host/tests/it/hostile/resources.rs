@@ -81,7 +81,7 @@ fn delegates_share_the_limits_of_their_caller() {
     let ended = add("delegate-flood", log);
     ended.says("delegate-flood", &["plugin \"hostile\" was stopped during ADD: it "]);
     let logged = ended.stderr.matches("flood ").count() * "flood ".len();
-    assert!((60 << 10..=66 << 10).contains(&logged), "{logged} octets");
+    assert!((60 << 10..=66 << 10).contains(&logged), "{logged} bytes");
     // So is what is asked: its caller has no calls left either.
     let calls = json!({ "ipam": { "type": "hostile_ipam", "mode": "log-flood" } });
     says("delegate-flood", calls, &["plugin \"hostile\" was stopped during ADD: it made more than 10000 host calls"]);

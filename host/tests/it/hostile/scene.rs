@@ -169,7 +169,7 @@ impl Ended {
         // A terminal would obey.
         let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
         assert!(!self.stderr.contains(obeyed), "{what}: control characters in {:?}", self.stderr);
-        assert!(self.stderr.len() < 128 << 10, "{what}: {} octets of error", self.stderr.len());
+        assert!(self.stderr.len() < 128 << 10, "{what}: {} bytes of error", self.stderr.len());
     }
 }
 

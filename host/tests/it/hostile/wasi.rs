@@ -61,7 +61,7 @@ fn stubs_reach_nothing_and_end_in_time() {
         ("clocks", &["odd: \n"]),
         ("flood", &[stopped, "it made more than 10000 host calls"]),
         ("long-line", &[stopped, "it "]),
-        ("random", &["crashed during ADD: it wanted 1099511627776 random octets at once, of at most 65536"]),
+        ("random", &["crashed during ADD: it wanted 1099511627776 random bytes at once, of at most 65536"]),
         ("sleep", &[stopped, "it ran longer than 3 s"]),
         ("naps", &[stopped, "it ran longer than 3 s"]),
         ("exit", &["plugin \"hostile\" crashed during ADD: it ended itself, by exit"]),

@@ -50,7 +50,7 @@ impl spoof_check::Host for State {
         self.filter("spoof-check.add", &arguments, &ns, self.grants.spoof_check, what, |state, space| {
             convert::link_name(&port, what)?;
             let mac = <[u8; 6]>::try_from(&*mac)
-                .map_err(|_| refuse(types::Code::Invalid, what, "the address of an Ethernet device has 6 octets"))?;
+                .map_err(|_| refuse(types::Code::Invalid, what, "the address of an Ethernet device has 6 bytes"))?;
             let failed = |e| kernel_error(&e);
             let link = space.netlink(|netlink| netlink.link_get(LinkRef::Name(&port))).map_err(failed)?;
             if state.attempt.facts().own(Place::Host, link.index).is_none() {
