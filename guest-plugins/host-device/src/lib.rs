@@ -62,7 +62,7 @@ impl InterfacePlugin for HostDevice {
             ipam::with(&config.ipam, ipam::del),
             match (sandbox, device) {
                 _ if is_dpdk => Ok(()),
-                (Some(sandbox), _) => moves::give_back(sandbox, host, &call.at.ifname),
+                (Some(sandbox), device) => moves::give_back(sandbox, host, device.ok().as_ref(), &call.at.ifname),
                 (None, Ok(device)) => moves::restore(host, &device, &call.at.ifname),
                 (None, Err(_)) => Ok(()),
             },

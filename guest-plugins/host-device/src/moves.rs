@@ -21,13 +21,18 @@ pub(crate) fn take(host: &Netns, sandbox: &Netns, link: &Link, ifname: &str) -> 
 }
 
 /// Moves `ifname` back to the host, down, under the name that it had. One that
-/// is not there has gone back before.
-pub(crate) fn give_back(sandbox: &Netns, host: &Netns, ifname: &str) -> Result<(), Failure> {
+/// is not there has gone back before. `device` is what the configuration selects.
+pub(crate) fn give_back(sandbox: &Netns, host: &Netns, device: Option<&Device>, ifname: &str) -> Result<(), Failure> {
     let found = link::by_name(sandbox, ifname).context(|| format!("failed to find {}", go::quoted(ifname)))?;
     let Some(link) = found else { return Ok(()) };
     let [now, old] = [ifname, &link.alias].map(go::quoted);
-    // The name is the host's to know, by its record: the container can change the alias.
-    let name = Some(&link.alias).filter(|alias| link::check_name(alias).is_ok()).cloned().map(LinkAttr::Name);
+    // The name is the host's to know, by its record: the container can change the alias. Without a record the alias counts
+    // if the configuration agrees.
+    let is_selected = |alias: &&String| match device.map(|device| &device.selector) {
+        Some(Selector::Name(name)) => *alias == name,
+        _ => link::check_name(alias).is_ok(),
+    };
+    let name = Some(&link.alias).filter(is_selected).cloned().map(LinkAttr::Name);
     let attrs = [LinkAttr::Alias(String::new())].into_iter().chain(name);
     rename_into(sandbox, host, &link, attrs).or_else(|failed| {
         let what = match failed.cause.code {

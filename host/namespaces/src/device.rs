@@ -19,6 +19,9 @@ pub struct Device {
     pub link: Link,
     addresses: Vec<Address>,
     routes: Vec<Route>,
+    /// Its alternative names, as bytes.
+    #[serde(default)]
+    names: Vec<Vec<u8>>,
     /// Its index in the container, chosen beforehand: to ask for it by its name there would be to ask the container.
     pub index: u32,
 }
@@ -51,7 +54,8 @@ impl Device {
             }
             Place::Sandbox => Default::default(),
         };
-        Ok(Self { link, addresses, routes, index })
+        let names = from.netlink(|netlink| netlink.link_alternative_names(link.index))?;
+        Ok(Self { link, addresses, routes, names, index })
     }
 
     /// Whether a link of the container is this device. The container can give a link of its own any name, alias, MAC and
@@ -132,6 +136,19 @@ impl Device {
         }
     }
 
+    /// Takes away the alternative names that it has not brought along: it would not go if the host had one of them.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn drop_names_of_container(&self, index: u32, sandbox: &Space) -> Result<(), Error> {
+        sandbox.netlink(|netlink| {
+            let mut names = netlink.link_alternative_names(index)?;
+            names.retain(|name| !self.names.contains(name));
+            if names.is_empty() { Ok(()) } else { netlink.link_drop_alternative_names(index, &names) }
+        })
+    }
+
     /// Brings it home from the container, as it was.
     pub fn bring_home(&self, at: &Whereabouts, host: &Space, sandbox: &Space) -> Result<(), Error> {
         let Self { link, addresses, routes, .. } = self;
@@ -155,11 +172,8 @@ impl Device {
             mac: (found.mac != link.mac).then(|| link.mac.clone()),
             ..attrs
         };
-        sandbox.netlink(|netlink| {
-            // It would not go if the host had one of them.
-            let _ = netlink.link_drop_alternative_names(found.index);
-            netlink.link_set(found.index, &attrs)
-        })?;
+        self.drop_names_of_container(found.index, sandbox)?;
+        sandbox.netlink(|netlink| netlink.link_set(found.index, &attrs))?;
         host.netlink(|netlink| {
             // Before Linux 5.13, the kernel chooses the index. On the host, names can be believed.
             let index = match netlink.link_get(LinkRef::Index(index)) {

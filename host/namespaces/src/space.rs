@@ -75,8 +75,10 @@ route_socket! {
     fn link_get(&mut self, link: LinkRef<'_>) -> Link;
     /// See [`Netlink::link_get_in`].
     fn link_get_in(&mut self, nsid: i32, index: u32) -> Link;
+    /// See [`Netlink::link_alternative_names`].
+    fn link_alternative_names(&mut self, index: u32) -> Vec<Vec<u8>>;
     /// See [`Netlink::link_drop_alternative_names`].
-    fn link_drop_alternative_names(&mut self, index: u32) -> ();
+    fn link_drop_alternative_names(&mut self, index: u32, names: &[Vec<u8>]) -> ();
     /// See [`Netlink::nsid`].
     fn nsid(&mut self, netns: BorrowedFd<'_>) -> Option<i32>;
     /// See [`Netlink::nsid_in`].

@@ -61,12 +61,11 @@ pub fn move_link(
     let goes_home = from.place() != Place::Host;
     let recorded = if goes_home { recorded(state, &link, to, from)? } else { None };
     let attrs = match &recorded {
-        // What the container has made of its name and its alias does not count.
+        // What the container has made of it does not count.
         Some(device) => {
-            let Link { name, alias, mtu, mac, .. } = &device.link;
+            let Link { name, mtu, mac, .. } = &device.link;
             LinkAttrs {
                 name: Some(name.clone()),
-                alias: Some(alias.clone()),
                 mtu: Some(*mtu).filter(|mtu| *mtu != link.mtu),
                 mac: Some(mac.clone()).filter(|mac| *mac != link.mac),
                 ..attrs.clone()
@@ -92,6 +91,9 @@ pub fn move_link(
         Err(e) if e.errno() != Errno::ENODEV as i32 => return Err(kernel_error(&e)),
         Err(_) => {}
     }
+    if let Some(device) = &recorded {
+        device.drop_names_of_container(link.index, from).map_err(|e| kernel_error(&e))?;
+    }
     move_free(state, from, link, to, attrs, &name)
 }
 
@@ -112,10 +114,6 @@ fn move_free(
     let device = Box::new(Device::of(link, from, there).map_err(|e| kernel_error(&e))?);
     let mut effect = Moved { from: from.place(), to: to.place(), device };
     let note = state.note(effect.clone())?;
-    if from.place() != Place::Host {
-        // It would not go if the host had one of them.
-        let _ = from.netlink(|netlink| netlink.link_drop_alternative_names(index));
-    }
     match from.netlink(|netlink| netlink.link_set(index, &attrs)) {
         Ok(()) => {
             state.attempt.facts().remove_own(from.place(), index);
@@ -162,9 +160,10 @@ fn recorded(state: &State, link: &Link, host: &Space, sandbox: &Space) -> Result
     Ok(None)
 }
 
-/// Without any record, as when another implementation did the ADD: hardware comes from a host, as no container can make any.
+/// Without any record, as when another implementation did the ADD: no container can make hardware, nor one end of a pair whose
+/// other end is in a namespace that it is not in. The name has to be free: it is only what the alias says.
 fn comes_from_a_host(state: &State, link: &Link) -> bool {
-    !link.device.is_empty() && state.plugins.kept(&state.attempt).is_none()
+    (!link.device.is_empty() || link.parent_nsid.is_some()) && state.plugins.kept(&state.attempt).is_none()
 }
 
 fn taken(what: String) -> types::Error {

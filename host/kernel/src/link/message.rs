@@ -100,9 +100,9 @@ pub(super) fn notify_by_arp(index: u32) -> LinkMessage {
 }
 
 /// Takes alternative names away, given as bytes with their NUL.
-pub(super) fn without_names(index: u32, names: Vec<Vec<u8>>) -> LinkMessage {
+pub(super) fn without_names(index: u32, names: &[Vec<u8>]) -> LinkMessage {
     let mut message = named(LinkRef::Index(index));
-    let names = names.into_iter().map(|name| Prop::Other(DefaultNla::new(IFLA_ALT_IFNAME, name))).collect();
+    let names = names.iter().map(|name| Prop::Other(DefaultNla::new(IFLA_ALT_IFNAME, name.clone()))).collect();
     message.attributes.push(LinkAttribute::PropList(names));
     message
 }

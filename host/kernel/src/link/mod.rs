@@ -77,9 +77,16 @@ impl Netlink {
         self.request(request, 0).map(drop).map_err(|error| error.during(format!("link-del index {index}")))
     }
 
-    /// Removes all alternative names of a link. (`RTM_DELLINKPROP`)
-    pub fn link_drop_alternative_names(&mut self, index: u32) -> Result<(), Error> {
-        self.try_drop_alternative_names(index).map_err(|error| error.during(format!("altnames index {index}")))
+    /// The alternative names of a link, as bytes. `ENODEV` if there is no such link.
+    /// (`RTM_GETLINK`)
+    pub fn link_alternative_names(&mut self, index: u32) -> Result<Vec<Vec<u8>>, Error> {
+        self.try_alternative_names(index).map_err(|error| error.during(format!("altnames index {index}")))
+    }
+
+    /// Removes alternative names of a link. (`RTM_DELLINKPROP`)
+    pub fn link_drop_alternative_names(&mut self, index: u32, names: &[Vec<u8>]) -> Result<(), Error> {
+        let request = DelLinkProp(message::without_names(index, names));
+        self.request(request, 0).map(drop).map_err(|error| error.during(format!("altnames index {index}")))
     }
 
     /// One link. `ENODEV` if there is none. (`RTM_GETLINK`)
@@ -127,14 +134,10 @@ impl Netlink {
         mode.ok_or(Error::from_errno(Errno::EOPNOTSUPP))
     }
 
-    fn try_drop_alternative_names(&mut self, index: u32) -> Result<(), Error> {
+    fn try_alternative_names(&mut self, index: u32) -> Result<Vec<Vec<u8>>, Error> {
         let reply = self.query(GetLink(message::wanted(LinkRef::Index(index))))?;
         let reply = reply.ok_or(Error::from_errno(Errno::ENODEV))?;
-        let names = read::alternative_names(&reply).map_err(Error::from_decode)?;
-        if names.is_empty() {
-            return Ok(());
-        }
-        self.request(DelLinkProp(message::without_names(index, names)), 0).map(drop)
+        read::alternative_names(&reply).map_err(Error::from_decode)
     }
 
     fn try_link_add(&mut self, link: &NewLink) -> Result<Link, Error> {

@@ -162,7 +162,11 @@ impl RouteSocket for Socket {
         Err(refuse("link-get", ENODEV))
     }
 
-    fn link_drop_alternative_names(&mut self, index: u32) -> Result<(), Error> {
+    fn link_alternative_names(&mut self, index: u32) -> Result<Vec<Vec<u8>>, Error> {
+        self.link_get(LinkRef::Index(index)).map(|_| Vec::new())
+    }
+
+    fn link_drop_alternative_names(&mut self, index: u32, _: &[Vec<u8>]) -> Result<(), Error> {
         self.link_get(LinkRef::Index(index)).map(drop)
     }
 

@@ -331,7 +331,6 @@ pub(crate) fn bad() -> Vec<Case> {
         gateway("the mtu is too small", json!({ "mtu": 20 })),
         bridge("no address in 0.2.0", json!({ "cniVersion": "0.2.0" })),
         gateway("no namespace", json!({})).env("CNI_NETNS", "/nonexistent/ns"),
-        gateway("a file for a namespace", json!({})).env("CNI_NETNS", "$FOLDER/file").after(">$FOLDER/file"),
         gateway("no CNI_NETNS", json!({})).env("CNI_NETNS", ""),
         gateway("a bad container id", json!({})).env("CNI_CONTAINERID", "a/b"),
         gateway("a long interface name", json!({})).env("CNI_IFNAME", "abcdefghijklmnop"),

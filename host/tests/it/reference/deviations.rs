@@ -72,6 +72,29 @@ fn a_bridge_that_has_lost_its_mac_gets_one_that_stays() {
     assert_eq!(mac(), pinned);
 }
 
+/// So that udev leaves them alone, and recovery knows them.
+#[test]
+fn new_links_have_macs_that_were_chosen() {
+    let Some(both) = add_by_both(&gateway("new links", json!({}))) else { return };
+    for ((twin, _), expected) in both.iter().zip(["1", "3"]) {
+        let read = "mount -t sysfs sysfs /sys; cat /sys/class/net/veth*/addr_assign_type";
+        let output = twin.machine.command("unshare").args(["--mount", "sh", "-c", read]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected);
+    }
+}
+
+#[test]
+fn del_takes_a_plain_file_for_a_namespace_that_is_gone() {
+    let Some(reference) = reference() else { return };
+    let case = gateway("a file", json!({})).env("CNI_NETNS", "$FOLDER/file").after(">$FOLDER/file");
+    for (by, expected) in [(By::Reference, false), (By::Ours, true)] {
+        let twin = Twin::new(&reference);
+        twin.script(case.before);
+        assert!(twin.run(by, "ADD", &case).msg().contains("unknown FS magic on"), "{by:?}");
+        assert_eq!(twin.run(by, "DEL", &case).succeeded(), expected, "{by:?}");
+    }
+}
+
 #[test]
 fn gc_returns_devices_of_invalid_attachments() {
     let gc = json!({ "cni.dev/valid-attachments": [] });

@@ -268,12 +268,8 @@ fn check_reads_the_result() {
 #[test]
 fn host_device_47_del_that_cannot_finish() {
     let Some(reference) = reference() else { return };
-    let cases = [
-        "ip link add d0 type bridge",
-        "ip -n c1 link set eth0 alias ''",
-        "ip -n c1 link set eth0 alias lo",
-        "ip -n c1 link set eth0 down; ip link add d0 type bridge",
-    ];
+    // An alias that is no name, which stops the reference, does not count for ours: see `identity`.
+    let cases = ["ip link add d0 type bridge", "ip -n c1 link set eth0 down; ip link add d0 type bridge"];
     each(&cases.map(|script| d0("stuck", json!({ "ipam": v4() })).after(script)), |case| {
         let plain = d0("stuck", json!({ "ipam": v4() }));
         let twins = super::twins(&reference, &plain);
