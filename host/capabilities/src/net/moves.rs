@@ -78,15 +78,18 @@ pub fn move_link(
     if !matches_any(&state.grants.move_links, on_host) {
         return denied(&format!("move link {on_host:?} between namespaces"));
     }
-    if goes_home && recorded.is_none() && (attrs.name.is_none() || !comes_from_a_host(state, &link)) {
-        let text = format!(
-            "link {:?} of the container is not the device that was moved into it, by the attachment's record",
-            link.name
-        );
-        return Err(refuse(types::Code::NotFound, what, text));
+    let is_unknown = goes_home && recorded.is_none();
+    let not_it = |what: String| {
+        let text = "of the container is not the device that was moved into it, by the attachment's record";
+        Err(refuse(types::Code::NotFound, what, format!("link {:?} {text}", link.name)))
+    };
+    if is_unknown && (attrs.name.is_none() || !comes_from_a_host(state, &link)) {
+        return not_it(what);
     }
     // The kernel would move the link first, and find the name taken then.
     match to.netlink(|netlink| netlink.link_get(LinkRef::Name(&name))) {
+        // The device that had it is there.
+        Ok(_) if is_unknown => return not_it(what),
         Ok(_) => return Err(taken(what)),
         Err(e) if e.errno() != Errno::ENODEV as i32 => return Err(kernel_error(&e)),
         Err(_) => {}
