@@ -12,6 +12,7 @@
 use std::{
     fs::{self, File},
     io::{self, Seek as _, SeekFrom, Write as _},
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -22,7 +23,9 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg, OFlag},
+    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag},
+    libc,
+    unistd::linkat,
 };
 use wasm_cni_kernel::{NetnsId, open};
 use wasm_cni_state::files::{create_directories, remove_created};
@@ -200,24 +203,37 @@ impl Opened {
         // In the order of time, and never a name that somebody has left.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let name = format!("{now:024x}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let unborn = directory.join(format!("{UNBORN}{name}"));
-        let create = || open(&unborn, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW, 0o600);
-        let file = match create() {
+        // Without a name until it is locked and has its first lines: a process that is killed meanwhile leaves nothing.
+        let create = || open(directory, OFlag::O_WRONLY | OFlag::O_TMPFILE, 0o600);
+        let nameless = match create() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 create_directories(directory, 0o700).map_err(|failure| failure.source).and_then(|made| {
                     created.extend(made);
                     create()
-                })?
+                })
             }
-            opened => opened?,
+            opened => opened,
+        };
+        let path = directory.join(name);
+        let (file, name) = match nameless {
+            Ok(file) => (file, None),
+            // Some file systems have no such files.
+            Err(e) if [libc::EOPNOTSUPP, libc::EISDIR, libc::ENOENT].contains(&e.raw_os_error().unwrap_or(0)) => {
+                let unborn = unborn(&path);
+                let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+                (open(&unborn, flags, 0o600)?, Some(unborn))
+            }
+            Err(e) => return Err(e),
         };
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
-        let path = directory.join(name);
         let mut opened = Self { path, file, written: 0 };
         let lines = [format::line(&Line::Heading(heading.clone()))?, first.to_vec()].concat();
-        let started = opened.write_lines(&lines).and_then(|()| fs::rename(&unborn, &opened.path));
+        let started = opened.write_lines(&lines).and_then(|()| match &name {
+            None => link(&opened.file, &opened.path),
+            Some(unborn) => fs::rename(unborn, &opened.path),
+        });
         started.inspect_err(|_| {
-            let _ = fs::remove_file(&unborn);
+            let _ = name.as_ref().map(fs::remove_file);
         })?;
         Ok(opened)
     }
@@ -240,4 +256,15 @@ impl Opened {
         self.file.seek(SeekFrom::Start(self.written))?;
         Err(written)
     }
+}
+
+/// Gives a nameless file its name.
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(AT_FDCWD, file.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?)
+}
+
+fn unborn(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{UNBORN}{name}"))
 }

@@ -322,7 +322,8 @@ impl Words {
             words += if word.is_empty() { &rest[..length] } else { word };
             rest = &rest[length..];
         }
-        words
+        // A bridge of the reference has no MAC without ports.
+        words.replace(".address = \"00:00:00:00:00:00\"", ".address = \"<the host's>\"")
     }
 
     /// The word for what `text` starts with, and its length.
