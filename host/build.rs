@@ -46,6 +46,10 @@ fn link_statically() -> io::Result<()> {
         // musl is static by default. Packed relocations take a twentieth of the space; the
         // system's C library may be too old to read them.
         println!("cargo::rustc-link-arg=-Wl,-z,pack-relative-relocs");
+        if is("CARGO_CFG_TARGET_ARCH", "x86_64") {
+            // `src/start.rs`.
+            println!("cargo::rustc-link-arg-bins=-Wl,-e,wasm_cni_start");
+        }
         return Ok(());
     }
     let here = env::var_os("HOST") == env::var_os("TARGET");

@@ -130,21 +130,27 @@ fn enable_ipv6<'n>(batch: &mut Batch<'n>, sandbox: &Netns, ifname: &'n str) -> R
 /// Waits for duplicate address detection: routes can't use an address before.
 fn settle(sandbox: &Netns, ifname: &str) -> Result<(), Failure> {
     let words = || format!("failed to settle addresses for {}", go::quoted(ifname));
-    let name = LinkRef::Name(ifname.to_owned());
-    match net::wait(sandbox, &name, Condition::AddressesSettled, DAD_TIMEOUT_MS) {
-        Ok(_) => {}
-        Err(error) if error.code == Code::Timeout => {}
-        Err(error) => return Err(error).context(words),
-    }
-    let found = link::find(sandbox, name, Tables::ADDRESSES).context(words)?;
-    let Some((eth, snapshot)) = found else {
-        return Err(Failure::plain(format!("{}: Link not found", words())));
+    let name = || LinkRef::Name(ifname.to_owned());
+    let state = || -> Result<_, Failure> {
+        let found = link::find(sandbox, name(), Tables::ADDRESSES).context(words)?;
+        let (eth, snapshot) = found.ok_or_else(|| format!("{}: Link not found", words()))?;
+        let v6 = snapshot.addresses.into_iter().filter_map(|address| {
+            let ip = IpAddr::from(address.ip.addr);
+            ip.is_ipv6().then_some((ip, address.flags))
+        });
+        Ok((eth.operstate, v6.collect::<Vec<_>>()))
     };
-    let v6 = snapshot.addresses.into_iter().filter_map(|address| {
-        let ip = IpAddr::from(address.ip.addr);
-        ip.is_ipv6().then_some((ip, address.flags))
-    });
-    verdict(ifname, eth.operstate, v6).context(words)
+    let (mut operstate, mut v6) = state()?;
+    // Most links have no detection, so that there is nothing to wait for.
+    if v6.iter().any(|(_, flags)| flags & (TENTATIVE | DAD_FAILED) == TENTATIVE) {
+        match net::wait(sandbox, &name(), Condition::AddressesSettled, DAD_TIMEOUT_MS) {
+            Ok(_) => {}
+            Err(error) if error.code == Code::Timeout => {}
+            Err(error) => return Err(error).context(words),
+        }
+        (operstate, v6) = state()?;
+    }
+    verdict(ifname, operstate, v6.into_iter()).context(words)
 }
 
 fn verdict(ifname: &str, operstate: u8, addresses: impl Iterator<Item = (IpAddr, u32)>) -> Result<(), String> {

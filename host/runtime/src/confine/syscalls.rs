@@ -4,9 +4,9 @@
 mod program;
 
 use nix::libc;
-use seccompiler::{BpfProgram, Error};
+use seccompiler::Error;
 
-use self::program::{Argument, Program};
+use self::program::{Argument, Program, Rule};
 
 /// With any arguments.
 const ALLOWED: &[libc::c_long] = &[
@@ -119,37 +119,39 @@ const OLDER: &[libc::c_long] = &[];
 /// `PR_SET_NAME` of linux/prctl.h: names of threads.
 const PR_SET_NAME: i32 = 15;
 
-pub(super) fn restrict() -> Result<(), Error> {
-    seccompiler::apply_filter(&program())
-}
+/// Flags of clone(2).
+const NEW_NAMESPACES: i32 = libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWUTS;
 
-fn program() -> BpfProgram {
-    let new_namespaces = libc::CLONE_NEWCGROUP
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWUSER
-        | libc::CLONE_NEWUTS;
-    let own_process = Argument::equal(0, std::process::id().cast_signed());
-    let no_code = Argument::masked(2, libc::PROT_EXEC, 0);
-    let mut program = Program::new(ALLOWED.iter().chain(OLDER).copied());
+const NO_CODE: Argument = Argument::masked(2, libc::PROT_EXEC, 0);
+
+/// With some arguments.
+const RULES: &[Rule<'_>] = &[
     // Threads, and no processes. clone3(2) keeps its flags in memory, where nobody
     // can look; without it libc takes clone(2).
-    program.allow_if(libc::SYS_clone, &[Argument::masked(0, libc::CLONE_THREAD | new_namespaces, libc::CLONE_THREAD)]);
-    program.allow_if(libc::SYS_setns, &[Argument::equal(1, libc::CLONE_NEWNET)]);
-    program.allow_if(libc::SYS_socket, &[Argument::equal(0, libc::AF_NETLINK)]);
-    // What announcements go out by.
-    program.allow_if(libc::SYS_socket, &[Argument::equal(0, libc::AF_PACKET)]);
+    (libc::SYS_clone, &[&[Argument::masked(0, libc::CLONE_THREAD | NEW_NAMESPACES, libc::CLONE_THREAD)]]),
+    (libc::SYS_setns, &[&[Argument::equal(1, libc::CLONE_NEWNET)]]),
+    // Packets are what announcements go out by.
+    (libc::SYS_socket, &[&[Argument::equal(0, libc::AF_NETLINK)], &[Argument::equal(0, libc::AF_PACKET)]]),
     // The code that there is is all the code there will be.
-    program.allow_if(libc::SYS_mmap, &[no_code]);
-    program.allow_if(libc::SYS_mprotect, &[no_code]);
+    (libc::SYS_mmap, &[&[NO_CODE]]),
+    (libc::SYS_mprotect, &[&[NO_CODE]]),
     // Reading limits: without new ones.
-    program.allow_if(libc::SYS_prlimit64, &[Argument::null(2)]);
-    program.allow_if(libc::SYS_prctl, &[Argument::equal(0, PR_SET_NAME)]);
-    program.allow_if(libc::SYS_kill, &[own_process]);
-    program.allow_if(libc::SYS_tgkill, &[own_process]);
-    program.finish()
+    (libc::SYS_prlimit64, &[&[Argument::null(2)]]),
+    (libc::SYS_prctl, &[&[Argument::equal(0, PR_SET_NAME)]]),
+    (libc::SYS_kill, &[&[Argument::own_process(0)]]),
+    (libc::SYS_tgkill, &[&[Argument::own_process(0)]]),
+];
+
+static PROGRAM: Program = Program::new(&[ALLOWED, OLDER], RULES);
+
+pub(super) fn restrict() -> Result<(), Error> {
+    seccompiler::apply_filter(&PROGRAM.of_process(std::process::id()))
 }
 
 #[cfg(test)]
