@@ -8,8 +8,10 @@ use std::{collections::BTreeSet, path::PathBuf};
 pub struct Needs {
     /// Programs that will be executed.
     pub processes: Processes,
-    /// Directories to write in, there or yet to be made.
+    /// Directories to write in: what of them is not there is made for an ADD, and is not needed by anything else.
     pub directories: BTreeSet<PathBuf>,
+    /// Such directories of an IPAM plugin's entries.
+    pub stores: BTreeSet<PathBuf>,
     /// Plugins whose memos are to be taken back, by their types.
     pub memos: BTreeSet<String>,
     /// Files to read.

@@ -84,7 +84,7 @@ impl Effect for Created {
     }
 
     fn needs(&self, needs: &mut Needs) {
-        needs.directories.insert(self.folder.clone());
+        needs.stores.insert(self.folder.clone());
     }
 
     fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
@@ -132,7 +132,7 @@ impl Effect for Removed {
     }
 
     fn needs(&self, needs: &mut Needs) {
-        needs.directories.insert(self.folder.clone());
+        needs.stores.insert(self.folder.clone());
     }
 
     fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
@@ -183,7 +183,7 @@ impl Effect for Replaced {
     }
 
     fn needs(&self, needs: &mut Needs) {
-        needs.directories.insert(self.folder.clone());
+        needs.stores.insert(self.folder.clone());
     }
 
     fn take_back(&self, scene: &Scene) -> Result<Undone, String> {
@@ -233,7 +233,7 @@ impl Effect for Opened {
     }
 
     fn needs(&self, needs: &mut Needs) {
-        needs.directories.insert(self.folder.clone());
+        needs.stores.insert(self.folder.clone());
     }
 
     fn take_back(&self, _: &Scene) -> Result<Undone, String> {

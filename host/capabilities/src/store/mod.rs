@@ -3,6 +3,8 @@
 pub mod effects;
 pub mod keys;
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use wasm_cni_spec::command::Command;
 use wasm_cni_state::{
@@ -47,9 +49,18 @@ pub const CAPABILITY: Capability = Capability {
     },
     needs: |grants, needs| {
         needs.boot_marks |= grants.store.is_some();
-        needs.directories.extend(grants.store.clone());
+        needs.stores.extend(grants.store.clone());
     },
 };
+
+/// Makes the directory of a plugin's entries for an ADD, if it is not there.
+pub fn make(attempt: &Attempt, path: &Path) -> Result<(), files::Failure> {
+    let directory = Directory::open(path, None)?;
+    if directory.is_new() {
+        let _ = attempt.note(Opened::of(&directory));
+    }
+    Ok(())
+}
 
 impl store::Host for State {
     fn begin(&mut self) -> Reply<Resource<Transaction>> {
@@ -61,6 +72,11 @@ impl store::Host for State {
                 let entries = rehearsal.entries(&path);
                 return state.table.push(Transaction { entries }).map_err(Failure::handle);
             }
+            // Only an ADD needs a directory; for everything else, one that is not there is empty.
+            if state.attempt.command != Command::Add && matches!(path.try_exists(), Ok(false)) {
+                let entries = Box::new(Nothing);
+                return state.table.push(Transaction { entries }).map_err(Failure::handle);
+            }
             let tables = state.attempt.context.under_root("/run/wasm-cni/index");
             let opened = Directory::open(&path, Some(tables)).and_then(|directory| {
                 // On the record before the lock can fail: the directory is there now.
@@ -69,14 +85,7 @@ impl store::Host for State {
                 }
                 directory.lock(&state.attempt.deadline)
             });
-            let releases = matches!(state.attempt.command, Command::Del | Command::Gc);
-            let entries: Box<dyn entries::Transaction> = match opened {
-                Ok(locked) => Box::new(locked),
-                Err(e) if releases && Nothing::explains(&e) && matches!(path.try_exists(), Ok(false)) => {
-                    Box::new(Nothing)
-                }
-                Err(e) => return Err(store_error(&e).into()),
-            };
+            let entries = Box::new(opened.map_err(|e| store_error(&e))?);
             state.table.push(Transaction { entries }).map_err(Failure::handle)
         })
     }

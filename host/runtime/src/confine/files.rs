@@ -17,7 +17,9 @@ const KNOWN: ABI = ABI::V6;
 /// What iptables(8) locks (`XT_LOCK_NAME` of iptables/xshared.h).
 const XTABLES_LOCK: &str = "/run/xtables.lock";
 
-pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
+/// `made` is told of a directory that is not there, and whether it is one of an IPAM plugin's entries; is it there now?
+/// Nothing is ever allowed in what is above it, but to remove an empty directory.
+pub(super) fn restrict(needs: &Needs, made: &dyn Fn(&Path, bool) -> bool) -> Result<(), RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = AccessFs::from_all(KNOWN) & !BitFlags::from(AccessFs::Execute);
     let ruleset = Ruleset::default()
@@ -41,9 +43,18 @@ pub(super) fn restrict(needs: &Needs) -> Result<(), RulesetError> {
     for directory in &needs.namespaces {
         rules = rules.allow(directory, AccessFs::ReadFile.into())?;
     }
-    for directory in &needs.directories {
-        // What is yet to be made is made in what there is.
-        if let Some(found) = directory.ancestors().find_map(place) {
+    let directories = needs.directories.iter().map(|directory| (directory, false));
+    for (directory, is_store) in directories.chain(needs.stores.iter().map(|directory| (directory, true))) {
+        let mut found = place(directory);
+        if found.is_none() {
+            let above = directory.ancestors().find_map(place);
+            found = made(directory, is_store).then(|| place(directory)).flatten();
+            // To take away what was made, if the ADD fails.
+            if let (Some(_), Some(above)) = (&found, above) {
+                rules = rules.allow_open(above, AccessFs::RemoveDir.into())?;
+            }
+        }
+        if let Some(found) = found {
             rules = rules.allow_open(found, write)?;
         }
     }
@@ -116,17 +127,18 @@ mod tests {
             fs::write(file(name), "text").unwrap();
         }
         let needs = Needs {
-            directories: set(&[&file("leases").join("net/deep")]),
+            directories: set(&[&file("none")]),
+            stores: set(&[&file("leases").join("net/deep"), &file("leases").join("other")]),
             files: set(&[&file("resolv.conf"), &file("missing")]),
             ..Needs::default()
         };
         let confined = move || {
             rustix::thread::set_no_new_privs(true).unwrap();
-            restrict(&needs).unwrap();
-            fs::create_dir_all(file("leases").join("net/deep")).unwrap();
+            let made = |path: &Path, is_store| path.ends_with("deep") && is_store && fs::create_dir_all(path).is_ok();
+            restrict(&needs, &made).unwrap();
             fs::write(file("leases/net/deep/1"), "c1").unwrap();
-            fs::rename(file("leases/net/deep/1"), file("leases/2")).unwrap();
-            assert_eq!(fs::read_to_string(file("leases/2")).unwrap(), "c1");
+            fs::rename(file("leases/net/deep/1"), file("leases/net/deep/2")).unwrap();
+            assert_eq!(fs::read_to_string(file("leases/net/deep/2")).unwrap(), "c1");
             assert_eq!(fs::read_to_string(file("resolv.conf")).unwrap(), "text");
             fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
 
@@ -135,6 +147,15 @@ mod tests {
             refused(fs::read_to_string(file("secret")).map(drop));
             refused(fs::write(file("resolv.conf"), ""));
             refused(fs::write(file("new"), ""));
+            // What is not there, and was not made, is no reason to allow anything in what there is.
+            refused(fs::create_dir(file("none")));
+            refused(fs::create_dir(file("leases/other")));
+            refused(fs::write(file("leases/1"), ""));
+            refused(fs::write(file("leases/net/1"), ""));
+            // What was made can be taken away again.
+            fs::remove_file(file("leases/net/deep/2")).unwrap();
+            fs::remove_dir(file("leases/net/deep")).unwrap();
+            fs::remove_dir(file("leases/net")).unwrap();
             refused(fs::remove_file(file("secret")));
             refused(fs::read_dir("/etc").map(drop));
             refused(fs::write("/proc/self/comm", "x"));
@@ -154,7 +175,7 @@ mod tests {
         let path = folder.path().join("file");
         let confined = move || {
             rustix::thread::set_no_new_privs(true).unwrap();
-            restrict(&needs).unwrap();
+            restrict(&needs, &|_, _| false).unwrap();
             assert!(Command::new("/bin/true").status().unwrap().success());
             assert_eq!(fs::write(path, "").unwrap_err().kind(), ErrorKind::PermissionDenied);
         };

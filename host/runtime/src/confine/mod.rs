@@ -12,7 +12,7 @@ mod syscalls;
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -23,8 +23,8 @@ use wasm_cni_capabilities::{
     filter::{iptables::Iptables, masquerade::by_iptables},
     grants::{requested::Requested, resolve::MEMOS},
     needs::{Needs, Processes},
-    record::attached::attached,
-    table,
+    record::{attached::attached, directories},
+    store, table,
     trace::Who,
     world::World,
 };
@@ -87,7 +87,14 @@ pub(crate) fn before_plugins<'a>(
     sets.inheritable = CapabilitySet::empty();
     set_capabilities(None, sets).map_err(|e| refused("capset", &e))?;
     set_no_new_privs(true).map_err(|e| refused("no_new_privs", &e))?;
-    files::restrict(&needs).map_err(|e| refused("Landlock", &e))?;
+    let made = |directory: &Path, is_store: bool| {
+        attempt.undoes()
+            && match is_store {
+                true => store::make(attempt, directory).is_ok(),
+                false => directories::make(attempt, directory).is_ok(),
+            }
+    };
+    files::restrict(&needs, &made).map_err(|e| refused("Landlock", &e))?;
     // What else another program may call is not for us to say.
     if needs.processes == Processes::None {
         syscalls::restrict().map_err(|e| refused("seccomp", &e))?;

@@ -1,5 +1,4 @@
-//! The entries of a directory that is not there, and cannot be made: none, and none to add. What DEL and GC find on a
-//! read-only disk.
+//! The entries of a directory that is not there: none, and none to add. Only an ADD makes one.
 
 use std::io;
 
@@ -11,14 +10,6 @@ use crate::files::Failure;
 /// No entries.
 #[derive(Debug)]
 pub struct Nothing;
-
-impl Nothing {
-    /// Whether a directory could not be made for a reason that will not go away.
-    #[must_use]
-    pub fn explains(failure: &Failure) -> bool {
-        [libc::EROFS, libc::EACCES, libc::EPERM].contains(&failure.errno())
-    }
-}
 
 fn read_only() -> Failure {
     Failure { what: "write".to_owned(), source: io::Error::from_raw_os_error(libc::EROFS) }
