@@ -58,7 +58,7 @@ impl IpamPlugin for HostileIpam {
             "others-leases" => store::others(),
             "log-some" => {
                 log::error(&"flood ".repeat(700));
-                Err("logged 4200 octets".into())
+                Err("logged 4200 bytes".into())
             }
             "resolver" => store::resolver(),
             "wrong-family" => address(IpAddr::V4(0x0a63_0002), 64, None),

@@ -58,7 +58,7 @@ pub(crate) fn bad_values() -> Result<Output, Failure> {
     let mut outcomes = Vec::new();
     for size in [MOST + 1, 1 << 20] {
         for change in [Change::Create(entry("a", vec![0; size])), Change::Put(entry("a", vec![0; size]))] {
-            outcomes.push((format!("{size} octets"), transaction.apply(&[change]).map_err(|e| e.cause)));
+            outcomes.push((format!("{size} bytes"), transaction.apply(&[change]).map_err(|e| e.cause)));
         }
     }
     let many: Vec<_> = (0..1025).map(|_| Change::Delete("a".into())).collect();
@@ -125,7 +125,7 @@ pub(crate) fn create_and_panic() -> Result<Output, Failure> {
 
 pub(crate) fn resolver() -> Result<Output, Failure> {
     let text = resolv_conf()?.unwrap_or_default();
-    Err(format!("read {} octets", text.len()).into())
+    Err(format!("read {} bytes", text.len()).into())
 }
 
 pub(crate) fn put_and_panic() -> Result<Output, Failure> {

@@ -75,7 +75,7 @@ pub(crate) fn lists(scene: &Scene<'_>) -> Result<Output, Failure> {
     record.finish()
 }
 
-/// VLANs that there are not.
+/// VLANs that do not exist.
 pub(crate) fn vlans(scene: &Scene<'_>) -> Result<Output, Failure> {
     let sandbox = scene.sandbox()?;
     let mut record = Record::default();

@@ -63,7 +63,7 @@ pub(crate) fn flood() -> ! {
     }
 }
 
-/// Links, namespaces and names that there are not.
+/// Links, namespaces and names that do not exist.
 pub(crate) fn bad(scene: &Scene<'_>) -> Result<Output, Failure> {
     let sandbox = scene.sandbox()?;
     let mut record = Record::default();

@@ -30,7 +30,7 @@
 //! | `change-twice`, `change-again` | one change in two operations, in two commits |
 //! | `change-never`, `change-hoard`, `change-flood` | one change, 2000, changes without end that no commit sees |
 //! | `change-half` | a dummy by a change, then a panic |
-//! | `bad-changes`, `bad-tables` | links, namespaces, numbers that there are not, in changes |
+//! | `bad-changes`, `bad-tables` | links, namespaces, numbers that do not exist, in changes |
 //! | `tables-keep`, `tables-half` | routes, rules and neighbours of the sandbox's `t0` changed; and then a panic |
 //! | `foreign-parents` | dummies and macvlans on the host, and on its links |
 //! | `foreign-tables` | routes, rules and neighbours of the host |

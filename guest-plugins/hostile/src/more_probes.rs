@@ -75,7 +75,7 @@ pub(crate) fn filters(scene: &Scene<'_>) -> Result<Output, Failure> {
         note(&format!("port {port:?}"), spoof_check::add(host, port, &[2; 6]));
     }
     for mac in [&[][..], &[2; 5], &[2; 7], &[2; 4096]] {
-        note(&format!("{} octets", mac.len()), spoof_check::add(host, "eth0", mac));
+        note(&format!("{} bytes", mac.len()), spoof_check::add(host, "eth0", mac));
     }
     record.finish()
 }

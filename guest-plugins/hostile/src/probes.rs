@@ -14,7 +14,7 @@ pub const REFUSED: u32 = 120;
 /// The code of a failure that names a call that was not refused.
 pub const NOT_REFUSED: u32 = 998;
 
-/// Namespaces, links and operations that there are not.
+/// Namespaces, links and operations that do not exist.
 pub(crate) fn handles(scene: &Scene<'_>) -> Result<Output, Failure> {
     let sandbox = scene.sandbox()?;
     let mut record = Record::default();

@@ -66,7 +66,7 @@ pub(crate) fn foreign(scene: &Scene<'_>) -> Result<Output, Failure> {
     record.finish()
 }
 
-/// In the sandbox: what is out of range, or names what there is not.
+/// In the sandbox: what is out of range, or names what does not exist.
 pub(crate) fn bad(scene: &Scene<'_>) -> Result<Output, Failure> {
     let sandbox = scene.sandbox()?;
     let mut record = Record::default();

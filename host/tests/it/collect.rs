@@ -187,7 +187,7 @@ fn del_finds_the_host_s_end_of_a_container_that_is_out_of_reach() {
     }
 }
 
-/// They are components from elsewhere, so that all they did is on the record.
+/// They are third-party components, so that all they did is on the record.
 #[test]
 fn del_needs_no_plugin_that_is_not_installed_any_more() {
     let bridge = |ipam: &str| json!({ "type": "bridge", "bridge": "br1", "ipam": { "type": ipam, "mode": "ok" } });

@@ -14,7 +14,7 @@
 //! | [`verbs`] | 12 | DEL, CHECK, STATUS and GC that panic, loop, eat memory |
 //! | [`validate`] | 5 | a judgement that reaches, does not end, has mistakes without end |
 //! | [`components`] | 29 | start functions, memories, tables, exports, imports; half a component; wrong bits |
-//! | [`wasi`] | 15 | a component with a standard library: files, sockets, output, waits, exit; WASI that there is not |
+//! | [`wasi`] | 15 | a component with a standard library: files, sockets, output, waits, exit; WASI that does not exist |
 //!
 //! 171 in all. Every one is looked at in the same way: see [`scene`]. [`table`] fails for an interface without a case.
 

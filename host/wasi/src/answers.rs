@@ -66,7 +66,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// None for what there is not, in the interfaces that there are.
+    /// None for what does not exist, in the interfaces that do.
     pub(super) fn of(interface: &str, function: &str) -> Option<Self> {
         Some(match (interface, function) {
             ("cli/environment", "get-environment" | "get-arguments") | ("filesystem/preopens", "get-directories") => {

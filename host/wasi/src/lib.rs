@@ -1,4 +1,4 @@
-//! WASI 0.2 for components from elsewhere, whose standard library asks for it: a
+//! WASI 0.2 for third-party components, whose standard library asks for it: a
 //! stub. It has no files, environment, arguments or sockets, and nothing on
 //! standard input; what is printed goes to the log.
 //!

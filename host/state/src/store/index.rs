@@ -3,7 +3,7 @@
 //!
 //! Other programs change the directory too, and know nothing of this. So whoever
 //! changes both gives the directory a modification time that nobody else would,
-//! and notes it here: any change from elsewhere makes it another one, and the
+//! and notes it here: any change by others makes it another one, and the
 //! table is made anew. What it finds is looked at in the directory all the same;
 //! what it does not find is not there, unless somebody has written into an entry
 //! in place. All of it under the directory's lock.

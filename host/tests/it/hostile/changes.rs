@@ -54,7 +54,7 @@ pub(super) fn a_link_of_a_change_is_taken_back_after_a_panic() {
 }
 
 #[test]
-pub(super) fn links_namespaces_and_names_that_there_are_not() {
+pub(super) fn links_namespaces_and_names_that_do_not_exist() {
     refuses_under(GRANTED, "bad-changes");
 }
 

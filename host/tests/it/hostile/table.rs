@@ -41,7 +41,7 @@ const CASES: &[Case] = &[
             changes::a_link_of_a_change_is_taken_back_after_a_panic,
             changes::changes_without_end_end_with_the_memory,
             changes::changes_that_are_kept_end_with_the_handles,
-            changes::links_namespaces_and_names_that_there_are_not,
+            changes::links_namespaces_and_names_that_do_not_exist,
             changes::links_of_the_host_are_parents_only_by_a_grant,
         ],
     },
@@ -49,7 +49,7 @@ const CASES: &[Case] = &[
         interface: "wasm-cni:link/macvlan@0.1.0",
         modes: &["bad-changes", "foreign-parents"],
         tests: &[
-            changes::links_namespaces_and_names_that_there_are_not,
+            changes::links_namespaces_and_names_that_do_not_exist,
             changes::links_of_the_host_are_parents_only_by_a_grant,
         ],
     },

@@ -130,12 +130,12 @@ fn unknown_wasi_interfaces_are_not_offered() {
     }
 }
 
-fn replace(octets: &[u8], wanted: &[u8], other: &[u8]) -> Vec<u8> {
-    let mut octets = octets.to_vec();
-    for at in 0..octets.len() - wanted.len() {
-        if octets[at..].starts_with(wanted) {
-            octets[at..at + other.len()].copy_from_slice(other);
+fn replace(bytes: &[u8], wanted: &[u8], other: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for at in 0..bytes.len() - wanted.len() {
+        if bytes[at..].starts_with(wanted) {
+            bytes[at..at + other.len()].copy_from_slice(other);
         }
     }
-    octets
+    bytes
 }

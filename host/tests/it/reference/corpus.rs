@@ -298,7 +298,7 @@ pub(crate) fn bad() -> Vec<Case> {
         bridge("a bad MAC in CNI_ARGS", json!({})).env("CNI_ARGS", "MAC=zz"),
         gateway("a bad MAC in args", json!({ "args": { "cni": { "mac": "02:11" } } })),
         gateway("a multicast MAC", json!({ "runtimeConfig": { "mac": "01:00:5e:00:00:01" } })),
-        gateway("a MAC of eight octets", json!({ "runtimeConfig": { "mac": "02:11:22:33:44:55:66:77" } })),
+        gateway("a MAC of eight bytes", json!({ "runtimeConfig": { "mac": "02:11:22:33:44:55:66:77" } })),
         gateway("a small subnet", one(json!({ "subnet": "10.1.0.0/31" }))),
         gateway("host bits", one(json!({ "subnet": "10.1.0.7/24" }))),
         gateway("no subnet", one(json!({ "rangeStart": "10.1.0.7" }))),
