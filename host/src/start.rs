@@ -3,15 +3,6 @@
 //! part of the time of a short call. This file does the rest of that work.
 #![expect(unsafe_code, reason = "the symbol that libc looks for, and calls of libc, see below")]
 
-#[cfg(target_env = "musl")]
-use dlmalloc::Dlmalloc;
-#[cfg(target_env = "musl")]
-use std::{
-    alloc::{GlobalAlloc, Layout},
-    cell::UnsafeCell,
-    sync::atomic::{AtomicBool, Ordering},
-};
-
 use std::{
     ffi::{CStr, OsStr, OsString, c_char, c_int},
     os::unix::ffi::OsStrExt as _,
@@ -37,61 +28,6 @@ std::arch::global_asm!(
     "syscall",
     "jmp _start",
 );
-
-/// musl's own allocator makes a system call for almost every allocation.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: Allocator = Allocator { taken: AtomicBool::new(false), memory: UnsafeCell::new(Dlmalloc::new()) };
-
-/// dlmalloc behind a lock of a few instructions. One of libc's, as its crate has it, takes a tenth of a short call's.
-#[cfg(target_env = "musl")]
-struct Allocator {
-    taken: AtomicBool,
-    memory: UnsafeCell<Dlmalloc>,
-}
-
-// SAFETY: nobody reaches the memory but in `locked`.
-#[cfg(target_env = "musl")]
-unsafe impl Sync for Allocator {}
-
-#[cfg(target_env = "musl")]
-impl Allocator {
-    #[inline(always)]
-    fn locked<T>(&self, f: impl FnOnce(&mut Dlmalloc) -> T) -> T {
-        // It is held for less than a switch to another thread takes.
-        while self.taken.swap(true, Ordering::Acquire) {
-            std::thread::yield_now();
-        }
-        // SAFETY: whoever has set `taken` is alone, and dlmalloc calls nobody who allocates.
-        let done = f(unsafe { &mut *self.memory.get() });
-        self.taken.store(false, Ordering::Release);
-        done
-    }
-}
-
-// SAFETY: dlmalloc is an allocator, and whoever calls it is alone.
-#[cfg(target_env = "musl")]
-unsafe impl GlobalAlloc for Allocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: an alignment is a power of two.
-        self.locked(|memory| unsafe { memory.malloc(layout.size(), layout.align()) })
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        self.locked(|memory| unsafe { memory.free(at, layout.size(), layout.align()) });
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: an alignment is a power of two.
-        self.locked(|memory| unsafe { memory.calloc(layout.size(), layout.align()) })
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        self.locked(|memory| unsafe { memory.realloc(at, layout.size(), layout.align(), size) })
-    }
-}
 
 // SAFETY: there is no other `main`, and libc calls it once. In tests it is an ordinary
 // function.

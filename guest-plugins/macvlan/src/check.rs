@@ -47,9 +47,12 @@ fn name(mode: Mode) -> &'static str {
     }
 }
 
-fn uncapitalized(text: String) -> String {
-    let mut rest = text.chars();
-    rest.next().into_iter().flat_map(char::to_lowercase).chain(rest).collect()
+fn uncapitalized(mut text: String) -> String {
+    // Not by Unicode's rules, whose tables would be in the program.
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    text
 }
 
 #[cfg(test)]
