@@ -194,13 +194,20 @@ fn a_link_is_found_under_another_name() {
 
 #[test]
 fn new_links_have_macs_that_udev_leaves_alone() {
-    let machine = Machine::new();
-    let netns = machine.netns("c1");
-    let network = machine.network("n1", json!({ "type": "bridge", "bridge": "br0" }));
-    let end = host_end(&machine.add(&network, &netns));
     let read = "mount -t sysfs sysfs /sys; cat /sys/class/net/$0/addr_assign_type /sys/class/net/$1/addr_assign_type";
-    let output = machine.command("unshare").args(["--mount", "sh", "-c", read, "br0", &end]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "3\n3\n", "{}", text(&output));
+    // A gateway's bridge keeps its MAC for its containers, too.
+    for plugin in [json!({ "type": "bridge", "bridge": "br0" }), bridge(&["10.1.0.0/24", "fd00:10::/64"])] {
+        let machine = Machine::new();
+        let network = machine.network("n1", plugin);
+        let mut macs = Vec::new();
+        for container in ["c1", "c2", "c3"] {
+            let end = host_end(&machine.add(&network, &machine.netns(container)));
+            let output = machine.command("unshare").args(["--mount", "sh", "-c", read, "br0", &end]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "3\n3\n", "{}", text(&output));
+            macs.push(machine.ip("link show br0")[0]["address"].clone());
+        }
+        assert!(macs.iter().all(|mac| *mac == macs[0]), "{macs:?}");
+    }
 }
 
 /// Files below this directory.
