@@ -33,12 +33,12 @@ impl HostBridge {
             }
             return Ok(existing);
         }
-        make(host, config).context(words)?;
+        let is_new = make(host, config).context(words)?;
         let Some(bridge) = Self::find(host, name).context(words)? else {
             let text = format!("could not lookup {}: Link not found", go::quoted(name));
             return Err(text).context(words);
         };
-        Ok(Self { is_new: true, ..bridge })
+        Ok(Self { is_new, ..bridge })
     }
 
     /// Lists what an existing bridge lacks.
@@ -61,8 +61,8 @@ impl HostBridge {
     }
 }
 
-/// Two ADDs may race to make the bridge; whoever loses uses the winner's.
-fn make(host: &Netns, config: &Config) -> Result<(), Failure> {
+/// Two ADDs may race to make the bridge; whoever loses uses the winner's. Gives whether it is this one's.
+fn make(host: &Netns, config: &Config) -> Result<bool, Failure> {
     let mut batch = Batch::on(host);
     let kind = LinkKind::Bridge(Bridge { vlan_filtering: config.vlans.is_filtering() });
     let link = batch
@@ -71,8 +71,7 @@ fn make(host: &Netns, config: &Config) -> Result<(), Failure> {
         .context(|| format!("could not add {}", go::quoted(&config.bridge)))
         .made();
     shape(&mut batch, &link, &config.bridge, config.promisc, true);
-    batch.commit()?;
-    Ok(())
+    Ok(!batch.commit()?.existed(&link))
 }
 
 fn shape<'a>(batch: &mut Batch<'a>, link: &LinkRef, name: &'a str, promisc: bool, up: bool) {

@@ -102,10 +102,13 @@ fn set_addresses(host: &Netns, config: &Config, at: &HostBridge, gateways: &[IpN
     }
     let mut batch = Batch::on(host);
     addresses(&mut batch, at, &changes, Tolerance::Strict);
-    // Otherwise it would change with the ports, under the containers' ARP entries.
-    batch
-        .set_link(LinkRef::Index(link.index), [LinkAttr::Mac(pinned_mac(host, link)?)])
-        .context(|| "could not set bridge's mac".to_owned());
+    // Otherwise it would change with the ports, under the containers' ARP entries. That of a link which this ADD has made the
+    // host has chosen, and so it stays.
+    if !at.is_new {
+        batch
+            .set_link(LinkRef::Index(link.index), [LinkAttr::Mac(pinned_mac(host, link)?)])
+            .context(|| "could not set bridge's mac".to_owned());
+    }
     match batch.commit() {
         Ok(_) => return settle(host, at, &changes),
         Err(failed) if failed.cause.code != Code::Exists => return Err(failed.into()),

@@ -191,11 +191,24 @@ impl Committed {
     ///
     /// If this is not a link that the batch has made.
     pub fn index(&self, link: &LinkRef) -> u32 {
+        self.made(link).index
+    }
+
+    /// Whether the link that [`Change::made`] stood for was there before, which [`Tolerance::OkIfExists`] permits.
+    ///
+    /// # Panics
+    ///
+    /// The same.
+    pub fn existed(&self, link: &LinkRef) -> bool {
+        self.made(link).existed
+    }
+
+    fn made(&self, link: &LinkRef) -> &Made {
         let made = match link {
             LinkRef::Made(op) => self.0.get(*op as usize).and_then(Option::as_ref),
             _ => None,
         };
-        made.expect("a link that the batch has made").index
+        made.expect("a link that the batch has made")
     }
 }
 

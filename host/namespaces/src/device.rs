@@ -12,6 +12,9 @@ use crate::space::{Place, Space};
 /// `RTPROT_KERNEL` and `RTPROT_RA` (linux/rtnetlink.h): these come by themselves.
 const KERNELS_ROUTES: [u8; 2] = [2, 9];
 
+/// How a namespace numbers that of a link's other end, or of its parent.
+type OtherEnd = Option<i32>;
+
 /// A device of the host, as it was before it was moved.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Device {
@@ -60,23 +63,23 @@ impl Device {
 
     /// Whether a link of the container is this device. The container can give a link of its own any name, alias, MAC and
     /// index. It cannot make hardware, nor one end of a pair whose other end is where this one's is.
-    fn is(&self, found: &Link, host: &Space, sandbox: &Space) -> Result<bool, Error> {
-        let Link { kind, device, permanent_mac, parent, .. } = &self.link;
-        if (kind, device, permanent_mac, parent) != (&found.kind, &found.device, &found.permanent_mac, &found.parent) {
-            return Ok(false);
-        }
-        if *parent == 0 {
-            return Ok(true);
-        }
-        let expected = match self.link.parent_nsid {
-            // The other end, or the parent, is on the host.
-            None => sandbox.netlink(|netlink| netlink.nsid(host.netns.as_fd()))?,
-            Some(nsid) => host.netlink(|netlink| match netlink.nsid(sandbox.netns.as_fd())? {
+    fn is(&self, found: &Link, other_end: OtherEnd) -> bool {
+        key(&self.link) == key(found)
+            && (self.link.parent == 0 || other_end.is_some_and(|nsid| found.parent_nsid == Some(nsid)))
+    }
+
+    /// How the container numbers the namespace of the other end, or of the parent. If it has no number for it, that is not the
+    /// other end of any of its links.
+    fn other_end(&self, host: &Space, sandbox: &Space) -> Result<OtherEnd, Error> {
+        match (self.link.parent, self.link.parent_nsid) {
+            (0, _) => Ok(None),
+            // It is on the host.
+            (_, None) => sandbox.netlink(|netlink| netlink.nsid(host.netns.as_fd())),
+            (_, Some(nsid)) => host.netlink(|netlink| match netlink.nsid(sandbox.netns.as_fd())? {
                 Some(container) => netlink.nsid_in(nsid, container),
                 None => Ok(None),
-            })?,
-        };
-        Ok(expected.is_some() && expected == found.parent_nsid)
+            }),
+        }
     }
 
     /// Whether nothing else can be taken for it when its index has changed.
@@ -86,8 +89,9 @@ impl Device {
 
     /// Looks for it.
     pub fn find(&self, host: &Space, sandbox: &Space) -> Result<Whereabouts, Error> {
+        let other_end = self.other_end(host, sandbox)?;
         if let Some(found) = get(sandbox, self.index)?
-            && self.is(&found, host, sandbox)?
+            && self.is(&found, other_end)
         {
             return Ok(Whereabouts::Container(Box::new(found)));
         }
@@ -95,10 +99,9 @@ impl Device {
             return Ok(Whereabouts::Home);
         }
         if self.is_unmistakable() {
-            for found in sandbox.netlink(|netlink| netlink.links())? {
-                if self.is(&found, host, sandbox)? {
-                    return Ok(Whereabouts::Container(Box::new(found)));
-                }
+            let links = sandbox.netlink(|netlink| netlink.links())?;
+            if let Some(found) = links.into_iter().find(|found| self.is(found, other_end)) {
+                return Ok(Whereabouts::Container(Box::new(found)));
             }
         }
         self.find_by_other_end(host)
@@ -106,10 +109,10 @@ impl Device {
 
     /// Whether the host has it: under its index, or, as the kernel puts hardware back when a namespace ends, under another.
     fn is_home(&self, host: &Space) -> Result<bool, Error> {
-        let Link { kind, device, permanent_mac, parent, parent_nsid, mac, .. } = &self.link;
+        let Link { parent_nsid, mac, .. } = &self.link;
         let is_it = |found: &Link| {
-            (kind, device, permanent_mac, parent, parent_nsid)
-                == (&found.kind, &found.device, &found.permanent_mac, &found.parent, &found.parent_nsid)
+            key(&self.link) == key(found)
+                && *parent_nsid == found.parent_nsid
                 && (self.is_unmistakable() || *mac == found.mac)
         };
         if get(host, self.link.index)?.is_some_and(|found| is_it(&found)) {
@@ -195,6 +198,12 @@ impl Device {
             Ok(())
         })
     }
+}
+
+/// What nobody can choose for a link of his own, and what stays the same wherever a link is.
+fn key(link: &Link) -> (&str, &str, &[u8], u32) {
+    let Link { kind, device, permanent_mac, parent, .. } = link;
+    (kind, device, permanent_mac, *parent)
 }
 
 /// This index if no link there has it, else a random one.

@@ -6,7 +6,12 @@ use std::{fs, sync::Arc};
 use wasm_cni_capabilities::{
     attempt::{Attempt, Subject},
     context::{Context, LogLine},
-    record::{self, attached::attached, effect::Cleanup, undo},
+    record::{
+        self,
+        attached::{Attached, attached},
+        effect::Cleanup,
+        undo,
+    },
 };
 use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{attachment::Owner, error::CniError};
@@ -45,11 +50,12 @@ pub(crate) fn release(context: &Arc<Context>, subject: &Subject) {
     }
 }
 
-/// Before a DEL: looks at what its path leads to by now. Gives whether that is another container's namespace.
-pub(crate) fn look(attempt: &Attempt) -> bool {
+/// Before a DEL: looks at what its path leads to by now. Gives whether that is another container's namespace. An ADD that was
+/// killed has no record any more when it has been taken back: `recovered` is what it was.
+pub(crate) fn look(attempt: &Attempt, recovered: Option<&Attached>) -> bool {
     // What cannot be opened, or is the host's, the DEL itself will say.
-    let record = attempt.record_path().ok().and_then(|path| attached(&path));
-    let Some(record) = record.filter(|_| !attempt.is_rehearsed()) else { return false };
+    let kept = attempt.record_path().ok().and_then(|path| attached(&path));
+    let Some(record) = kept.as_ref().or(recovered).filter(|_| !attempt.is_rehearsed()) else { return false };
     let Ok(netns) = Netns::open(attempt.netns.as_ref()) else { return false };
     let is_elsewhere = record.is_elsewhere(&netns);
     let _ = lend_unless(attempt, netns, is_elsewhere);

@@ -52,12 +52,9 @@ impl Runtime {
         let ((result, json), footprint) = operation.add(options.provisional, held, |attempt, last| {
             let result = schema::versioned(&last.success, &last.version)?;
             let json = gojson::pretty(&result);
-            let is_new = !self.cache().path(&network.name, at).exists();
             let directory = self.cache().directory().to_owned();
-            if is_new {
-                attempt.note(CachedResult { directory }).map_err(|e| unrecorded(&e))?;
-            }
-            self.cache().put(&network.name, at, &network.source, result.sorted()?)?;
+            let note = || attempt.note(CachedResult { directory }).map(drop).map_err(|e| unrecorded(&e));
+            self.cache().put(&network.name, at, &network.source, result.sorted()?, note)?;
             deliver(&json).map_err(|e| undelivered(&e))?;
             Ok((last.success, json))
         })?;

@@ -15,6 +15,7 @@ use wasm_cni_capabilities::{
     attempt::Attempt,
     call::{CallConfig, Labelled, Level, Verb},
     footprint::Footprint,
+    record::attached::Attached,
 };
 use wasm_cni_kernel::Netns;
 use wasm_cni_spec::{
@@ -41,6 +42,8 @@ pub(crate) struct Operation {
     pub(crate) attempt: Arc<Attempt>,
     /// Is at the path of a DEL another container's namespace by now?
     is_elsewhere: bool,
+    /// What an ADD of this attachment was that has been taken back before, without its effects.
+    recovered: Option<Attached>,
     /// Has an executable of the list been run? What it did is on no record.
     native_ran: AtomicBool,
 }
@@ -64,17 +67,20 @@ impl Operation {
             return Err(CniError::internal(text).of_kind(ErrorKind::Cancelled));
         }
         let changes = matches!(plan.command, Command::Add | Command::Del | Command::Gc);
-        if changes && plan.subject.rehearsal.is_none() {
-            recover::recover(&host.context, &plan.subject.host);
-        }
+        let recovered = match changes && plan.subject.rehearsal.is_none() {
+            true => recover::recover(&host.context, &plan.subject.host),
+            false => Vec::new(),
+        };
         if plan.command == Command::Add && plan.subject.rehearsal.is_none() {
             dead::release(&host.context, &plan.subject);
         }
         let attempt = Attempt::new(Arc::clone(&host.context), plan.command, plan.subject.clone(), deadline);
-        let is_elsewhere = plan.command == Command::Del && dead::look(&attempt);
+        let owner = attempt.owner();
+        let recovered = recovered.into_iter().find(|attached| attached.heading.owner() == owner);
+        let is_elsewhere = plan.command == Command::Del && dead::look(&attempt, recovered.as_ref());
         let plugins = plan.steps.iter().map(|step| (step.found.clone(), &step.config.requested));
         confine::before_plugins(host, &attempt, plugins, reach.directory, reach.namespaces)?;
-        Ok(Self { host: Arc::clone(host), plan, attempt, is_elsewhere, native_ran: AtomicBool::new(false) })
+        Ok(Self { host: Arc::clone(host), plan, attempt, is_elsewhere, recovered, native_ran: AtomicBool::new(false) })
     }
 
     /// The container's namespace, opened by the caller.
@@ -190,7 +196,7 @@ impl Operation {
                 let deadline = Deadline { cancel: cancel.clone(), ..Deadline::after(*time) };
                 let context = Arc::clone(&self.host.context);
                 attempt = Attempt::new(context, Command::Del, self.plan.subject.clone(), deadline);
-                dead::look(&attempt);
+                dead::look(&attempt, self.recovered.as_ref());
                 watchdog = Watchdog::start(&self.host, &attempt.deadline);
             }
             let config = step.following(previous.clone());
@@ -229,6 +235,7 @@ impl Operation {
             true => Known::of(attempt),
             false => Known::default(),
         };
+        let taken_back = self.recovered.as_ref().filter(|_| self.is_elsewhere && known.is_empty());
         let left = attachments::finish(attempt, error.is_some());
         match error {
             Some(error) if is_on_record && left.is_empty() && !known.is_empty() => {
@@ -238,7 +245,10 @@ impl Operation {
             None if left.is_empty() => {}
             None => return Err(CniError::internal(format!("could not be removed: {}", left.join(", ")))),
         }
-        known.mark_as_released();
+        match (taken_back, attempt.record_path()) {
+            (Some(taken_back), Ok(path)) => Known::that(path, taken_back).mark_as_released(),
+            _ => known.mark_as_released(),
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasm_cni_capabilities::{
     context::{Context, LogLine},
     record::{
+        attached::Attached,
         format,
         orphans::{Orphan, orphans},
         undo,
@@ -59,11 +60,14 @@ impl Runtime {
     }
 }
 
-/// Before something else is done in this namespace.
-pub(crate) fn recover(context: &Arc<Context>, host: &Arc<Space>) {
+/// Before something else is done in this namespace. Gives what the attachments were that were taken back, without their effects.
+pub(crate) fn recover(context: &Arc<Context>, host: &Arc<Space>) -> Vec<Attached> {
     // What cannot be told from another's is left alone.
-    let Ok(id) = host.netns.id() else { return };
+    let Ok(id) = host.netns.id() else { return Vec::new() };
+    let mut all = Vec::new();
     for orphan in orphans(&format::directory(context), id, false) {
+        let Attached { heading, sandbox, .. } = &orphan.attached;
+        all.push(Attached { heading: heading.clone(), sandbox: *sandbox, entries: Vec::new() });
         let recovered = take_back(context, host, orphan);
         let what = format!("took back {} effects of an ADD that was killed", recovered.effects.len());
         let message = match recovered.failures.is_empty() {
@@ -72,6 +76,7 @@ pub(crate) fn recover(context: &Arc<Context>, host: &Arc<Space>) {
         };
         (context.log)(&LogLine::warning("", &recovered.network, &recovered.container_id, &message));
     }
+    all
 }
 
 fn found(orphan: &Orphan) -> Recovered {

@@ -30,6 +30,12 @@ impl Known {
         Self(attachments::of(attempt).into_iter().filter_map(record).collect())
     }
 
+    /// What is known of an attachment that is on no record any more, and where its record is to be.
+    pub(crate) fn that(path: PathBuf, attached: &Attached) -> Self {
+        let attached = Attached { heading: attached.heading.clone(), sandbox: attached.sandbox, entries: Vec::new() };
+        Self(vec![Record { path, attached }])
+    }
+
     /// Whether a DEL has said before that everything is released.
     pub(crate) fn is_released(&self) -> bool {
         !self.0.is_empty() && self.0.iter().all(|record| record.attached.entries.is_empty())

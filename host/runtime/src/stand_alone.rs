@@ -23,7 +23,7 @@ use wasm_cni_spec::{
     result, schema,
     version::{self, Family},
 };
-use wasm_cni_state::{deadline::Deadline, files::reason};
+use wasm_cni_state::{conf_dir::MAX_CONFIG, deadline::Deadline, files::reason};
 
 use crate::{
     list::undelivered,
@@ -35,9 +35,6 @@ use crate::{
 
 /// What VERSION answers.
 const NEWEST: &str = version::SUPPORTED[version::SUPPORTED.len() - 1];
-
-/// Largest configuration, bytes.
-const MAX_CONFIG: u64 = 8 << 20;
 
 /// What to print on standard error, and how to end.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -30,7 +30,7 @@ use wasm_cni_spec::{
 
 use crate::{
     deadline::Deadline,
-    files::{TEMPORARY, create, create_directories, lock_linked, reason, replace},
+    files::{TEMPORARY, create, create_directories, lock_linked, read_at_most, reason, replace},
 };
 
 const KIND: &str = "cniCacheV1";
@@ -40,6 +40,12 @@ const MAX_NAME: usize = 200;
 
 /// How much of the reference's name a longer one has.
 const PREFIX: usize = 120;
+
+/// Largest entry, bytes: a configuration in base64, and a result.
+const MAX_ENTRY: u64 = 64 << 20;
+
+/// How often somebody else can be faster, before it is something else.
+const MAX_TRIES: usize = 9;
 
 /// Ends the name of a file that could not be read.
 const CORRUPT: &str = ".corrupt";
@@ -93,22 +99,36 @@ impl Cache {
         let name = format!("{network}-{container_id}-{ifname}");
         let fits = name.len() <= MAX_NAME;
         let first = self.directory.join(&name);
-        let found = if fits { fs::read(&first).ok() } else { None };
-        if found.as_ref().is_some_and(|text| is_of(text, network, at)) {
-            return (first, found);
+        let found = if fits { content(&first) } else { None };
+        if let Some(Some(text)) = &found
+            && is_of(text, network, at)
+        {
+            return (first, found.flatten());
         }
         // No name has a slash, so this one is nobody else's.
         let digest = Sha256::digest(format!("{network}/{container_id}/{ifname}"));
         let name: String = name.chars().take(PREFIX).collect();
         let other = self.directory.join(format!("{name}-{digest:x}"));
-        match fs::read(&other).ok() {
+        match content(&other) {
             None if found.is_none() && fits => (first, None),
-            text => (other, text),
+            // Nobody else's name: what is there instead cannot be read, and says so.
+            text => (other, text.map(Option::unwrap_or_default)),
         }
     }
 
-    /// Keeps a result, whose keys are in order.
-    pub fn put(&self, network: &str, at: &Attachment, config: &[u8], result: impl Serialize) -> Result<(), CniError> {
+    /// Keeps a result, whose keys are in order. `before_new` comes before the file of an attachment that has none.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written, and those of `before_new`.
+    pub fn put(
+        &self,
+        network: &str,
+        at: &Attachment,
+        config: &[u8],
+        result: impl Serialize,
+        before_new: impl FnOnce() -> Result<(), CniError>,
+    ) -> Result<(), CniError> {
         let pairs = at.args.split(';').filter_map(|pair| pair.split_once('='));
         let entry = Entry {
             kind: KIND.to_owned(),
@@ -122,20 +142,27 @@ impl Cache {
             result: Some(result),
         };
         let text = gojson::compact(&entry);
-        let write = || loop {
+        let failed = |path: &Path, e: &io::Error| {
+            let text = format!("failed to set network {network:?} cached result: {}: {}", path.display(), reason(e));
+            CniError::new(code::IO, text)
+        };
+        let mut before_new = Some(before_new);
+        let mut tries = 0;
+        loop {
             let (path, found) = self.find(network, at);
             let written = match found {
                 Some(_) => replace(&path, text.as_bytes(), false),
-                None => create(&path, text.as_bytes()),
+                None => {
+                    before_new.take().map_or(Ok(()), |before| before())?;
+                    create(&path, text.as_bytes())
+                }
             };
             match written {
                 // Another attachment of the same name was faster, and is found now.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                written => return written.map_err(|e| format!("{}: {}", path.display(), reason(&e))),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && tries < MAX_TRIES => tries += 1,
+                written => return written.map_err(|e| failed(&path, &e)),
             }
-        };
-        write()
-            .map_err(|text| CniError::new(code::IO, format!("failed to set network {network:?} cached result: {text}")))
+        }
     }
 
     /// Removes the file of an attachment if it is a result of it, and nothing else ever.
@@ -280,6 +307,15 @@ impl Cache {
     }
 }
 
+/// What is in a file, if it is there; inside, none if it cannot be read.
+fn content(path: &Path) -> Option<Option<Vec<u8>>> {
+    match read_at_most(path, MAX_ENTRY) {
+        Ok(text) => Some(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => None,
+        Err(_) => Some(None),
+    }
+}
+
 /// An attachment in the cache.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -305,7 +341,7 @@ impl Cached {
     }
 
     fn read(path: &Path) -> Option<Self> {
-        let text = fs::read(path).ok()?;
+        let text = read_at_most(path, MAX_ENTRY).ok()?;
         let entry: Entry<Value> = serde_json::from_slice(&text).ok()?;
         let netns = match entry.netns.is_empty() {
             false => entry.netns,

@@ -11,7 +11,10 @@ use wasm_cni_spec::{
     network::{Network, PluginConfig},
 };
 
-use crate::files::reason;
+use crate::files::{read_at_most, reason};
+
+/// Longest configuration that is read, bytes: a file, or what a runtime gives to a plugin.
+pub const MAX_CONFIG: u64 = 8 << 20;
 
 /// A configuration file that could not be used.
 #[derive(Debug)]
@@ -145,7 +148,7 @@ fn none_of(text: String, broken: &[Broken]) -> CniError {
 ///
 /// Code 5 if it cannot be read, else what [`Network`] says, both with the path.
 pub fn load_file(path: &Path) -> Result<Network, CniError> {
-    let source = fs::read(path).map_err(|e| unreadable(path, e))?;
+    let source = read_at_most(path, MAX_CONFIG).map_err(|e| unreadable(path, e))?;
     let single = match path.extension().and_then(|e| e.to_str()) {
         Some("conf") => true,
         Some("json") => !holds_plugins(&source),
@@ -176,7 +179,7 @@ fn with_directory(mut network: Network, directory: &Path) -> Result<Network, Cni
         files.retain(|path| path.extension().is_some_and(|e| e == "conf") && may_be_file(path));
         files.sort();
         for path in files {
-            let source = fs::read(&path).map_err(|e| unreadable(&path, e))?;
+            let source = read_at_most(&path, MAX_CONFIG).map_err(|e| unreadable(&path, e))?;
             let plugin = PluginConfig::parse(&source).map_err(|e| e.note(&format!("in {}", path.display())))?;
             network.plugins.push(plugin);
         }
@@ -250,6 +253,17 @@ mod tests {
         let surveyed = survey(directory.path()).unwrap();
         assert_eq!(surveyed.len(), 1);
         assert!(surveyed[0].network.as_ref().unwrap_err().msg.contains("no such file"));
+    }
+
+    #[test]
+    fn a_huge_file_is_a_broken_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let huge = fs::File::create(directory.path().join("10-x.conflist")).unwrap();
+        huge.set_len(MAX_CONFIG + 1).unwrap();
+        fs::write(directory.path().join("20-y.conflist"), r#"{"name":"y","plugins":[{"type":"t"}]}"#).unwrap();
+        let Lookup { network, broken, .. } = find(directory.path(), "y").unwrap();
+        assert_eq!(network.name, "y");
+        assert!(broken[0].error.msg.ends_with("10-x.conflist: it is larger than 8 MiB"), "{}", broken[0].error);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 
 use std::{
     fs::{self, File, Permissions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::{AsFd, AsRawFd as _},
+        unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -12,7 +15,9 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg, OFlag},
+    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag},
+    libc,
+    unistd::linkat,
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use wasm_cni_kernel::open;
@@ -104,6 +109,47 @@ fn written(path: &Path, data: &[u8], durable: bool, rename: impl Fn(&Path) -> io
     write().inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
     })
+}
+
+/// Makes a file (0600) that `fill` writes before it has its name, so that neither a reader nor a crash ever finds half of it:
+/// `AlreadyExists` if there is one. Where the file system has no files without a name it is called `unborn` for the time
+/// being, or is written under its own name if there is none.
+pub fn create_whole<T: AsFd>(
+    path: &Path,
+    unborn: Option<&Path>,
+    fill: impl FnOnce(File) -> io::Result<T>,
+) -> io::Result<T> {
+    match open(path.parent().unwrap_or(path), OFlag::O_WRONLY | OFlag::O_TMPFILE, 0o600) {
+        Ok(file) => {
+            let filled = fill(file)?;
+            let file = format!("/proc/self/fd/{}", filled.as_fd().as_raw_fd());
+            linkat(AT_FDCWD, file.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?;
+            Ok(filled)
+        }
+        Err(e) if [libc::EOPNOTSUPP, libc::EISDIR, libc::ENOENT].contains(&e.raw_os_error().unwrap_or(0)) => {
+            let first = unborn.unwrap_or(path);
+            let file = open(first, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW, 0o600)?;
+            let named = |filled: T| unborn.map_or(Ok(()), |unborn| fs::rename(unborn, path)).map(|()| filled);
+            fill(file).and_then(named).inspect_err(|_| {
+                let _ = fs::remove_file(first);
+            })
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Reads a file that has at most this many bytes.
+///
+/// # Errors
+///
+/// `FileTooLarge` if it has more.
+pub fn read_at_most(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(bytes + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > bytes {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} MiB", bytes >> 20)));
+    }
+    Ok(content)
 }
 
 /// Makes a directory and its missing parents; what was made comes back, outermost

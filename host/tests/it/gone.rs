@@ -106,6 +106,54 @@ fn del_does_not_touch_the_container_that_has_the_path_by_now() {
     }
 }
 
+/// Its record is taken back before the DEL, and says nothing any more.
+#[test]
+fn del_of_an_add_that_was_killed_does_not_touch_the_container_that_has_the_path_by_now() {
+    let machine = Machine::new();
+    let network = machine.network("n1", bridge(&["10.1.0.0/24"]));
+    let plugin = config("bridge", &bridge(&["10.1.0.0/24"]));
+    script(&machine, "ip netns add c2; ip -n c2 link add eth0 type veth peer name p0");
+    let journal = machine.root().join("run/wasm-cni/journal");
+    for at in [4, 6, 8] {
+        for by_name in [true, false] {
+            let netns = machine.netns("c1");
+            let kill = format!("kill:{at}");
+            let add = match by_name {
+                true => {
+                    let env = [
+                        ("CNI_COMMAND", "ADD"),
+                        ("CNI_CONTAINERID", "c1"),
+                        ("CNI_NETNS", &*netns),
+                        ("CNI_IFNAME", "eth0"),
+                        ("CNI_PATH", "/nonexistent"),
+                        ("WASM_CNI_FAULT", &*kill),
+                    ];
+                    machine.plugin("bridge", &env, &plugin)
+                }
+                false => machine.wasm_cni(&["add", &network, &netns]).env("WASM_CNI_FAULT", kill).output().unwrap(),
+            };
+            assert!(add.status.code().is_none() && std::fs::read_dir(&journal).unwrap().count() == 1, "{}", text(&add));
+            script(&machine, "mount --bind /run/netns/c2 /run/netns/c1");
+            for _ in 0..2 {
+                match by_name {
+                    true => ok(&call(&machine, "bridge", "DEL", &netns, &plugin), "DEL"),
+                    false => ok(&machine.wasm_cni(&["del", &network, &netns]).output().unwrap(), "del"),
+                }
+                assert!(machine.devices("-n c2 ").contains(&"eth0".to_owned()), "killed at {at}");
+                assert_eq!(machine.leases("n1"), [""; 0]);
+            }
+            // Nothing stays that says so when the path is a container's own again, or nobody's.
+            script(&machine, "umount /run/netns/c1; ip netns del c1");
+            match by_name {
+                true => ok(&call(&machine, "bridge", "DEL", &netns, &plugin), "DEL"),
+                false => ok(&machine.wasm_cni(&["del", &network, &netns]).output().unwrap(), "del"),
+            }
+            let left = machine.command("find").arg(machine.root().join("run")).args(["-type", "f"]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+        }
+    }
+}
+
 #[test]
 fn an_attachment_whose_namespace_died_is_made_anew() {
     let machine = Machine::new();

@@ -11,12 +11,13 @@
 //! | [`foreign`] | 14 | the host's links, routes and sysctls, other containers' ports, others' leases and rules |
 //! | [`results`] | 22 | results, also an IPAM plugin's, and previous results that lie |
 //! | [`store`] | 21 | an IPAM plugin's keys, values, transactions, entries without end, others' leases, files of the resolver |
+//! | [`scripts`] | 6 | attacks with all the grants that they need: names, kills, stars, addresses given back, races |
 //! | [`verbs`] | 12 | DEL, CHECK, STATUS and GC that panic, loop, eat memory |
 //! | [`validate`] | 5 | a judgement that reaches, does not end, has mistakes without end |
 //! | [`components`] | 29 | start functions, memories, tables, exports, imports; half a component; wrong bits |
 //! | [`wasi`] | 15 | a component with a standard library: files, sockets, output, waits, exit; WASI that does not exist |
 //!
-//! 171 in all. Every one is looked at in the same way: see [`scene`]. [`table`] fails for an interface without a case.
+//! 177 in all. Every one is looked at in the same way: see [`scene`]. [`table`] fails for an interface without a case.
 
 mod arguments;
 mod changes;
@@ -26,6 +27,7 @@ mod memos;
 mod resources;
 mod results;
 pub(crate) mod scene;
+mod scripts;
 mod store;
 mod table;
 mod validate;

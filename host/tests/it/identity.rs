@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, bridge, feed, script, text};
+use crate::machine::{Machine, bridge, feed, installed, script, text};
 
 /// A pair that stands for a device of the host; its other end is on the host, or elsewhere.
 const DEVICE: &str = "ip link add d0 address 02:00:00:00:aa:00 type veth peer name wire0; ip link set wire0 up";
@@ -107,6 +107,46 @@ fn a_link_of_the_container_s_own_stays_there() {
     }
 }
 
+/// The ADD that made the tables of filters is killed, and others use them before it is taken back.
+#[test]
+fn a_table_with_another_s_chain_stays_when_its_add_is_taken_back() {
+    if !installed(&["nft"]) {
+        return;
+    }
+    let tables = [("inet", "cni_plugins_masquerade"), ("bridge", "nat")];
+    let mut stayed = 0;
+    for at in 8..40 {
+        let machine = Machine::new();
+        let netns = machine.netns("c1");
+        let mut plugin = bridge(&["10.1.0.0/24"]);
+        plugin["ipMasq"] = json!(true);
+        plugin["ipMasqBackend"] = json!("nftables");
+        plugin["macspoofchk"] = json!(true);
+        let network = machine.network("n1", plugin);
+        let mut command = machine.wasm_cni(&["add", &network, &netns]);
+        if command.env("WASM_CNI_FAULT", format!("kill:{at}")).output().unwrap().status.success() {
+            break;
+        }
+        let chain = |(family, table)| {
+            let list = machine.command("nft").args(["list", "chain", family, table, "theirs"]).output().unwrap();
+            list.status.success().then_some(list.stdout)
+        };
+        for (family, table) in tables {
+            // It fails where there is no such table.
+            let add = format!(
+                "nft add chain {family} {table} theirs && nft add rule {family} {table} theirs ether type ip accept"
+            );
+            machine.command("sh").args(["-c", &add]).output().unwrap();
+        }
+        let before = tables.map(chain);
+        stayed += before.iter().flatten().count();
+        let output = machine.wasm_cni(&["recover"]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        assert_eq!(tables.map(chain), before, "killed at {at}");
+    }
+    assert!(stayed > 2, "{stayed}");
+}
+
 /// The name of the host's end of an attachment.
 fn host_end(result: &Value) -> String {
     let interfaces = result["interfaces"].as_array().unwrap();
@@ -154,13 +194,20 @@ fn a_link_is_found_under_another_name() {
 
 #[test]
 fn new_links_have_macs_that_udev_leaves_alone() {
-    let machine = Machine::new();
-    let netns = machine.netns("c1");
-    let network = machine.network("n1", json!({ "type": "bridge", "bridge": "br0" }));
-    let end = host_end(&machine.add(&network, &netns));
     let read = "mount -t sysfs sysfs /sys; cat /sys/class/net/$0/addr_assign_type /sys/class/net/$1/addr_assign_type";
-    let output = machine.command("unshare").args(["--mount", "sh", "-c", read, "br0", &end]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "3\n3\n", "{}", text(&output));
+    // A gateway's bridge keeps its MAC for its containers, too.
+    for plugin in [json!({ "type": "bridge", "bridge": "br0" }), bridge(&["10.1.0.0/24", "fd00:10::/64"])] {
+        let machine = Machine::new();
+        let network = machine.network("n1", plugin);
+        let mut macs = Vec::new();
+        for container in ["c1", "c2", "c3"] {
+            let end = host_end(&machine.add(&network, &machine.netns(container)));
+            let output = machine.command("unshare").args(["--mount", "sh", "-c", read, "br0", &end]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "3\n3\n", "{}", text(&output));
+            macs.push(machine.ip("link show br0")[0]["address"].clone());
+        }
+        assert!(macs.iter().all(|mac| *mac == macs[0]), "{macs:?}");
+    }
 }
 
 /// Files below this directory.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::machine::{Machine, text};
 
-/// The folder with `hostile.wasm` and `hostile_ipam.wasm`, built once.
+/// The folder with `hostile.wasm`, `hostile_ipam.wasm` and `hostile_script.wasm`, built once.
 pub(crate) fn plugins() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT
@@ -17,7 +17,7 @@ pub(crate) fn plugins() -> PathBuf {
             let target = PathBuf::from(crate::machine::PROGRAM).ancestors().nth(2).unwrap().join("guests");
             let mut cargo = Command::new(env!("CARGO"));
             cargo.args(["build", "--quiet", "--profile=guest", "--target=wasm32-unknown-unknown"]);
-            cargo.args(["-p", "hostile", "-p", "hostile-ipam"]);
+            cargo.args(["-p", "hostile", "-p", "hostile-ipam", "-p", "hostile-script"]);
             cargo.arg("--target-dir").arg(&target).current_dir(root);
             cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
             assert!(cargo.status().unwrap().success());

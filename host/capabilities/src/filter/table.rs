@@ -5,7 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use wasm_cni_kernel::{Batch, Error, Family};
 
-use super::nft::comments;
 use crate::{
     needs::Needs,
     record::{
@@ -19,6 +18,8 @@ use crate::{
 pub(super) const MASQUERADE: &str = "cni_plugins_masquerade";
 /// See [`MASQUERADE`].
 pub(super) const MASQ_CHECKS: &str = "masq_checks";
+/// See [`MASQUERADE`].
+pub(super) const POSTROUTING: &str = "postrouting";
 /// The table of spoof checks, and its chain of jumps.
 pub(super) const NAT: &str = "nat";
 /// See [`NAT`].
@@ -52,20 +53,22 @@ impl Table {
         space.nftables(|nft| nft.has_table(family, table))
     }
 
-    /// Removes it, unless it holds somebody's rules.
+    /// Removes it, unless it holds somebody's rules or chains.
     ///
     /// # Errors
     ///
     /// What the kernel says.
     pub fn remove_if_unused(self, space: &Space) -> Result<(), Error> {
         let (family, table) = self.id();
-        let used = match self {
-            Self::Masquerade => !comments(space, family, table, MASQ_CHECKS)?.is_empty(),
-            Self::SpoofCheck => space.nftables(|nft| {
-                Ok(nft.chains(family, table)?.iter().any(|chain| chain != PREROUTING)
-                    || !nft.rules(family, table, PREROUTING)?.is_empty())
-            })?,
+        // The chains that it is made with, and the one of them that has attachments' rules.
+        let (own, rules): (&[_], _) = match self {
+            Self::Masquerade => (&[MASQ_CHECKS, POSTROUTING], MASQ_CHECKS),
+            Self::SpoofCheck => (&[PREROUTING], PREROUTING),
         };
+        let used = space.nftables(|nft| {
+            Ok(nft.chains(family, table)?.iter().any(|chain| !own.contains(&&**chain))
+                || !nft.rules(family, table, rules)?.is_empty())
+        })?;
         if used || !self.exists(space)? {
             return Ok(());
         }

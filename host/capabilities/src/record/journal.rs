@@ -12,7 +12,7 @@
 use std::{
     fs::{self, File},
     io::{self, Seek as _, SeekFrom, Write as _},
-    os::fd::AsRawFd as _,
+    os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -23,12 +23,10 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag},
-    libc,
-    unistd::linkat,
+    fcntl::{Flock, FlockArg},
 };
-use wasm_cni_kernel::{NetnsId, open};
-use wasm_cni_state::files::{create_directories, remove_created};
+use wasm_cni_kernel::NetnsId;
+use wasm_cni_state::files::{create_directories, create_whole, remove_created};
 
 use super::{
     directories::Directories,
@@ -203,39 +201,24 @@ impl Opened {
         // In the order of time, and never a name that somebody has left.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let name = format!("{now:024x}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        // Without a name until it is locked and has its first lines: a process that is killed meanwhile leaves nothing.
-        let create = || open(directory, OFlag::O_WRONLY | OFlag::O_TMPFILE, 0o600);
-        let nameless = match create() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                create_directories(directory, 0o700).map_err(|failure| failure.source).and_then(|made| {
-                    created.extend(made);
-                    create()
-                })
-            }
-            opened => opened,
-        };
         let path = directory.join(name);
-        let (file, name) = match nameless {
-            Ok(file) => (file, None),
-            // Some file systems have no such files.
-            Err(e) if [libc::EOPNOTSUPP, libc::EISDIR, libc::ENOENT].contains(&e.raw_os_error().unwrap_or(0)) => {
-                let unborn = unborn(&path);
-                let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-                (open(&unborn, flags, 0o600)?, Some(unborn))
-            }
-            Err(e) => return Err(e),
-        };
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
-        let mut opened = Self { path, file, written: 0 };
         let lines = [format::line(&Line::Heading(heading.clone()))?, first.to_vec()].concat();
-        let started = opened.write_lines(&lines).and_then(|()| match &name {
-            None => link(&opened.file, &opened.path),
-            Some(unborn) => fs::rename(unborn, &opened.path),
-        });
-        started.inspect_err(|_| {
-            let _ = name.as_ref().map(fs::remove_file);
-        })?;
-        Ok(opened)
+        // Without a name until it is locked and has its first lines: a process that is killed meanwhile leaves nothing.
+        let create = || {
+            create_whole(&path, Some(&unborn(&path)), |file| {
+                let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+                let mut opened = Self { path: path.clone(), file, written: 0 };
+                opened.write_lines(&lines)?;
+                Ok(opened)
+            })
+        };
+        create().or_else(|e| {
+            if e.kind() != io::ErrorKind::NotFound {
+                return Err(e);
+            }
+            created.extend(create_directories(directory, 0o700).map_err(|failure| failure.source)?);
+            create()
+        })
     }
 
     fn write(&mut self, entry: &Line) -> io::Result<()> {
@@ -258,10 +241,10 @@ impl Opened {
     }
 }
 
-/// Gives a nameless file its name.
-fn link(file: &File, path: &Path) -> io::Result<()> {
-    let file = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(linkat(AT_FDCWD, file.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?)
+impl AsFd for Opened {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 fn unborn(path: &Path) -> PathBuf {

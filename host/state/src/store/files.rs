@@ -14,9 +14,8 @@ use std::{
 };
 
 use nix::{
-    fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag},
+    fcntl::{Flock, FlockArg, OFlag},
     libc,
-    unistd::linkat,
 };
 use wasm_cni_kernel::{entries, open};
 
@@ -28,7 +27,7 @@ use super::{
 use crate::{
     boot,
     deadline::Deadline,
-    files::{Failure, create_directories, lock_linked, remove_created},
+    files::{Failure, create_directories, create_whole, lock_linked, remove_created},
 };
 
 /// The value of what has an entry's name but is no file.
@@ -170,7 +169,12 @@ impl Locked {
 
     fn create_file(&self, key: &str, value: &[u8]) -> Result<(), Failure> {
         let path = self.path(key);
-        let write = || write_whole(&self.directory.path, &path, value);
+        let fill = |mut file: File| {
+            file.write_all(value)?;
+            boot::mark(&file);
+            Ok(file)
+        };
+        let write = || create_whole(&path, None, fill).map(drop);
         let written = match write() {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && (self.is_stale(key) || self.is_lost(key)) => {
                 self.delete_file(key)?;
@@ -308,29 +312,6 @@ impl Drop for Locked {
         {
             let _ = index.seal();
         }
-    }
-}
-
-/// A nameless file, written and then linked. Where the file system has no such
-/// files, the plain way.
-fn write_whole(directory: &Path, path: &Path, value: &[u8]) -> io::Result<()> {
-    match open(directory, OFlag::O_WRONLY | OFlag::O_TMPFILE, 0o600) {
-        Ok(mut file) => {
-            use std::os::fd::AsRawFd as _;
-            file.write_all(value)?;
-            boot::mark(&file);
-            let name = format!("/proc/self/fd/{}", file.as_raw_fd());
-            linkat(AT_FDCWD, name.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)?;
-            Ok(())
-        }
-        Err(e) if [libc::EOPNOTSUPP, libc::EISDIR, libc::ENOENT].contains(&e.raw_os_error().unwrap_or(0)) => {
-            let mut file = open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)?;
-            boot::mark(&file);
-            file.write_all(value).inspect_err(|_| {
-                let _ = fs::remove_file(path);
-            })
-        }
-        Err(e) => Err(e),
     }
 }
 

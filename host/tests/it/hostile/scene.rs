@@ -64,7 +64,7 @@ pub(crate) fn compiled() -> PathBuf {
             let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("hostile");
             fs::create_dir_all(&folder).unwrap();
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-            for name in ["hostile", "hostile_ipam"] {
+            for name in ["hostile", "hostile_ipam", "hostile_script"] {
                 let native = folder.join(format!("{name}.cwasm"));
                 compile(&plugins().join(format!("{name}.wasm")), &native);
                 fs::set_permissions(&native, fs::Permissions::from_mode(0o644)).unwrap();

@@ -11,12 +11,11 @@ use crate::{
         intent::patiently,
         names::hashed,
         nft::{base_chain, comments, rule},
-        table::{MASQ_CHECKS, MASQUERADE},
+        table::{MASQ_CHECKS, MASQUERADE, POSTROUTING},
     },
     space::Space,
 };
 
-const POSTROUTING: &str = "postrouting";
 const TABLE_COMMENT: &str = "Masquerading for plugins from github.com/containernetworking/plugins";
 const CHAIN_COMMENT: &str = "Masquerade traffic from certain IPs to any (non-multicast) IP outside their subnet";
 /// `NFT_COMMENT_MAXLEN` of knftables, the reference's library, bytes.
