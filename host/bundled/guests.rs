@@ -16,7 +16,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 
 /// The bundled plugins, ordered by name.
 pub(crate) const PLUGINS: &[&str] =
-    &["bridge", "dummy", "host-device", "host-local", "loopback", "macvlan", "ptp", "static"];
+    &["bridge", "dummy", "host-device", "host-local", "loopback", "macvlan", "ptp", "sbr", "static"];
 
 /// The name of a plugin's file in the directory that [`build`] returns.
 pub(crate) fn module(plugin: &str) -> String {

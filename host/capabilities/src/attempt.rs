@@ -14,7 +14,10 @@ use wasm_cni_spec::{
     command::Command,
     error::{CniError, Effect as Left, ErrorKind, code},
 };
-use wasm_cni_state::deadline::Deadline;
+use wasm_cni_state::{
+    deadline::Deadline,
+    files::{Failure, create_directories},
+};
 
 use crate::{
     context::{Context, LogLine},
@@ -23,6 +26,7 @@ use crate::{
     footprint::Footprint,
     record::{
         self,
+        directories::Directories,
         effect::{Effect, Entry},
         format::{self, Heading},
         journal::Journal,
@@ -215,6 +219,19 @@ impl Attempt {
         };
         let directory = format::directory(&self.context);
         self.journal().note(&directory, heading, sandbox, Arc::new(effect)).map(|number| Note(Some(number)))
+    }
+
+    /// Makes a directory of this user's alone, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made.
+    pub fn make_directory(&self, path: &Path) -> Result<(), Failure> {
+        let created = create_directories(path, 0o700)?;
+        if !created.is_empty() {
+            let _ = self.note(Directories { created });
+        }
+        Ok(())
     }
 
     /// Counts an effect that goes with another, which is on the record.

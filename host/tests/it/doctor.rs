@@ -44,7 +44,7 @@ fn a_machine_in_good_order() {
     for finding in &findings {
         assert_eq!(finding["remedy"].is_null(), finding["level"] == "ok", "{finding}");
     }
-    let ours = "/bin: bridge, dummy, host-device, host-local, loopback, macvlan, ptp, static";
+    let ours = "/bin: bridge, dummy, host-device, host-local, loopback, macvlan, ptp, sbr, static";
     assert_found(&findings, "ok", "plugins", ours);
     assert_found(&findings, "ok", "networks", "n1");
     assert_found(&findings, "ok", "policy", "valid");

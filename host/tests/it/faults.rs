@@ -53,6 +53,7 @@ fn scenes() -> Vec<Scene> {
             before: "ip link add uplink type veth peer name wire; ip link set uplink up; ip link set wire up; \
                      until ip -br link show uplink | grep -q ' UP '; do sleep 0.05; done",
         },
+        Scene { name: "sbr", plugins: json!([bridge(&["10.1.0.0/24"]), { "type": "sbr" }]), before: "" },
         Scene {
             name: "three plugins",
             plugins: json!([{ "type": "loopback" }, bridge(&["10.1.0.0/24"]), { "type": "loopback" }]),

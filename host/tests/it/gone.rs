@@ -74,6 +74,7 @@ fn every_plugin_takes_a_path_without_a_namespace_for_a_namespace_that_is_gone() 
         ("dummy", json!({ "ipam": ipam })),
         ("host-device", json!({ "device": "d0" })),
         ("loopback", json!({})),
+        ("sbr", json!({})),
     ] {
         for gone in paths_without(&machine) {
             ok(&call(&machine, kind, "DEL", &gone, &config(kind, &members)), &format!("{kind}, {gone}"));

@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 use crate::machine::{Machine, PROGRAM, feed, installed, script, text};
 
-const NAMES: [&str; 8] = ["bridge", "dummy", "host-device", "host-local", "loopback", "macvlan", "ptp", "static"];
+const NAMES: [&str; 9] =
+    ["bridge", "dummy", "host-device", "host-local", "loopback", "macvlan", "ptp", "sbr", "static"];
 
 /// A plugin that is not ours, and that answers like one.
 const FOREIGN: &str = "#!/bin/sh\n\

@@ -42,6 +42,7 @@ mod reboot;
 mod reference;
 mod reproducible;
 mod run;
+mod sbr;
 mod show;
 mod tables;
 mod trace;

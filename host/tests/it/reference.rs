@@ -10,6 +10,7 @@ mod host_device;
 mod macvlan;
 mod mixed;
 mod ptp;
+mod sbr;
 mod twins;
 
 use std::{

@@ -86,7 +86,8 @@ fn plugins_say_where_they_come_from() {
     };
     let all = plugins(&[]);
     let kinds: Vec<_> = all.iter().map(|(kind, _)| kind.as_str()).collect();
-    let expected = ["bridge", "dummy", "host-device", "host-local", "loopback", "macvlan", "portmap", "ptp", "static"];
+    let expected =
+        ["bridge", "dummy", "host-device", "host-local", "loopback", "macvlan", "portmap", "ptp", "sbr", "static"];
     assert_eq!(kinds, expected);
     assert!(all[0].1["kind"] == "bundled" && all[0].1["sha256"].as_str().unwrap().len() == 64, "{all:?}");
     assert_eq!(all[6].1, json!({ "kind": "native", "path": folder.join("portmap") }));

@@ -76,7 +76,7 @@ fn listen(machine: &Machine, netns: Option<&str>, address: SocketAddr) -> Child 
 }
 
 /// One connection; gives the address that the listener saw.
-fn exchange(machine: &Machine, from: &str, to: Option<&str>, address: IpAddr) -> String {
+pub(crate) fn exchange(machine: &Machine, from: &str, to: Option<&str>, address: IpAddr) -> String {
     let address = SocketAddr::new(address, 7777);
     let mut listener = listen(machine, to, address);
     let output = role(machine, Some(from), &format!("connect {address}")).output().unwrap();
@@ -88,7 +88,7 @@ fn exchange(machine: &Machine, from: &str, to: Option<&str>, address: IpAddr) ->
 }
 
 /// Whether a connection comes about at all.
-fn reaches(machine: &Machine, from: &str, to: Option<&str>, address: IpAddr) -> bool {
+pub(crate) fn reaches(machine: &Machine, from: &str, to: Option<&str>, address: IpAddr) -> bool {
     let address = SocketAddr::new(address, 7777);
     let mut listener = listen(machine, to, address);
     let output = role(machine, Some(from), &format!("connect {address}")).output().unwrap();
@@ -98,7 +98,7 @@ fn reaches(machine: &Machine, from: &str, to: Option<&str>, address: IpAddr) -> 
 }
 
 /// A neighbour of the machine, `out`, that has no way back to containers.
-fn outside(machine: &Machine) {
+pub(crate) fn outside(machine: &Machine) {
     machine.netns("out");
     script(
         machine,

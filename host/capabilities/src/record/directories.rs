@@ -1,9 +1,6 @@
 //! Directories that were made for something else, and the cached result.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wasm_cni_state::{
@@ -15,22 +12,13 @@ use super::{
     effect::{Cleanup, Effect, Undone},
     scene::{Scene, Shared},
 };
-use crate::{attempt::Attempt, needs::Needs};
+use crate::needs::Needs;
 
 /// Directories that were made, outermost first.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Directories {
     /// Their paths.
     pub created: Vec<PathBuf>,
-}
-
-/// Makes a directory of this user's alone for an ADD, if it is not there.
-pub fn make(attempt: &Attempt, path: &Path) -> Result<(), Failure> {
-    let created = create_directories(path, 0o700)?;
-    if !created.is_empty() {
-        let _ = attempt.note(Directories { created });
-    }
-    Ok(())
 }
 
 impl Effect for Directories {

@@ -23,7 +23,7 @@ use wasm_cni_capabilities::{
     filter::{iptables::Iptables, masquerade::by_iptables},
     grants::{requested::Requested, resolve::MEMOS},
     needs::{Needs, Processes},
-    record::{attached::attached, directories},
+    record::attached::attached,
     store, table,
     trace::Who,
     world::World,
@@ -91,7 +91,7 @@ pub(crate) fn before_plugins<'a>(
         attempt.undoes()
             && match is_store {
                 true => store::make(attempt, directory).is_ok(),
-                false => directories::make(attempt, directory).is_ok(),
+                false => attempt.make_directory(directory).is_ok(),
             }
     };
     files::restrict(&needs, &made).map_err(|e| refused("Landlock", &e))?;
