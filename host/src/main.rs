@@ -6,6 +6,8 @@
 mod args;
 mod commands;
 mod env;
+#[cfg(target_env = "musl")]
+mod heap;
 mod progress;
 mod start;
 mod table;

@@ -11,11 +11,6 @@ use std::{
 /// Bytes of memory to request from the kernel at once.
 const MEMORY: usize = 1 << 20;
 
-/// musl's own allocator makes a system call for almost every allocation.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
-
 // SAFETY: there is no other `main`, and libc calls it once. In tests it is an ordinary
 // function.
 #[cfg_attr(not(test), unsafe(no_mangle))]
