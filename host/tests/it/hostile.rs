@@ -9,6 +9,7 @@
 //! | [`changes`] | 14 | changes of other packages: twice, never, without end, of the host, without sense, without a grant |
 //! | [`memos`] | 6 | values that are too long, not granted, without end, put back |
 //! | [`foreign`] | 14 | the host's links, routes and sysctls, other containers' ports, others' leases and rules |
+//! | [`identity`] | 4 | one component under several names, with the grants of each |
 //! | [`results`] | 22 | results, also an IPAM plugin's, and previous results that lie |
 //! | [`store`] | 21 | an IPAM plugin's keys, values, transactions, entries without end, others' leases, files of the resolver |
 //! | [`verbs`] | 12 | DEL, CHECK, STATUS and GC that panic, loop, eat memory |
@@ -16,12 +17,13 @@
 //! | [`components`] | 29 | start functions, memories, tables, exports, imports; half a component; wrong bits |
 //! | [`wasi`] | 15 | a component with a standard library: files, sockets, output, waits, exit; WASI that there is not |
 //!
-//! 171 in all. Every one is looked at in the same way: see [`scene`]. [`table`] fails for an interface without a case.
+//! 175 in all. Every one is looked at in the same way: see [`scene`]. [`table`] fails for an interface without a case.
 
 mod arguments;
 mod changes;
 mod components;
 mod foreign;
+mod identity;
 mod memos;
 mod resources;
 mod results;
