@@ -8,6 +8,7 @@
 mod guests;
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
@@ -17,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
-use crate::guests::{PLUGINS, cargo, run};
+use crate::guests::{COMPONENTS, cargo, run};
 
 fn main() -> Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("no OUT_DIR")?);
@@ -42,27 +43,44 @@ fn main() -> Result<()> {
     replace(&compiler, &profile.join("wasm-cni-compile"))?;
 
     let modules = guests::build(&root, &target.join("guests"), &guests::cargo_home()?)?;
-    let mut table = String::from("&[\n");
-    for name in PLUGINS {
-        println!("cargo::rerun-if-changed={}", root.join("guest-plugins").join(name).display());
-        let module = modules.join(guests::module(name));
-        let component = out.join(format!("{name}.wasm"));
-        let native = out.join(format!("{name}.cwasm"));
-        run(Command::new(&compiler).arg(module).arg(&native).arg("--component").arg(&component))?;
-        let bytes = fs::read(&component)?;
-        let source = root.join("guest-plugins").join(name);
-        table += &format!(
-            "    Bundled {{ name: {name:?}, digest: \"{:x}\", size: {}, native: &Page(*include_bytes!({native:?})).0, \
-             grants: {}, bare_netns_errors: {} }},\n",
-            Sha256::digest(&bytes),
-            bytes.len(),
-            grants(&source.join("policy.toml"), name)?,
-            has_bare_netns_errors(&source.join("Cargo.toml"))?,
-        );
+    let mut statics = String::new();
+    let mut entries = BTreeMap::new();
+    for (index, component) in COMPONENTS.into_iter().enumerate() {
+        let (code, digest, size) = compile(&compiler, &modules, &out, component)?;
+        // Once, however many plugins are in it.
+        statics += &format!("static CODE_{index}: &[u8] = &Page(*include_bytes!({code:?})).0;\n");
+        rerun_if_changed(&root, component);
+        for name in guests::plugins(&root, component)? {
+            rerun_if_changed(&root, &name);
+            let source = root.join("guest-plugins").join(&name);
+            let entry = format!(
+                "    Bundled {{ name: {name:?}, digest: {digest:?}, size: {size}, native: CODE_{index}, grants: {}, \
+                 bare_netns_errors: {} }},\n",
+                grants(&source.join("policy.toml"), &name)?,
+                has_bare_netns_errors(&source.join("Cargo.toml"))?,
+            );
+            entries.insert(name, entry);
+        }
     }
-    table.push(']');
+    let entries = entries.into_values().collect::<String>();
+    let table = format!(
+        "{statics}/// Every bundled plugin, ordered by name.\npub static PLUGINS: &[Bundled] = &[\n{entries}];\n"
+    );
     fs::write(out.join("plugins.rs"), table)?;
     Ok(())
+}
+
+fn rerun_if_changed(root: &Path, plugin: &str) {
+    println!("cargo::rerun-if-changed={}", root.join("guest-plugins").join(plugin).display());
+}
+
+/// The file of a component's native code, and the component's digest and size.
+fn compile(compiler: &Path, modules: &Path, out: &Path, name: &str) -> Result<(PathBuf, String, usize)> {
+    let (component, native) = (out.join(format!("{name}.wasm")), out.join(format!("{name}.cwasm")));
+    let module = modules.join(guests::module(name));
+    run(Command::new(compiler).arg(module).arg(&native).arg("--component").arg(&component))?;
+    let bytes = fs::read(&component)?;
+    Ok((native, format!("{:x}", Sha256::digest(&bytes)), bytes.len()))
 }
 
 /// A plugin's table of its policy, as a constant. That its keys and values are right is tested where they are read.

@@ -14,13 +14,22 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 const WASM: &str = "wasm32-unknown-unknown";
 
-/// The bundled plugins, ordered by name.
-pub(crate) const PLUGINS: &[&str] =
-    &["bridge", "dummy", "host-device", "host-local", "loopback", "macvlan", "ptp", "sbr", "static"];
+/// The components. One holds several plugins of a world, or is a plugin. In one, the plugins have the same code for the most
+/// part once; but a call of any of them loads and links what all of them import.
+pub(crate) const COMPONENTS: [&str; 3] = ["interface-plugins", "ipam-plugins", "loopback"];
 
-/// The name of a plugin's file in the directory that [`build`] returns.
-pub(crate) fn module(plugin: &str) -> String {
-    format!("{}.wasm", plugin.replace('-', "_"))
+/// The plugins in a component: the table in its source, or itself.
+pub(crate) fn plugins(root: &Path, component: &str) -> Result<Vec<String>> {
+    let path = root.join("guest-plugins").join(component).join("src/lib.rs");
+    let source = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let names = source.lines().filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" =>"));
+    let names: Vec<_> = names.map(|(name, _)| name.to_owned()).collect();
+    Ok(if names.is_empty() { vec![component.to_owned()] } else { names })
+}
+
+/// The name of a component's file in the directory that [`build`] returns.
+pub(crate) fn module(component: &str) -> String {
+    format!("{}.wasm", component.replace('-', "_"))
 }
 
 /// Builds them from the sources at `root`, in the directory `target`; `home` is cargo's.
@@ -30,8 +39,8 @@ pub(crate) fn build(root: &Path, target: &Path, home: &Path) -> Result<PathBuf> 
     command.args(["build", "--locked", "--profile=guest", "--target", WASM]);
     command.arg("--manifest-path").arg(root.join("Cargo.toml"));
     command.arg("--target-dir").arg(target);
-    for name in PLUGINS {
-        command.args(["--package", name]);
+    for component in COMPONENTS {
+        command.args(["--package", component]);
     }
     command.env("CARGO_HOME", home);
     command.env("CARGO_ENCODED_RUSTFLAGS", flags(root, target, home)?);

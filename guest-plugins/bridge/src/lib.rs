@@ -29,8 +29,6 @@ const CONTAINER: u32 = 2;
 #[derive(Debug)]
 pub struct Bridge;
 
-cni_plugin::export_interface_plugin!(Bridge);
-
 impl InterfacePlugin for Bridge {
     fn add(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<Output, Failure> {
         let host = require_host(host)?;

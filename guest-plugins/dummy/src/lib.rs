@@ -13,8 +13,6 @@ use cni_plugin::{
 #[derive(Debug)]
 pub struct Dummy;
 
-cni_plugin::export_interface_plugin!(Dummy);
-
 impl InterfacePlugin for Dummy {
     fn add(call: &Call, sandbox: &Netns, _: Option<&Netns>) -> Result<Output, Failure> {
         let plugin = config::required_ipam(&call.config)?;

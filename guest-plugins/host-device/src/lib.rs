@@ -19,8 +19,6 @@ use crate::device::Device;
 #[derive(Debug)]
 pub struct HostDevice;
 
-cni_plugin::export_interface_plugin!(HostDevice);
-
 impl InterfacePlugin for HostDevice {
     fn add(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<Output, Failure> {
         let host = require_host(host)?;

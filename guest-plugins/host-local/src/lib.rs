@@ -22,8 +22,6 @@ const PAGE: u32 = 512;
 #[derive(Debug)]
 pub struct HostLocal;
 
-cni_plugin::export_ipam_plugin!(HostLocal);
-
 impl IpamPlugin for HostLocal {
     fn add(call: &Call) -> Result<Output, Failure> {
         let config = Config::parse(&call.config, &call.args)?;

@@ -17,11 +17,13 @@
 //! | `put-much` | the same entry without end |
 //! | `others-leases` | others' leases: changed, removed; with `later`, in a DEL, CHECK or GC |
 //! | `log-some` | 4200 bytes of log, and a failure |
+//! | `identity` | fails with the type that it is called as |
 //! | `resolver` | whatever file `ipam.resolvConf` names |
 //! | `wrong-family`, `no-interface` | results that no one should believe |
 
 mod store;
 
+use cni_plugin::bindings::interface::wasm_cni::cni::identity;
 use cni_plugin::bindings::interface::wasm_cni::types::types::{IpAddr, IpNet};
 use cni_plugin::decode::Document;
 use cni_plugin::{Attachment, Call, Failure, IpConfig, IpamPlugin, Mistake, Output, log, validate};
@@ -60,6 +62,7 @@ impl IpamPlugin for HostileIpam {
                 log::error(&"flood ".repeat(700));
                 Err("logged 4200 bytes".into())
             }
+            "identity" => Err(format!("called as {}", identity::type_name()).into()),
             "resolver" => store::resolver(),
             "wrong-family" => address(IpAddr::V4(0x0a63_0002), 64, None),
             "no-interface" => address(IpAddr::V4(0x0a63_0002), 24, Some(7)),

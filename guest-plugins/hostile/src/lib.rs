@@ -36,6 +36,8 @@
 //! | `foreign-tables` | routes, rules and neighbours of the host |
 //! | `memo-large`, `memo-any`, `memo-flood` | memos that are too long, not granted, without end |
 //! | `memo-keep`, `memo-show`, `memo-panic` | keeps the interface's name; fails with what is kept; keeps, and panics |
+//! | `identity` | fails with the type that it is called as |
+//! | `ungranted` | every function whose use the grants of `loopback` do not name |
 //! | `reach` | for a `validate`: delegates, memo, devices, which are all out of its reach |
 //! | `many-mistakes` | for a `validate`: 100,000 of them |
 //! | `nobody` | of no use but in a GC: it tells the host and the delegate that nobody is valid |
@@ -62,6 +64,7 @@ mod probes;
 mod resources;
 mod routers;
 mod tables;
+mod ungranted;
 
 /// The examples of `docs/plugin-authors.md` compile. They are tested here and not in the SDK,
 /// which has to be a package without the documents.
@@ -69,7 +72,7 @@ mod tables;
 #[doc = include_str!("../../../docs/plugin-authors.md")]
 struct PluginAuthors;
 
-use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
+use cni_plugin::bindings::interface::wasm_cni::cni::{delegate, identity};
 use cni_plugin::decode::{Document, Object};
 use cni_plugin::{Attachment, Call, Failure, InterfacePlugin, Mistake, Netns, Output, dummy, validate};
 
@@ -227,6 +230,8 @@ fn run(verb: &str, call: &Call, sandbox: Option<&Netns>, host: Option<&Netns>) -
         "memo-keep" => Ok(memos::keep(&scene)?),
         "memo-show" => memos::show(),
         "memo-panic" => memos::put_and_panic(),
+        "identity" => Err(format!("called as {}", identity::type_name()).into()),
+        "ungranted" => ungranted::all(&scene),
         "reach" => memos::reach(&scene),
         "nobody" => foreign::nobody(&scene),
         "foreign-filters" => foreign::filters(&scene),

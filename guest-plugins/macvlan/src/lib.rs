@@ -17,8 +17,6 @@ use crate::config::Config;
 #[derive(Debug)]
 pub struct MacvlanPlugin;
 
-cni_plugin::export_interface_plugin!(MacvlanPlugin);
-
 impl InterfacePlugin for MacvlanPlugin {
     fn add(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<Output, Failure> {
         let (config, parent) = load(call, sandbox, host)?;

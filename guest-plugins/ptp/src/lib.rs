@@ -21,8 +21,6 @@ const CONTAINER: u32 = 1;
 #[derive(Debug)]
 pub struct Ptp;
 
-cni_plugin::export_interface_plugin!(Ptp);
-
 impl InterfacePlugin for Ptp {
     fn add(call: &Call, sandbox: &Netns, host: Option<&Netns>) -> Result<Output, Failure> {
         let host = require_host(host)?;

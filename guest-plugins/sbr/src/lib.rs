@@ -18,8 +18,6 @@ use crate::plan::{MAIN, Own, Plan};
 #[derive(Debug)]
 pub struct Sbr;
 
-cni_plugin::export_interface_plugin!(Sbr);
-
 impl InterfacePlugin for Sbr {
     fn add(call: &Call, sandbox: &Netns, _: Option<&Netns>) -> Result<Output, Failure> {
         let config = Config::parse(&call.config)?;

@@ -29,6 +29,7 @@ pub mod ipam {
         with: {
             "wasm-cni:types/types@0.1.0": crate::bindings::interface::wasm_cni::types::types,
             "wasm-cni:cni/cni@0.1.0": crate::bindings::interface::wasm_cni::cni::cni,
+            "wasm-cni:cni/identity@0.1.0": crate::bindings::interface::wasm_cni::cni::identity,
             "wasm-cni:system/log@0.1.0": crate::bindings::interface::wasm_cni::system::log,
         },
         generate_all,

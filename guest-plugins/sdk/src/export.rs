@@ -108,7 +108,7 @@ impl<P: IpamPlugin> ipam::Guest for Ipam<P> {
 }
 
 /// A guest has no standard error: without this a panic is a trap without a word.
-fn report_panics() {
+pub(crate) fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let said = panic.payload_as_str().unwrap_or("panicked");
         match panic.location() {

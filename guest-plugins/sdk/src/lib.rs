@@ -70,6 +70,8 @@ mod plugin;
 pub mod result;
 pub mod routes;
 pub mod rules;
+#[doc(hidden)]
+pub mod several;
 pub mod spoof_check;
 pub mod store;
 pub mod validate;

@@ -14,8 +14,6 @@ use crate::config::{Address, Config, validate_common};
 #[derive(Debug)]
 pub struct Static;
 
-cni_plugin::export_ipam_plugin!(Static);
-
 impl IpamPlugin for Static {
     fn add(call: &Call) -> Result<Output, Failure> {
         let Config { addresses, routes, dns } = Config::parse(&call.config, &call.args)?;

@@ -6,8 +6,7 @@
 
 use wasm_cni_engine::{ALIGNMENT, Bundled, Grant};
 
-/// Every bundled plugin, ordered by name.
-pub static PLUGINS: &[Bundled] = include!(concat!(env!("OUT_DIR"), "/plugins.rs"));
+include!(concat!(env!("OUT_DIR"), "/plugins.rs"));
 
 const _: () = assert!(align_of::<Page<()>>() == ALIGNMENT, "the pages of the architecture");
 

@@ -23,6 +23,7 @@ pub mod ipam {
         with: {
             "wasm-cni:types/types": crate::bindings::interface::wasm_cni::types::types,
             "wasm-cni:cni/cni": crate::bindings::interface::wasm_cni::cni::cni,
+            "wasm-cni:cni/identity": crate::bindings::interface::wasm_cni::cni::identity,
             "wasm-cni:system/log": crate::bindings::interface::wasm_cni::system::log,
             "wasm-cni:store/store.transaction": crate::handles::Transaction,
         },
@@ -32,7 +33,7 @@ pub mod ipam {
 pub use interface::{
     InterfacePlugin,
     wasm_cni::{
-        cni::{cni, delegate},
+        cni::{cni, delegate, identity},
         filter::{masquerade, spoof_check},
         link::{dummy, macvlan},
         neighbour::neighbours,

@@ -20,6 +20,7 @@ pub mod failure;
 pub mod filter;
 pub mod footprint;
 pub mod handles;
+pub mod identity;
 pub mod limits;
 pub mod link;
 pub mod needs;

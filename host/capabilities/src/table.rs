@@ -4,7 +4,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::{
     capability::Capability,
-    delegate, filter, link, neighbour, net, route,
+    delegate, filter, identity, link, neighbour, net, route,
     state::State,
     store,
     system::{devices, log, memo, random, resolver},
@@ -21,6 +21,7 @@ pub static ALL: &[Capability] = &[
     neighbour::CAPABILITY,
     filter::masquerade::CAPABILITY,
     filter::spoof_check::CAPABILITY,
+    identity::CAPABILITY,
     delegate::CAPABILITY,
     store::CAPABILITY,
     log::CAPABILITY,

@@ -29,6 +29,9 @@ pub struct Inspected {
     pub size: u64,
     /// SHA-256 of the same, in hexadecimal.
     pub digest: String,
+    /// Other bundled plugins that are in the same component: what it imports is for all of them, each with the grants of its
+    /// own.
+    pub shared_with: Vec<&'static str>,
     /// The world of `wasm-cni:plugin` that it is of; none if it is not a component,
     /// or of no such world.
     pub world: Option<&'static str>,
@@ -76,6 +79,7 @@ impl Runtime {
             location,
             size,
             digest,
+            shared_with: Vec::new(),
             world: None,
             imports: Vec::new(),
             exports: Vec::new(),
@@ -88,6 +92,9 @@ impl Runtime {
             return Ok(Inspected { can, ..inspected });
         }
         let mut inspected = inspect(&self.host, inspected)?;
+        if let Location::Bundled { .. } = inspected.location {
+            inspected.shared_with = self.host.in_component_of(&inspected.kind);
+        }
         for interface in inspected.imports.iter_mut().chain(&mut inspected.exports) {
             interface.functions.iter_mut().for_each(|name| *name = function_name(name));
         }
@@ -112,7 +119,8 @@ impl Runtime {
 
 fn inspect(host: &Host, inspected: Inspected) -> Result<Inspected, CniError> {
     let kind = inspected.kind.as_str();
-    let component = host.component(kind, &inspected.location, &CallOptions::default())?;
+    let code = host.code(kind, &inspected.location, &CallOptions::default())?;
+    let component = &code.component;
     let ty = component.component_type();
     let exports = ty.exports(&host.engine).map(|(name, item)| interface(host, name, &item.ty));
     let mut exports: Vec<_> = exports.collect();
@@ -120,15 +128,15 @@ fn inspect(host: &Host, inspected: Inspected) -> Result<Inspected, CniError> {
     // What has no functions is types for others.
     let imports = imports.filter(|import: &Interface| !import.functions.is_empty());
     let mut imports: Vec<_> = imports.collect();
-    let world = match world(kind, &component) {
+    let world = match world(kind, component) {
         Ok(world) => world,
         Err(error) => return Ok(Inspected { imports, exports, refused: Some(error.msg), ..inspected }),
     };
-    let linker = linker(&host.engine, &component, world);
+    let linker = linker(&host.engine, component, world);
     let linker = linker.map_err(|e| CniError::internal(format!("cannot link: {e:#}")))?;
     let name = world.name();
     exports.iter_mut().for_each(|export| export.offered = export.name == world.export());
-    let refused = refused(&linker, &component, &mut imports, name);
+    let refused = refused(&linker, component, &mut imports, name);
     let table =
         grant_table(host, kind, host.bundled(kind).filter(|_| matches!(inspected.location, Location::Bundled { .. })))?;
     let imported: Vec<&str> = imports.iter().map(|import| &*import.name).collect();

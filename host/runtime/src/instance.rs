@@ -148,7 +148,7 @@ fn start<'p>(host: &Host, state: State, plugin: &'p Plugin) -> Result<(Guest, &'
         }
         Ok(UpdateDeadline::Continue(1))
     });
-    let linked = plugin.linked(&host.engine).map_err(Ended::Unlinked)?;
+    let linked = plugin.code.linked(&host.engine, plugin.world).map_err(Ended::Unlinked)?;
     let instance = linked.instance.instantiate(&mut store).map_err(Ended::before_the_call)?;
     if plugin.bundled.is_none() {
         // All functions, not only the one that is called: what has an ADD shall have a DEL.

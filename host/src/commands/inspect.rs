@@ -28,6 +28,7 @@ fn as_json(plugin: &Inspected) -> Value {
         "source": places::json(&plugin.location),
         "size": plugin.size,
         "sha256": plugin.digest,
+        "sharedWith": plugin.shared_with,
         "world": plugin.world,
         "imports": plugin.imports.iter().map(interface).collect::<Vec<_>>(),
         "exports": plugin.exports.iter().map(interface).collect::<Vec<_>>(),
@@ -45,6 +46,9 @@ fn for_people(plugin: &Inspected) -> String {
     };
     let mut out = format!("{}: {source}\n", plugin.kind);
     out += &format!("  size    {} bytes\n  sha256  {}\n", plugin.size, plugin.digest);
+    if !plugin.shared_with.is_empty() {
+        out += &format!("  shared  with {}, each with its own grants\n", plugin.shared_with.join(", "));
+    }
     if let Some(world) = plugin.world {
         out += &format!("  world   {world}\n");
     }

@@ -183,12 +183,16 @@ fn every_file_that_a_document_names_exists() {
 }
 
 #[test]
-fn the_list_of_bundled_plugins_is_where_contributing_says() {
+fn the_tables_of_bundled_plugins_are_where_contributing_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let text = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
-    let (_, rest) = text.split_once("`PLUGINS` in `").unwrap();
-    let (path, _) = rest.split_once('`').unwrap();
-    assert!(fs::read_to_string(root.join(path)).unwrap().contains("const PLUGINS: &[&str]"), "{path}");
+    let (_, rest) = text.split_once("in the table of a component, ").unwrap();
+    let paths = rest.split('`').skip(1).step_by(2).take(2);
+    let tables: String = paths.map(|path| fs::read_to_string(root.join(path)).unwrap()).collect();
+    // `loopback` is a component by itself.
+    for plugin in wasm_cni_bundled::PLUGINS.iter().filter(|plugin| plugin.name != "loopback") {
+        assert!(tables.contains(&format!("    \"{}\" => ", plugin.name)), "{}", plugin.name);
+    }
 }
 
 /// The sources of these tests, below a directory.

@@ -263,8 +263,18 @@ fn inspect_shows_what_a_bundled_plugin_can_do() {
     assert!(says(can, "masqueraded") && says(can, "delegate to the IPAM plugin"), "{can}");
     assert!(says(cannot, "see files, sockets, processes") && says(cannot, "move links"), "{cannot}");
 
+    // What it shares a component with has no part in its grants.
+    let (dummy, _) = inspect(&machine, &["dummy"]);
+    assert_eq!((&dummy["sha256"], &dummy["imports"]), (&bridge["sha256"], &bridge["imports"]));
+    assert!(says(&bridge["sharedWith"], "dummy") && !says(&bridge["sharedWith"], "bridge"), "{bridge}");
+    assert!(says(&dummy["can"], "make dummy devices") && says(&dummy["cannot"], "masqueraded"), "{dummy}");
+    assert!(says(&dummy["cannot"], "reach the host's namespace") && says(&dummy["cannot"], "hardware"), "{dummy}");
+    let (loopback, _) = inspect(&machine, &["loopback"]);
+    assert_eq!(loopback["sharedWith"], json!([]));
+    assert_eq!(names(&loopback["imports"]), ["wasm-cni:net/net@0.1.0", "wasm-cni:system/log@0.1.0"]);
+
     let (ipam, _) = inspect(&machine, &["host-local"]);
-    assert_eq!(ipam["world"], "ipam-plugin");
+    assert_eq!((&ipam["world"], &ipam["sharedWith"]), (&json!("ipam-plugin"), &json!(["static"])));
     assert!(says(&ipam["can"], "keep entries of its own network"), "{ipam}");
     assert!(says(&ipam["cannot"], "see a network namespace"), "{ipam}");
 

@@ -3,10 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wasm_cni_state::{
-    cache::Cache,
-    files::{Failure, create_directories, remove_created},
-};
+use wasm_cni_state::{cache::Cache, files::remove_created};
 
 use super::{
     effect::{Cleanup, Effect, Undone},

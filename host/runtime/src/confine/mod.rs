@@ -167,3 +167,33 @@ fn records(attempt: &Attempt, needs: &mut Needs) {
     let memos = needs.memos.iter().filter(|plugin| is_name(plugin));
     needs.directories.extend(memos.map(|plugin| attempt.context.under_root(MEMOS).join(plugin)));
 }
+
+#[cfg(test)]
+mod tests {
+    use wasm_cni_policy::grants::bundled;
+
+    use super::*;
+
+    /// What the process of a call of this bundled plugin keeps.
+    fn needs(kind: &str, world: World) -> Needs {
+        let plugin = wasm_cni_bundled::PLUGINS.iter().find(|plugin| plugin.name == kind).unwrap();
+        let grants = bundled::table(plugin).grants(kind, world, &Requested::default(), "n1");
+        let mut needs = Needs::default();
+        for capability in table::ALL.iter().filter(|capability| capability.worlds.contains(&world)) {
+            (capability.needs)(&grants, &mut needs);
+        }
+        needs
+    }
+
+    #[test]
+    fn a_plugin_keeps_what_its_grants_name_and_nothing_of_those_in_its_component() {
+        let nothing = format!("{:?}", Needs::default());
+        for kind in ["loopback", "dummy", "macvlan", "ptp", "bridge"] {
+            assert_eq!(format!("{:?}", needs(kind, World::Interface)), nothing, "{kind}");
+        }
+        assert!(needs("host-device", World::Interface).devices);
+        assert_eq!(format!("{:?}", needs("static", World::Ipam)), nothing);
+        let store = needs("host-local", World::Ipam);
+        assert!(store.boot_marks && store.directories.len() == 1, "{store:?}");
+    }
+}

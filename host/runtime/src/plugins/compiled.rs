@@ -18,7 +18,7 @@ use std::{
     },
     path::Path,
     ptr::NonNull,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use nix::{libc, unistd::geteuid};
@@ -28,7 +28,7 @@ use wasm_cni_spec::error::{CniError, ErrorKind};
 use wasm_cni_state::files::{create_directories, reason, replace};
 use wasmtime::{Engine, component::Component};
 
-use super::{code_memory, compiler::compile};
+use super::{code_memory, compiler::compile, plugin::Code};
 use crate::{host::Host, options::CallOptions, progress::Progress};
 
 /// Largest component, bytes.
@@ -54,13 +54,14 @@ pub(crate) fn engine() -> Result<Engine, CniError> {
     Ok(engine.clone().expect("made above"))
 }
 
-/// Loads a plugin that came with this program: once, and for good, since its
-/// code lies in one place.
-pub(crate) fn bundled(engine: &Engine, plugin: &'static Bundled) -> Result<Component, CniError> {
-    static LOADED: Mutex<BTreeMap<&str, Component>> = Mutex::new(BTreeMap::new());
+/// Loads a component that came with this program: once, and for good, since its code lies in one place, however many plugins
+/// are in it.
+pub(crate) fn bundled(engine: &Engine, plugin: &'static Bundled) -> Result<Arc<Code>, CniError> {
+    static LOADED: Mutex<BTreeMap<usize, Arc<Code>>> = Mutex::new(BTreeMap::new());
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(component) = loaded.get(plugin.name) {
-        return Ok(component.clone());
+    let place = plugin.native.as_ptr().addr();
+    if let Some(code) = loaded.get(&place) {
+        return Ok(Arc::clone(code));
     }
     // SAFETY: the bytes are part of this program, put there by its build, and
     // stay as they are for as long as it runs. Nobody else loads them: the map
@@ -68,8 +69,9 @@ pub(crate) fn bundled(engine: &Engine, plugin: &'static Bundled) -> Result<Compo
     let component = unsafe { Component::deserialize_raw(engine, NonNull::from(plugin.native)) };
     let component = component
         .map_err(|e| unusable(plugin.name, format!("cannot load the bundled plugin {:?}: {e:#}", plugin.name)))?;
-    loaded.insert(plugin.name, component.clone());
-    Ok(component)
+    let code = Arc::new(Code::from(component));
+    loaded.insert(place, Arc::clone(&code));
+    Ok(code)
 }
 
 /// Loads a plugin from a `.wasm` file, compiling it first if that has not been

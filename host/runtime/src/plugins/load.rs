@@ -6,7 +6,7 @@ use wasm_cni_capabilities::world::World;
 use wasm_cni_spec::error::{CniError, ErrorKind};
 use wasmtime::component::Component;
 
-use super::{Location, Plugin, compiled};
+use super::{Location, Plugin, compiled, plugin::Code};
 use crate::{digest::digest, host::Host, options::CallOptions};
 
 impl Host {
@@ -15,14 +15,13 @@ impl Host {
             return plugin.clone();
         }
         let load = || {
-            let component = self.component(kind, location, options)?;
-            let world = world(kind, &component)?;
+            let code = self.code(kind, location, options)?;
+            let world = world(kind, &code.component)?;
             let (bundled, digest) = match location {
                 Location::Component(path) | Location::Compiled(path) => (None, Some(digest(path)?.1)),
                 Location::Bundled { .. } | Location::Native(_) => (self.bundled(kind), None),
             };
-            let (table, linked) = (OnceLock::new(), OnceLock::new());
-            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, component, digest, table, linked }))
+            Ok(Arc::new(Plugin { name: kind.to_owned(), bundled, world, code, digest, table: OnceLock::new() }))
         };
         let plugin = load();
         // A process of one call tries once, before it gives up being able to.
@@ -34,16 +33,11 @@ impl Host {
     }
 
     /// The component of a plugin, of whichever world, compiled within the call's time.
-    pub(crate) fn component(
-        &self,
-        kind: &str,
-        location: &Location,
-        options: &CallOptions,
-    ) -> Result<Component, CniError> {
+    pub(crate) fn code(&self, kind: &str, location: &Location, options: &CallOptions) -> Result<Arc<Code>, CniError> {
         match (location, self.bundled(kind)) {
             (Location::Bundled { .. }, Some(bundled)) => compiled::bundled(&self.engine, bundled),
-            (Location::Component(path), _) => compiled::outside(self, kind, path, options),
-            (Location::Compiled(path), _) => compiled::ahead(&self.engine, kind, path),
+            (Location::Component(path), _) => Ok(Arc::new(compiled::outside(self, kind, path, options)?.into())),
+            (Location::Compiled(path), _) => Ok(Arc::new(compiled::ahead(&self.engine, kind, path)?.into())),
             _ => {
                 let error = CniError::internal(format!("plugin {kind:?} is not a component"));
                 Err(error.of_kind(ErrorKind::NoPlugin).in_plugin(kind))
@@ -65,4 +59,24 @@ pub(crate) fn world(kind: &str, component: &Component) -> Result<World, CniError
         let error = CniError::internal(format!("plugin {kind:?} exports neither {plugin} nor {ipam}"));
         error.of_kind(ErrorKind::NoPlugin).in_plugin(kind)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr;
+
+    use crate::Runtime;
+
+    use super::*;
+
+    #[test]
+    fn plugins_of_one_component_are_loaded_and_linked_once() {
+        let host = Runtime::builder().bundled(wasm_cni_bundled::PLUGINS).build().unwrap().host;
+        let load = |kind: &str| host.part_of_program(kind).unwrap();
+        let [bridge, ptp, loopback] = ["bridge", "ptp", "loopback"].map(load);
+        assert!(Arc::ptr_eq(&bridge.code, &ptp.code) && !Arc::ptr_eq(&bridge.code, &loopback.code));
+        let linked = |plugin: &Plugin| ptr::from_ref(plugin.code.linked(&host.engine, plugin.world).unwrap());
+        assert_eq!(linked(&bridge), linked(&ptp));
+        assert_eq!((&*bridge.name, &*ptp.name), ("bridge", "ptp"));
+    }
 }

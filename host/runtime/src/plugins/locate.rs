@@ -142,6 +142,13 @@ impl Host {
         self.bundled.iter().find(|plugin| plugin.name == kind)
     }
 
+    /// The other bundled plugins in the component of this one.
+    pub(crate) fn in_component_of(&self, kind: &str) -> Vec<&'static str> {
+        let Some(plugin) = self.bundled(kind) else { return Vec::new() };
+        let others = self.bundled.iter().filter(|other| other.digest == plugin.digest && other.name != kind);
+        others.map(|other| other.name).collect()
+    }
+
     /// A plugin of this program: what it is called as.
     pub(crate) fn part_of_program(&self, kind: &str) -> Result<Arc<Plugin>, CniError> {
         match self.bundled(kind) {

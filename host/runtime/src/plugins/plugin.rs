@@ -1,6 +1,6 @@
 //! A plugin that is loaded, and what its instances are made of.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use wasm_cni_capabilities::{grants::table::PluginTable, state::State, table, world::World};
 use wasm_cni_engine::Bundled;
@@ -15,27 +15,38 @@ pub(crate) struct Plugin {
     /// What this program says of it, if it is part of it.
     pub(crate) bundled: Option<&'static Bundled>,
     pub(crate) world: World,
-    pub(crate) component: Component,
+    pub(crate) code: Arc<Code>,
     /// SHA-256 of the file, if it is not part of this program.
     pub(crate) digest: Option<String>,
     /// Its grants, by itself and as the policy says.
     pub(crate) table: OnceLock<PluginTable>,
-    pub(super) linked: OnceLock<Linked>,
 }
 
-impl Plugin {
+/// A component, loaded. Several plugins of this program are in one.
+pub(crate) struct Code {
+    pub(crate) component: Component,
+    linked: OnceLock<Linked>,
+}
+
+impl From<Component> for Code {
+    fn from(component: Component) -> Self {
+        Self { component, linked: OnceLock::new() }
+    }
+}
+
+impl Code {
     /// What its instances are made of.
     ///
     /// # Errors
     ///
     /// That it imports what it is not offered, or does not export what it must.
-    pub(crate) fn linked(&self, engine: &Engine) -> wasmtime::Result<&Linked> {
+    pub(crate) fn linked(&self, engine: &Engine, world: World) -> wasmtime::Result<&Linked> {
         if let Some(linked) = self.linked.get() {
             return Ok(linked);
         }
         let linked = Linked {
-            instance: linker(engine, &self.component, self.world)?.instantiate_pre(&self.component)?,
-            exports: Exports::of(self.world, &self.component)?,
+            instance: linker(engine, &self.component, world)?.instantiate_pre(&self.component)?,
+            exports: Exports::of(world, &self.component)?,
         };
         Ok(self.linked.get_or_init(|| linked))
     }

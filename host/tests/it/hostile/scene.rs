@@ -226,7 +226,8 @@ pub(crate) fn refuses_under(policy: &str, mode: &str) {
     each_refused(mode, &add_to(&Scene::with_policy(policy), mode, json!({})));
 }
 
-fn each_refused(mode: &str, ended: &Ended) {
+/// Every call that a mode lists was refused, and with a reason.
+pub(crate) fn each_refused(mode: &str, ended: &Ended) {
     ended.says(mode, &[]);
     let (_, list) = ended.stderr.split_once("failed (add): ").unwrap_or_else(|| panic!("{mode}: {}", ended.stderr));
     let reasons = [

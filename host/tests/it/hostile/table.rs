@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use wasm_cni_capabilities::table::ALL;
 
-use super::{arguments, changes, foreign, memos, resources, store};
+use super::{arguments, changes, foreign, identity, memos, resources, store};
 
 /// An interface, the modes of the hostile plugins that abuse it, and tests that run them.
 struct Case {
@@ -65,6 +65,15 @@ const CASES: &[Case] = &[
         interface: "wasm-cni:filter/spoof-check@0.1.0",
         modes: &["bad-filters", "foreign-filters", "wrong-verb"],
         tests: FILTER_TESTS,
+    },
+    Case {
+        interface: "wasm-cni:cni/identity@0.1.0",
+        modes: &["identity", "ungranted"],
+        tests: &[
+            identity::the_host_says_what_type_it_is,
+            identity::each_name_has_the_grants_of_its_own_table,
+            identity::with_the_grants_of_loopback_no_other_import_is_of_use,
+        ],
     },
     Case {
         interface: "wasm-cni:cni/delegate@0.1.0",
