@@ -66,14 +66,16 @@ macro_rules! export_ipam_plugins {
     };
 }
 
+type Done = Result<(), Failure>;
+
 /// The functions of one of several plugins.
 #[derive(Debug)]
 pub struct InterfaceFunctions {
     add: fn(&Call, &Netns, Option<&Netns>) -> Result<Output, Failure>,
-    del: fn(&Call, Option<&Netns>, Option<&Netns>) -> Result<(), Failure>,
-    check: fn(&Call, &Netns, Option<&Netns>) -> Result<(), Failure>,
-    status: fn(&str, Option<&Netns>) -> Result<(), Failure>,
-    gc: fn(&str, &[Attachment], Option<&Netns>) -> Result<(), Failure>,
+    del: fn(&Call, Option<&Netns>, Option<&Netns>) -> Done,
+    check: fn(&Call, &Netns, Option<&Netns>) -> Done,
+    status: fn(&str, Option<&Netns>) -> Done,
+    gc: fn(&str, &[Attachment], Option<&Netns>) -> Done,
     validate: fn(&str) -> Vec<Mistake>,
 }
 
