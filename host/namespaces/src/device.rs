@@ -107,6 +107,15 @@ impl Device {
         self.find_by_other_end(host)
     }
 
+    /// The same where the container's namespace cannot be reached: it may be gone, or have lost its path.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn find_from(&self, host: &Space) -> Result<Whereabouts, Error> {
+        if self.is_home(host)? { Ok(Whereabouts::Home) } else { self.find_by_other_end(host) }
+    }
+
     /// Whether the host has it: under its index, or, as the kernel puts hardware back when a namespace ends, under another.
     fn is_home(&self, host: &Space) -> Result<bool, Error> {
         let Link { parent_nsid, mac, .. } = &self.link;

@@ -94,9 +94,13 @@ fn round(world: &mut World) {
         // A device that is virtual would go with it.
         4 if network != MOVES => world.act("ip netns del c1"),
         // Of an attachment that there never was, nothing tells it from the other's.
-        5 if network != MOVES && added => {
+        5 if added => {
             acts::over_its_path(world);
-            world.delete(network, &netns);
+            match network == MOVES {
+                // It says where the device is.
+                true => drop(world.call(&["del", network, &netns])),
+                false => world.delete(network, &netns),
+            }
             world.act("umount /run/netns/c1");
         }
         _ => {}

@@ -78,6 +78,32 @@ fn of_a_device_in_a_namespace_of_the_container_s_own_the_error_says_where_it_is(
 }
 
 #[test]
+fn of_a_device_whose_namespace_has_lost_its_path_the_error_says_where_it_is() {
+    let over = ["touch /run/plain; mount --bind /run/plain", "ip netns add c2; mount --bind /run/netns/c2"];
+    for over in over.into_iter().chain(["mount --bind /proc/self/ns/net"]) {
+        let (machine, netns, network) = machine(DEVICE);
+        machine.add(&network, &netns);
+        script(&machine, &format!("{over} {netns}"));
+        for _ in 0..2 {
+            let output = machine.wasm_cni(&["del", &network, &netns]).output().unwrap();
+            let text = text(&output);
+            assert!(
+                !output.status.success() && text.contains("and is still there: the host numbers it"),
+                "{over}: {text}"
+            );
+        }
+        script(&machine, &format!("umount {netns}"));
+        machine.del(&network, &netns);
+        assert_eq!(machine.ip("link show d0")[0]["address"], "02:00:00:00:aa:00", "{over}");
+    }
+    // One that has ended took the device along.
+    let (machine, netns, network) = machine(DEVICE);
+    machine.add(&network, &netns);
+    script(&machine, "ip netns del c1");
+    machine.del(&network, &netns);
+}
+
+#[test]
 fn a_link_of_the_container_s_own_stays_there() {
     // The last has all that can be chosen: index, MAC, and the other end's index, in a namespace of its own.
     let fakes = [

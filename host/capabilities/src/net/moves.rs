@@ -198,7 +198,17 @@ impl Effect for Moved {
         if self.from != Place::Host {
             return Ok(Undone::All);
         }
-        let Some(sandbox) = scene.at(Place::Sandbox) else { return Ok(Undone::All) };
+        let Some(sandbox) = scene.at(Place::Sandbox) else {
+            // A namespace that ends takes it along, or gives it back. One that is only out of reach still has it.
+            return match self.device.find_from(&scene.host).map_err(|e| e.to_string())? {
+                Whereabouts::Elsewhere { nsid, index } => Err(format!(
+                    "its network namespace is not at {:?} any more, and is still there: the host numbers it {nsid} (`ip netns \
+                     list-id`); its index there is {index}",
+                    scene.netns
+                )),
+                _ => Ok(Undone::All),
+            };
+        };
         let at = self.device.find(&scene.host, sandbox).map_err(|e| e.to_string())?;
         match at {
             Whereabouts::Elsewhere { nsid, index } => {

@@ -59,10 +59,14 @@ fn what_is_in_the_way_and_cannot_be_read_is_somebody_else_s() {
     std::os::unix::fs::symlink("/nonexistent", directory.path().join("n-b-eth0")).unwrap();
     File::create(directory.path().join("n-c-eth0")).unwrap().set_len(MAX_ENTRY + 1).unwrap();
     for id in ["a", "b", "c"] {
-        let mut is_new = false;
-        let mut put = |result: &str| {
-            cache.put("n", &attachment(id), b"{}", Value::from(result), || Ok(is_new = true)).unwrap();
-            std::mem::take(&mut is_new)
+        let put = |result: &str| {
+            let is_new = std::cell::Cell::new(false);
+            let note = || {
+                is_new.set(true);
+                Ok(())
+            };
+            cache.put("n", &attachment(id), b"{}", Value::from(result), note).unwrap();
+            is_new.get()
         };
         assert_eq!((put("first"), put("second")), (true, false), "{id}");
         assert_eq!(cache.result("n", &attachment(id)).unwrap(), Some("second".into()));
