@@ -73,13 +73,13 @@ const FILES: &[&str] = &[
 ];
 
 /// A script for `ip` in the container.
-pub(super) fn of_container(world: &mut World, network: &str) -> &'static str {
-    let away = network != MOVES && world.random.happens(15);
+pub(super) fn of_container(world: &mut World) -> &'static str {
+    let away = world.network != MOVES && world.random.happens(15);
     world.random.one(if away { AWAY } else { INSIDE })
 }
 
-pub(super) fn in_container(world: &mut World, network: &str) {
-    let what = of_container(world, network);
+pub(super) fn in_container(world: &mut World) {
+    let what = of_container(world);
     world.inside(what);
 }
 
