@@ -8,6 +8,7 @@
 //! on the machine's speed, unless it is one at a point that is counted.
 
 mod acts;
+mod inside;
 mod random;
 mod theirs;
 mod world;

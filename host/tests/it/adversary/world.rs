@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    acts,
+    MOVES, inside,
     random::Random,
     theirs::{Links, files_of_ours, filters_of_ours, links, name, shown},
 };
@@ -181,12 +181,16 @@ impl World {
         self.look();
     }
 
+    pub(super) fn of_container(&mut self) -> &'static str {
+        inside::act(&mut self.random, self.network == MOVES)
+    }
+
     /// Somebody in the container acts during the call.
     fn meanwhile(&mut self) -> Option<Child> {
         if self.alone || !self.random.happens(30) {
             return None;
         }
-        let what = in_container(acts::of_container(self));
+        let what = in_container(self.of_container());
         let time = Duration::from_micros(self.random.below(60_000) as u64);
         self.done.push(format!("meanwhile, after {time:?}: {what}"));
         let mut command = self.machine.command("sh");
