@@ -15,10 +15,9 @@
 //! A `link` is a name or an index.
 
 use cni_plugin::bindings::interface::wasm_cni::net::net::{Action, LinkNew, LinkSet, Op, Sysctl, commit as do_all};
-use cni_plugin::{Address, Bridge, LinkAttr, LinkKind, LinkRef, Netns, Route, Tolerance, Veth, ip, mac};
+use cni_plugin::{Address, Bridge, Error, LinkAttr, LinkKind, LinkRef, Netns, Route, Tolerance, Veth, ip, mac};
 use serde_json::Value;
 
-use crate::step::shown;
 use crate::{Scene, flag, list, number, text};
 
 /// `RT_SCOPE_LINK` and `RTPROT_STATIC` (linux/rtnetlink.h).
@@ -128,4 +127,8 @@ fn attrs(attrs: &Value, places: &Places) -> Result<Vec<LinkAttr>, String> {
         })
     };
     members.map(attr).collect()
+}
+
+pub(crate) fn shown(error: &Error) -> String {
+    format!("{:?} {} {} {}", error.code, error.errno, error.what, error.msg)
 }

@@ -16,10 +16,11 @@
 use cni_plugin::bindings::interface::wasm_cni::cni::delegate;
 use cni_plugin::bindings::interface::wasm_cni::filter::{masquerade, spoof_check};
 use cni_plugin::bindings::interface::wasm_cni::net::net;
-use cni_plugin::{Condition, Error, Iface, LinkRef, Query, Tables, ip, ipam, result};
+use cni_plugin::{Condition, Iface, LinkRef, Query, Tables, ip, ipam, result};
 use serde_json::Value;
 
-use crate::{Scene, list, number, ops, text};
+use crate::ops::{self, shown};
+use crate::{Scene, list, number, text};
 
 /// Longest that one `wait` is given.
 const WAIT_MS: u64 = 9000;
@@ -92,8 +93,4 @@ fn named(name: &str) -> LinkRef {
 
 fn nothing(done: Result<(), String>) -> Result<String, String> {
     done.map(|()| String::new())
-}
-
-pub(crate) fn shown(error: &Error) -> String {
-    format!("{:?} {} {} {}", error.code, error.errno, error.what, error.msg)
 }

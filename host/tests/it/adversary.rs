@@ -8,6 +8,7 @@
 //! on the machine's speed, unless it is one at a point that is counted.
 
 mod acts;
+mod inside;
 mod random;
 mod theirs;
 mod world;
@@ -67,9 +68,8 @@ fn networks(machine: &Machine) -> Vec<&'static str> {
 
 /// One container from its beginning to its end.
 fn round(world: &mut World) {
-    let networks = world.networks.clone();
-    let network = world.random.one(&networks);
-    let netns = world.begin();
+    let network = world.networks[world.random.below(world.networks.len())];
+    let netns = world.begin(network);
     if world.random.happens(30) {
         world.inside("link add eth0 type bridge");
     }
@@ -82,7 +82,7 @@ fn round(world: &mut World) {
     };
     for _ in 0..world.random.below(4) {
         match world.random.below(10) {
-            0..6 => acts::in_container(world, network),
+            0..6 => acts::in_container(world),
             _ => acts::on_host(world),
         }
     }

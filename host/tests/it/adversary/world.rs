@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    acts,
+    MOVES, inside,
     random::Random,
     theirs::{Links, files_of_ours, filters_of_ours, links, name, shown},
 };
@@ -44,13 +44,14 @@ pub(super) struct World {
     pub(super) round: u64,
     /// Tools for packet filters that are there.
     pub(super) tools: Vec<&'static str>,
+    /// The container's.
+    pub(super) network: &'static str,
     /// Nobody does anything during calls any more.
     pub(super) alone: bool,
     /// How many links others have made.
     pub(super) made: usize,
     /// What has been done in this round, for the report.
     pub(super) done: Vec<String>,
-    network: String,
     others: Links,
     shown: String,
     files: BTreeMap<String, Vec<u8>>,
@@ -72,18 +73,19 @@ impl World {
             random: Random::of(0, 0),
             round: 0,
             tools,
+            network: "",
             alone: false,
             made: 0,
             done: Vec::new(),
-            network: String::new(),
             others,
             files: BTreeMap::new(),
         }
     }
 
-    /// A container: the path of its namespace.
-    pub(super) fn begin(&mut self) -> String {
+    /// A container, to be attached to this network: the path of its namespace.
+    pub(super) fn begin(&mut self, network: &'static str) -> String {
         self.done.clear();
+        self.network = network;
         self.alone = false;
         self.machine.netns("c1")
     }
@@ -130,7 +132,7 @@ impl World {
     }
 
     pub(super) fn call(&mut self, arguments: &[&str]) -> Output {
-        let meanwhile = self.meanwhile(arguments);
+        let meanwhile = self.meanwhile();
         self.done.push(format!("wasm-cni {}", arguments.join(" ")));
         let output = self.machine.wasm_cni(arguments).output().unwrap();
         assert!(output.status.code().is_some(), "{self:?}\n{}", text(&output));
@@ -173,20 +175,22 @@ impl World {
             command.args(["-c", "\"$@\" & sleep $0; kill -KILL $!; wait", &time.as_secs_f32().to_string()]);
         }
         command.arg(PROGRAM).args(arguments);
-        let meanwhile = self.meanwhile(arguments);
+        let meanwhile = self.meanwhile();
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         end(meanwhile);
         self.look();
     }
 
+    pub(super) fn of_container(&mut self) -> &'static str {
+        inside::act(&mut self.random, self.network == MOVES)
+    }
+
     /// Somebody in the container acts during the call.
-    fn meanwhile(&mut self, arguments: &[&str]) -> Option<Child> {
+    fn meanwhile(&mut self) -> Option<Child> {
         if self.alone || !self.random.happens(30) {
             return None;
         }
-        self.network = arguments.get(1).copied().unwrap_or_default().to_owned();
-        let network = self.network.clone();
-        let what = in_container(acts::of_container(self, &network));
+        let what = in_container(self.of_container());
         let time = Duration::from_micros(self.random.below(60_000) as u64);
         self.done.push(format!("meanwhile, after {time:?}: {what}"));
         let mut command = self.machine.command("sh");
