@@ -16,7 +16,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 
 /// The components. One holds several plugins of a world, or is a plugin. In one, the plugins have the same code for the most
 /// part once; but a call of any of them loads and links what all of them import.
-pub(crate) const COMPONENTS: [&str; 3] = ["interface-plugins", "ipam-plugins", "loopback"];
+pub(crate) const COMPONENTS: [&str; 4] = ["interface-plugins", "ipam-plugins", "loopback", "veth-plugins"];
 
 /// The plugins in a component: the table in its source, or itself.
 pub(crate) fn plugins(root: &Path, component: &str) -> Result<Vec<String>> {

@@ -43,7 +43,7 @@ const LAYERS: &[(&str, u32)] = &[
 const SDK: &str = "cni-plugin";
 
 /// The components of several plugins, which depend on these.
-const COMPONENTS: [&str; 2] = ["interface-plugins", "ipam-plugins"];
+const COMPONENTS: [&str; 3] = ["interface-plugins", "ipam-plugins", "veth-plugins"];
 
 const MOST_LINES: usize = 400;
 const MOST_LINES_OF_MEDIAN: usize = 160;
