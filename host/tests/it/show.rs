@@ -264,10 +264,14 @@ fn inspect_shows_what_a_bundled_plugin_can_do() {
     assert!(says(cannot, "see files, sockets, processes") && says(cannot, "move links"), "{cannot}");
 
     // What it shares a component with has no part in its grants.
-    let (dummy, _) = inspect(&machine, &["dummy"]);
-    assert_eq!((&dummy["sha256"], &dummy["imports"]), (&bridge["sha256"], &bridge["imports"]));
-    assert!(says(&bridge["sharedWith"], "ptp") && !says(&bridge["sharedWith"], "bridge"), "{bridge}");
-    assert!(says(&dummy["can"], "make dummy devices") && says(&dummy["cannot"], "masqueraded"), "{dummy}");
+    let (ptp, _) = inspect(&machine, &["ptp"]);
+    assert_eq!((&ptp["sha256"], &ptp["imports"]), (&bridge["sha256"], &bridge["imports"]));
+    assert_eq!(bridge["sharedWith"], json!(["ptp"]));
+    assert!(says(&ptp["can"], "masqueraded") && says(&ptp["cannot"], "source of its own container's frames"), "{ptp}");
+    let [(dummy, _), (macvlan, _)] = ["dummy", "macvlan"].map(|kind| inspect(&machine, &[kind]));
+    assert_eq!((&dummy["sha256"], &dummy["imports"]), (&macvlan["sha256"], &macvlan["imports"]));
+    assert!(says(&dummy["sharedWith"], "macvlan") && !says(&dummy["sharedWith"], "dummy"), "{dummy}");
+    assert!(says(&dummy["can"], "make dummy devices") && says(&dummy["cannot"], "make macvlan links"), "{dummy}");
     assert!(says(&dummy["cannot"], "reach the host's namespace") && says(&dummy["cannot"], "hardware"), "{dummy}");
     let (loopback, _) = inspect(&machine, &["loopback"]);
     assert_eq!(loopback["sharedWith"], json!([]));
