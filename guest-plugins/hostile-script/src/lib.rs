@@ -5,7 +5,7 @@
 //!
 //! | key | |
 //! |---|---|
-//! | `do` | what to do, see [`step`]; absent: `commit` |
+//! | `do` | what to do, see `step.rs`; absent: `commit` |
 //! | `repeat` | how often |
 //! | `must` | if it is refused, the call fails with its reason |
 //! | `quiet` | without a line in the log |
