@@ -188,12 +188,12 @@ mod tests {
     #[test]
     fn a_plugin_keeps_what_its_grants_name_and_nothing_of_those_in_its_component() {
         let nothing = format!("{:?}", Needs::default());
-        for kind in ["loopback", "dummy", "macvlan", "ptp", "bridge"] {
+        for kind in ["loopback", "dummy", "macvlan", "ptp", "bridge", "sbr"] {
             assert_eq!(format!("{:?}", needs(kind, World::Interface)), nothing, "{kind}");
         }
         assert!(needs("host-device", World::Interface).devices);
         assert_eq!(format!("{:?}", needs("static", World::Ipam)), nothing);
         let store = needs("host-local", World::Ipam);
-        assert!(store.boot_marks && store.directories.len() == 1, "{store:?}");
+        assert!(store.boot_marks && store.stores.len() == 1 && store.directories.is_empty(), "{store:?}");
     }
 }
