@@ -24,7 +24,7 @@ use crate::{Scene, flag, list, number, text};
 const SCOPE_LINK: u8 = 253;
 const PROTOCOL_STATIC: u8 = 4;
 
-/// An index of a namespace that there is not.
+/// No namespace has this index.
 const NOWHERE: u32 = 9;
 
 /// Names of the namespaces of a commit, in their order.

@@ -62,7 +62,7 @@ impl InterfacePlugin for Sbr {
     }
 }
 
-/// The addresses of the interface, and those of which nothing says whose they are.
+/// The interface's addresses, and those that name no interface.
 fn addresses(ifname: &str, prev: &Output) -> Result<Vec<IpConfig>, Failure> {
     if prev.ips.is_empty() {
         return Err(Failure::plain(format!("No IP addresses supplied on interface: {ifname}")));

@@ -1,4 +1,4 @@
-//! Which tables there will be, and what is in them. Pure: from what there is and what is asked for.
+//! Chooses a table for each address, and its routes. Pure: it asks the host nothing.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -143,7 +143,7 @@ fn del_of_an_add_that_was_killed_does_not_touch_the_container_that_has_the_path_
                 assert!(machine.devices("-n c2 ").contains(&"eth0".to_owned()), "killed at {at}");
                 assert_eq!(machine.leases("n1"), [""; 0]);
             }
-            // Nothing stays that says so when the path is a container's own again, or nobody's.
+            // No mark is left for when the path is a container's own again, or nobody's.
             script(&machine, "umount /run/netns/c1; ip netns del c1");
             match by_name {
                 true => ok(&call(&machine, "bridge", "DEL", &netns, &plugin), "DEL"),

@@ -147,7 +147,7 @@ mod tests {
             refused(fs::read_to_string(file("secret")).map(drop));
             refused(fs::write(file("resolv.conf"), ""));
             refused(fs::write(file("new"), ""));
-            // What is not there, and was not made, is no reason to allow anything in what there is.
+            // A directory that was not made allows nothing in the one above it.
             refused(fs::create_dir(file("none")));
             refused(fs::create_dir(file("leases/other")));
             refused(fs::write(file("leases/1"), ""));
